@@ -1,18 +1,33 @@
-"""The ledger of a restore: what is restored, and what has failed. Read by listing."""
+"""What a restore has done: its ledger, read by listing, and the result that follows from it and the plan.
+
+The result of a restore that is only planned, and the page for people.
+"""
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Sequence
 from typing import NamedTuple
 
+import msgspec
+
 from bqdump.concurrency import gathered
 from bqdump.core.documents.document import Notes
+from bqdump.core.documents.manifest import Manifest
 from bqdump.core.documents.notes import RestoreFailure
+from bqdump.core.errors import BqdumpError
+from bqdump.core.progress.log_events import LogEvent
+from bqdump.core.restore.bill import Bill, step_bill
 from bqdump.core.restore.documents import Restored, RestoreLayout
+from bqdump.core.restore.plan import NotRestored, ObjectStep, RestorePlan, TableStep
+from bqdump.core.restore.result import NotCreated, Restoration, RestoredObject, RestoredTable
+from bqdump.core.times import time_of
 from bqdump.ports.store import ObjectStore
+from bqdump.repository.objects import write_object
 from bqdump.repository.repository import notes
 from bqdump.restoration.task import RunningRestore
 
+log = logging.getLogger(__name__)
 # Ledgers of several datasets.
 AT_ONCE = 16
 
@@ -59,3 +74,110 @@ async def read_ledgers(restores: Sequence[RunningRestore]) -> dict[str, Ledger]:
     """The current ledger of each restore, by its id."""
     ledgers = await gathered(lambda restore: read_ledger(restore.state, restore.layout), restores, AT_ONCE)
     return dict(zip((restore.id for restore in restores), ledgers, strict=True))
+
+
+def planned(plan: RestorePlan, manifest: Manifest, bill: Bill) -> Restoration:
+    """What a restore would do, and what its queries would bill."""
+    tables = tuple(_planned_table(step) for step in plan.tables)
+    return Restoration(
+        restore="",
+        run=plan.run,
+        state="planned",
+        snapshot_time=time_of(manifest.snapshot),
+        project=plan.target.project,
+        dataset=plan.target.name,
+        location=plan.target.location,
+        tables=tables,
+        objects=tuple(map(_object, plan.others)),
+        failed=(),
+        not_restored=plan.not_restored,
+        kept=plan.kept,
+        rows=sum(table.expected_rows or 0 for table in tables),
+        bytes=sum(table.bytes for table in tables),
+        bytes_billed=bill.certain,
+        bytes_billed_at_most=bill.most,
+    )
+
+
+def restoration(
+    restore: RunningRestore, ledger: Ledger, unset: Sequence[NotRestored], *, running: bool = False
+) -> Restoration:
+    """The result so far. unset: properties that could not be set. running: other tasks are still at work."""
+    plan, receipts = restore.plan, ledger.receipts
+    first = len(plan.tables)
+    failures = [ledger.failure(number, restore.owner.execution) for number in range(first + len(plan.others))]
+    failed = tuple(
+        NotCreated(failure.name, failure.kind, failure.reason, failure.message) for failure in failures if failure
+    )
+    tables = tuple(_table(step, receipts[at]) for at, step in enumerate(plan.tables) if at in receipts)
+    return Restoration(
+        restore=restore.id,
+        run=plan.run,
+        state="running" if running else "incomplete" if failed else "restored",
+        snapshot_time=time_of(restore.manifest.snapshot),
+        project=plan.target.project,
+        dataset=plan.target.name,
+        location=plan.target.location,
+        tables=tables,
+        objects=tuple(_object(step) for at, step in enumerate(plan.others, first) if at in receipts),
+        failed=failed,
+        not_restored=(*plan.not_restored, *unset),
+        kept=plan.kept,
+        rows=sum(table.rows or 0 for table in tables),
+        bytes=sum(table.bytes for table in tables),
+        bytes_billed=sum(table.bytes_billed for table in tables),
+    )
+
+
+def _table(step: TableStep, receipt: Restored) -> RestoredTable:
+    return msgspec.structs.replace(
+        _described(step),
+        rows=receipt.rows,
+        jobs=receipt.jobs,
+        bytes_billed=receipt.billed,
+        seconds=(receipt.ended - receipt.started) / 1000,
+    )
+
+
+def _planned_table(step: TableStep) -> RestoredTable:
+    bill = step_bill(step)
+    return msgspec.structs.replace(
+        _described(step),
+        jobs=step.jobs,
+        bytes_billed=bill.certain,
+        bytes_billed_at_most=bill.most,
+        like_null=step.load.like_null,
+    )
+
+
+def _described(step: TableStep) -> RestoredTable:
+    return RestoredTable(
+        table=step.name,
+        action=step.action,
+        rows=None,
+        expected_rows=step.entry.rows if step.entry.rows is not None else step.entry.expected_rows,
+        files=len(step.entry.files),
+        bytes=sum(file.size for file in step.entry.files),
+        casts=step.load.casts,
+        as_what=step.as_what,
+        altered=step.altered,
+        exported=step.entry.table if step.entry.table != step.name else "",
+        partitions=step.partitions,
+    )
+
+
+def _object(step: ObjectStep) -> RestoredObject:
+    return RestoredObject(step.name, step.kind, step.action, step.as_what)
+
+
+async def store_report(restore: RunningRestore, result: Restoration) -> None:
+    """Write the page of a complete restore, or of an execution in which something failed. An error is only logged."""
+    layout, execution = restore.layout, restore.owner.execution
+    name = layout.report if result.state == "restored" else layout.failed_report(execution)
+    try:
+        # Imported by the one task that gets here.
+        from bqdump.pages.report import render_restored
+
+        await write_object(restore.state, name, render_restored(result), 0)
+    except (BqdumpError, OSError, ImportError) as error:
+        log.warning("the restore's report could not be written: %s", error, extra=LogEvent.REPORT_FAILED.extra())

@@ -22,8 +22,7 @@ from bqdump.core.restore.result import Restoration
 from bqdump.core.sizes import named, size_text
 from bqdump.repository.published import read_replacing, refuse_pruned
 from bqdump.repository.repository import value_of
-from bqdump.restoration.ledger import read_ledger
-from bqdump.restoration.outcome import planned
+from bqdump.restoration.ledger import planned, read_ledger
 from bqdump.restoration.survey import Found, find_manifest, survey
 from bqdump.restoration.task import RunningRestore, Task
 

@@ -23,10 +23,9 @@ from bqdump.repository.repository import create, value_of
 from bqdump.repository.turns import Turn, takes_turn
 from bqdump.restoration.changes import Compared, compare_values, with_changes
 from bqdump.restoration.finish import create_dataset, finish_dataset, grant_access, relate_tables, set_expirations
-from bqdump.restoration.ledger import Ledger, read_ledger, read_ledgers
+from bqdump.restoration.ledger import Ledger, read_ledger, read_ledgers, restoration, store_report
 from bqdump.restoration.objects import restore_objects
 from bqdump.restoration.obtain import obtain_restore
-from bqdump.restoration.outcome import restoration, store_report
 from bqdump.restoration.planning import refuse_bill
 from bqdump.restoration.tables import sweep_scratch
 from bqdump.restoration.task import RunningRestore, Task

@@ -12,31 +12,42 @@ over, and named. It may have replaced a manifest, so files that only this one wo
 from __future__ import annotations
 
 import logging
-from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from typing import NamedTuple
 
 from bqdump.concurrency import gathered
 from bqdump.core.documents.document import RUN_ID
-from bqdump.core.documents.layout import Layout
-from bqdump.core.documents.sets import is_document
-from bqdump.core.errors import BqdumpError, DeniedError, DocumentError, VerificationError
+from bqdump.core.errors import DocumentError, VerificationError
 from bqdump.core.progress.log_events import LogEvent
 from bqdump.core.retention.pruned import Storage, files_of
 from bqdump.core.sizes import counted
-from bqdump.core.times import rfc3339
 from bqdump.core.wording import COMMANDS, fill
-from bqdump.ports.store import ObjectInfo, ObjectStore
-from bqdump.repository.exports import SetAt
+from bqdump.ports.store import ObjectInfo
 from bqdump.repository.manifests import read_retained, refuse_missing
 from bqdump.repository.notes import readable_tags
 from bqdump.repository.objects import present, uncover_generations
 from bqdump.repository.references import READS_AT_ONCE, PresentFiles
+from bqdump.retain.old_documents import delete_unlocked, with_locks
 from bqdump.retain.plan import NAMED, PrunePlan, Swept
 from bqdump.retain.survey import Complete, Look, Survey, Task, complete
 
 log = logging.getLogger(__name__)
 
-LOCKED = "locked until"
+
+class _Doubt(NamedTuple):
+    """unsigned: that no trusted key has signed a manifest, and why, "" where there is none. replaced: see Survey."""
+
+    unsigned: str
+    replaced: bool = False
+
+
+class _Folder(NamedTuple):
+    """A folder of a run. complete: the run, if its manifest can be read. passed: why it was passed over, "" if not."""
+
+    run: str
+    complete: Complete | None = None
+    doubt: _Doubt | None = None
+    passed: str = ""
 
 
 async def survey_locked(task: Task, seen: Look) -> Survey:
@@ -45,50 +56,62 @@ async def survey_locked(task: Task, seen: Look) -> Survey:
     Raises DocumentError for a manifest, or the tags of a run, that cannot be read. Where keys are trusted, only for a
     manifest that one of them has signed.
     """
-    storage, files, passed = Storage(), PresentFiles(task.store, task.settings), dict[str, str]()
-    doubts = dict[str, _Doubt]()
+    storage, files = Storage(), PresentFiles(task.store, task.settings)
     tags, damaged = await readable_tags(task.store, task.layout)
 
-    async def state_of(run: str) -> Complete | str | None:
+    async def folder_of(run: str) -> _Folder:
         try:
-            if run in damaged and not task.trusted:
-                raise damaged[run]
-            manifest = await read_retained(task.store, task.layout.run(run).manifest.name)
-            if manifest is None:
-                await refuse_missing(task.store, task.layout, run)
-                return run
-            storage.add(run, manifest, await files.of(manifest))
-            found = await complete(task, run, manifest)
-            if found.untrusted and (doubt := await _doubt(task, run)):
-                doubts[run] = doubt
+            return await _read_folder(task, run, damaged.get(run), storage, files)
         except DocumentError as error:
-            if not task.trusted:
-                raise _with_way_out(error) from None
-            doubt = await _doubt(task, run)
-            if doubt is None:
-                hint = "A trusted key has signed it, so nothing was deleted. Use the release that has written it."
-                raise DocumentError(error.operation, error.subject, error.cause, hint) from None
-            doubts[run] = doubt
-            passed[run] = ". ".join(filter(None, (fill(error.cause, COMMANDS), doubt.unsigned)))
-            return None
-        # Of one whose tags cannot be read, it is not known whether they keep it.
-        return found._replace(untrusted=damaged[run].cause) if run in damaged and not found.untrusted else found
+            return await _passed(task, run, error)
 
-    runs = await gathered(state_of, await task.store.folders(task.layout.runs), READS_AT_ONCE)
-    whole = tuple(run for run in runs if isinstance(run, Complete))
-    orphans = tuple(run for run in runs if isinstance(run, str))
-    replaced = frozenset(run for run, doubt in doubts.items() if doubt.replaced)
-    notes = *_passed_over(task, passed), *_replaced(replaced)
-    doubtful = frozenset(doubts)
-    of = seen.bucket, whole, (), (), orphans, seen.latest, None, tags, storage
-    return Survey(*of, passed=notes, doubtful=doubtful, replaced=replaced)
+    folders = await gathered(folder_of, await task.store.folders(task.layout.runs), READS_AT_ONCE)
+    replaced = frozenset(folder.run for folder in folders if folder.doubt and folder.doubt.replaced)
+    return Survey(
+        seen.bucket,
+        complete=tuple(folder.complete for folder in folders if folder.complete),
+        orphans=tuple(folder.run for folder in folders if not folder.complete and not folder.passed),
+        latest=seen.latest,
+        tags=tags,
+        storage=storage,
+        passed=(*_passed_over(task, [folder for folder in folders if folder.passed]), *_replaced(replaced)),
+        doubtful=frozenset(folder.run for folder in folders if folder.doubt),
+        replaced=replaced,
+    )
 
 
-class _Doubt(NamedTuple):
-    """unsigned: that no trusted key has signed a manifest, and why, "" where there is none. replaced: see Survey."""
+async def _read_folder(
+    task: Task, run: str, damaged: DocumentError | None, storage: Storage, files: PresentFiles
+) -> _Folder:
+    """damaged: why the tags of the run cannot be read. Raises DocumentError."""
+    if damaged and not task.trusted:
+        raise damaged
+    name = task.layout.run(run).manifest.name
+    manifest = await read_retained(task.store, name)
+    if manifest is None:
+        await refuse_missing(task.store, task.layout, run)
+        return _Folder(run)
+    storage.add(run, manifest, await files.of(manifest))
+    found, info = await complete(task, run, manifest), await task.store.stat(name)
+    found = found._replace(locked_until=info.locked_until if info else 0)
+    doubt = await _doubt(task, run) if found.untrusted else None
+    if damaged and not found.untrusted:
+        # It is not known whether its tags keep it.
+        found = found._replace(untrusted=damaged.cause)
+    return _Folder(run, found, doubt)
 
-    unsigned: str
-    replaced: bool = False
+
+async def _passed(task: Task, run: str, error: DocumentError) -> _Folder:
+    """The folder of a run that is passed over. Raises DocumentError, unless no trusted key has signed its manifest."""
+    if not task.trusted:
+        way = "Where the copies are signed, {setting:trust} names the key and passes over what it has not signed."
+        raise DocumentError(error.operation, error.subject, error.cause, f"{error.hint} {way}") from None
+    doubt = await _doubt(task, run)
+    if doubt is None:
+        hint = "A trusted key has signed it, so nothing was deleted. Use the release that has written it."
+        raise DocumentError(error.operation, error.subject, error.cause, hint) from None
+    why = ". ".join(filter(None, (fill(error.cause, COMMANDS), doubt.unsigned)))
+    return _Folder(run, doubt=doubt, passed=why)
 
 
 async def _doubt(task: Task, run: str) -> _Doubt | None:
@@ -106,11 +129,10 @@ async def _doubt(task: Task, run: str) -> _Doubt | None:
     return None if found else _Doubt("")
 
 
-def _passed_over(task: Task, passed: Mapping[str, str]) -> Iterator[str]:
+def _passed_over(task: Task, passed: Sequence[_Folder]) -> Iterator[str]:
     """What a person should know about the folders of runs that were passed over, and the same in the log."""
-    for run, cause in sorted(passed.items())[:NAMED]:
-        names = task.layout.run(run)
-        note = f"{task.store.url}/{names.manifest.name} is passed over: {cause}."
+    for run, cause in sorted((folder.run, folder.passed) for folder in passed)[:NAMED]:
+        note = f"{task.store.url}/{task.layout.run(run).manifest.name} is passed over: {cause}."
         log.warning("%s", note, extra=LogEvent.MANIFEST_PASSED_OVER.extra(run=run))
         yield f"{note} Find out who stored it, and whether it replaced a signed one. The files of run {run} stay."
     if (more := len(passed) - NAMED) > 0:
@@ -134,86 +156,42 @@ def _hidden(survey: Survey, name: str) -> bool:
     return bool(survey.replaced) or any(run in name for run in survey.doubtful if RUN_ID.fullmatch(run))
 
 
-def _with_way_out(error: DocumentError) -> DocumentError:
-    way = "Where the copies are signed, {setting:trust} names the key and passes over what it has not signed."
-    return DocumentError(error.operation, error.subject, error.cause, f"{error.hint} {way}")
+class FreeFiles(NamedTuple):
+    """The files of a plan. free: those to delete. left: what hidden manifests may name, and what was never locked."""
 
-
-async def keep_locked(task: Task, plan: PrunePlan) -> PrunePlan:
-    """The plan without the runs whose lock has not ended, and a note about them."""
-    ends = {run.run: await _locked_until(task, run) for run in plan.complete}
-    held = {run: end for run, end in ends.items() if end > task.now}
-    notes = plan.notes
-    if held:
-        longer = f"{counted(len(held), 'run')} that the policy does not keep {'is' if len(held) == 1 else 'are'} locked"
-        notes = (*notes, f"{longer}; the first lock ends at {rfc3339(min(held.values()))}.")
-    return plan.examined((), {run: f"{LOCKED} {rfc3339(end)}" for run, end in held.items()})._replace(notes=notes)
-
-
-async def sweep_locked(task: Task, plan: PrunePlan) -> Swept:
-    """Delete these runs, and what copies have left that were abandoned; or only find what would be deleted."""
-    gone = {run.run for run in plan.complete}
-    files = await _free_files(task, plan.survey, gone)
-    if not task.delete:
-        return Swept(len(files.free), sum(info.size for info in files.free), files.left)
-    left = list(files.left)
-    for run in gone:
-        names = task.layout.run(run)
-        readers = (task.layout.pointer(run).name, task.layout.summary(run).name, task.layout.tags(run).name)
-        left += await _delete(task.store, (await present(task.store, readers)).values())
-        others = [info async for page in task.store.objects(names.root) for info in page]
-        left += await _delete(task.store, (info for info in others if info.name != names.manifest.name))
-    refused = set(await _delete(task.store, files.free))
-    for run in gone:
-        manifest = await task.store.stat(task.layout.run(run).manifest.name)
-        left += await _delete(task.store, [manifest] if manifest else [])
-    for run in plan.survey.orphans:
-        own = [info async for page in task.store.objects(task.layout.run(run).root) for info in page]
-        unlocked = [info for info in await _with_locks(task.store, own) if info.locked_until <= task.now]
-        await _delete(task.store, unlocked)
-    deleted = [info for info in files.free if info.name not in refused]
-    return Swept(len(deleted), sum(info.size for info in deleted), tuple(sorted({*left, *refused})))
-
-
-class _Files(NamedTuple):
-    """free: files to delete. left: what hidden manifests may name, and objects that were never locked: of no copy."""
-
-    free: list[ObjectInfo]
+    free: tuple[ObjectInfo, ...]
     left: tuple[str, ...]
 
+    @property
+    def swept(self) -> Swept:
+        """What is deleted if the store keeps none of them."""
+        return Swept(len(self.free), sum(info.size for info in self.free), self.left)
 
-async def _free_files(task: Task, survey: Survey, gone: set[str]) -> _Files:
-    """What no manifest names that is kept, and is not locked any more."""
-    named: set[tuple[str, int]] = set()
-    for run in survey.complete:
-        if run.run in gone:
-            continue
+
+async def examine_locked(task: Task, plan: PrunePlan) -> FreeFiles:
+    """Find what no manifest names that is kept, and is not locked any more."""
+    named, deleted = set[tuple[str, int]](), set[tuple[str, int]]()
+    for run in plan.survey.complete:
         if manifest := await read_retained(task.store, task.layout.run(run.run).manifest.name):
-            named.update((file.name, file.generation) for file in files_of(manifest))
-    doomed: set[tuple[str, int]] = set()
-    for old in gone:
-        if manifest := await read_retained(task.store, task.layout.run(old).manifest.name):
-            doomed.update((file.name, file.generation) for file in files_of(manifest))
+            files = named if plan.reasons[run.run] else deleted
+            files.update((file.name, file.generation) for file in files_of(manifest))
     outside = await _outside(task)
     seen = {(info.name, info.generation) for info in outside}
     # A version goes with all that is over it: under a name that a kept run has, that may be what this one names. Of
     # several versions of a name, the oldest is what is deleted with all of them.
     kept = {name for name, _ in named}
-    alone = (version for version in doomed - seen if version[0] not in kept)
+    alone = (version for version in deleted - seen if version[0] not in kept)
     if await uncover_generations(task.store, dict(sorted((*alone, *(named - seen)), reverse=True))):
         outside = await _outside(task)
     unnamed = [info for info in outside if (info.name, info.generation) not in named]
-    free, left = list[ObjectInfo](), list[str]()
-    for info in await _with_locks(task.store, unnamed):
-        if info.locked_until > task.now:
-            continue
-        if _hidden(survey, info.name):
-            left.append(info.name)
-        elif info.locked_until or (info.name, info.generation) in doomed:
-            free.append(info)
-        else:
-            left.append(info.name)
-    return _Files(free, tuple(left))
+    unlocked = [info for info in await with_locks(task.store, unnamed) if info.locked_until <= task.now]
+    free = tuple(
+        info
+        for info in unlocked
+        if (info.locked_until or (info.name, info.generation) in deleted) and not _hidden(plan.survey, info.name)
+    )
+    names = {info.name for info in free}
+    return FreeFiles(free, tuple(info.name for info in unlocked if info.name not in names))
 
 
 async def _outside(task: Task) -> list[ObjectInfo]:
@@ -222,50 +200,23 @@ async def _outside(task: Task) -> list[ObjectInfo]:
     return [info async for page in pages for info in page if not info.name.startswith(task.layout.root)]
 
 
-async def _with_locks(store: ObjectStore, infos: Sequence[ObjectInfo]) -> list[ObjectInfo]:
-    if store.abilities.listed_checksums:
-        return list(infos)
-    asked = [await store.stat(info.name) for info in infos]
-    return [info for info in asked if info]
-
-
-async def _locked_until(task: Task, run: Complete) -> int:
-    """Of the manifest, which is locked as long as all files of its run."""
-    info = await task.store.stat(task.layout.run(run.run).manifest.name)
-    return info.locked_until if info else 0
-
-
-async def sweep_locked_set(at: SetAt, now: int) -> list[str]:
-    """Delete what names together the runs of a set that no dataset has any more; the names of what is left.
-
-    Pointers first, so that no reader finds one whose manifest is gone. A copy locks its documents as it creates them.
-    Every folder counts: whether a dataset belongs to the set may be known from these documents only.
-    """
-    layout, left = at.settings.layout, list[str]()
-    folders = [f"{at.settings.target.prefix}{name}/" for name in await at.store.folders(at.settings.target.prefix)]
-    runs = await gathered(lambda folder: at.store.folders(Layout(folder).runs), folders, READS_AT_ONCE)
-    alive = {run for there in runs for run in there}
-    pointers = [info async for page in at.store.objects(layout.pointers.folder) for info in page]
-    for run in await at.store.folders(layout.set_runs):
-        if run in alive:
-            continue
-        names = layout.set_run(run)
-        own = [info for info in pointers if info.name.startswith(f"{layout.pointers.folder}{run}.")]
-        documents = [info async for page in at.store.objects(names.root) for info in page]
-        ours = [*own, *(info for info in documents if is_document(info.name, names))]
-        ended = [info for info in await _with_locks(at.store, ours) if info.locked_until <= now]
-        for some in ([info for info in ended if info in own], [info for info in ended if info not in own]):
-            left += await _delete(at.store, some)
-        if ended:
-            log.info("removed the set's documents of run %s", run, extra=LogEvent.RUN_REMOVED.extra(run=run))
-    return left
-
-
-async def _delete(store: ObjectStore, infos: Iterable[ObjectInfo]) -> list[str]:
-    """Delete these objects; the names of those that the store keeps, by a hold or a lock. Raises any other error."""
-    objects = [(info.name, info.generation) for info in infos]
-    answers = await store.delete(objects) if objects else []
-    for answer in answers:
-        if isinstance(answer, BqdumpError) and not isinstance(answer, DeniedError):
-            raise answer
-    return [name for (name, _), answer in zip(objects, answers, strict=True) if isinstance(answer, DeniedError)]
+async def sweep_locked(task: Task, plan: PrunePlan, files: FreeFiles) -> Swept:
+    """Delete the runs of a plan, its files, and what copies have left that were abandoned."""
+    left = list[str]()
+    runs = [run.run for run in plan.complete]
+    for run in runs:
+        names = task.layout.run(run)
+        readers = (task.layout.pointer(run).name, task.layout.summary(run).name, task.layout.tags(run).name)
+        left += await delete_unlocked(task.store, (await present(task.store, readers)).values())
+        others = [info async for page in task.store.objects(names.root) for info in page]
+        left += await delete_unlocked(task.store, (info for info in others if info.name != names.manifest.name))
+    refused = set(await delete_unlocked(task.store, files.free))
+    for run in runs:
+        manifest = await task.store.stat(task.layout.run(run).manifest.name)
+        left += await delete_unlocked(task.store, [manifest] if manifest else [])
+    for run in plan.survey.orphans:
+        own = [info async for page in task.store.objects(task.layout.run(run).root) for info in page]
+        unlocked = [info for info in await with_locks(task.store, own) if info.locked_until <= task.now]
+        await delete_unlocked(task.store, unlocked)
+    swept = FreeFiles(tuple(info for info in files.free if info.name not in refused), files.left).swept
+    return swept._replace(left=tuple(sorted({*files.left, *left, *refused})))

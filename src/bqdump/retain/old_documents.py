@@ -143,17 +143,29 @@ async def delete_old(store: ObjectStore, old: Old, *, locked: bool = False) -> t
     """
     left = list[str]()
     for infos in (old.objects, old.results):
-        objects = [(info.name, info.generation) for info in infos]
-        if not locked:
-            await delete(store, objects)
-            continue
-        answers = await store.delete(objects) if objects else []
-        for (name, _), answer in zip(objects, answers, strict=True):
-            if isinstance(answer, DeniedError):
-                left.append(name)
-            elif isinstance(answer, BqdumpError):
-                raise answer
+        if locked:
+            left += await delete_unlocked(store, infos)
+        else:
+            await delete(store, [(info.name, info.generation) for info in infos])
     return tuple(left)
+
+
+async def delete_unlocked(store: ObjectStore, infos: Iterable[ObjectInfo]) -> list[str]:
+    """Delete these objects; the names of those that the store keeps, by a hold or a lock. Raises any other error."""
+    objects = [(info.name, info.generation) for info in infos]
+    answers = await store.delete(objects) if objects else []
+    for answer in answers:
+        if isinstance(answer, BqdumpError) and not isinstance(answer, DeniedError):
+            raise answer
+    return [name for (name, _), answer in zip(objects, answers, strict=True) if isinstance(answer, DeniedError)]
+
+
+async def with_locks(store: ObjectStore, infos: Sequence[ObjectInfo]) -> list[ObjectInfo]:
+    """These objects with the ends of their locks, without those that are gone."""
+    if store.abilities.listed_checksums:
+        return list(infos)
+    asked = [await store.stat(info.name) for info in infos]
+    return [info for info in asked if info]
 
 
 async def _by_folder(store: ObjectStore, root: str) -> dict[str, list[ObjectInfo]]:

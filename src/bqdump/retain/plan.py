@@ -6,7 +6,7 @@ before it or after it, is this plan.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from typing import NamedTuple
 
 from bqdump.core.documents.retention import Tombstone
@@ -15,7 +15,7 @@ from bqdump.core.restore.drill import ago
 from bqdump.core.retention.policy import NOT_NAMED, Snapshot, apply
 from bqdump.core.retention.pruned import OpenState, Pruned, RetainedRun
 from bqdump.core.sizes import counted
-from bqdump.core.times import EPOCH, time_in, time_of
+from bqdump.core.times import EPOCH, rfc3339, time_in, time_of
 from bqdump.ports.store import BucketInfo
 from bqdump.repository.repository import Loaded
 from bqdump.retain.survey import Complete, Survey, Task, Unfinished
@@ -32,6 +32,7 @@ NAMED = 10
 # A planner whose note is as old as this is not at work, whatever the clocks say.
 SILENT_MS = 3_600_000
 UNTRUSTED = "not trusted"
+LOCKED = "locked until"
 UNCHECKED = "cannot check whether its jobs are still running"
 
 
@@ -73,6 +74,11 @@ class PrunePlan(NamedTuple):
         return tuple(run for run in self.survey.unfinished if not self.reasons[run.run])
 
     @property
+    def kept(self) -> set[str]:
+        """The runs that stay, and those that may."""
+        return {run for run, why in self.reasons.items() if why}.union(self.survey.doubtful)
+
+    @property
     def stale(self) -> tuple[Loaded[Tombstone], ...]:
         """Tombstones of runs that are kept: a prune has proposed them that was killed, or had another policy."""
         runs: tuple[Complete | Unfinished, ...] = (*self.survey.complete, *self.survey.unfinished)
@@ -104,7 +110,17 @@ def plan_of(survey: Survey, task: Task) -> PrunePlan:
     reasons |= {run.run: _why_unfinished(run, survey, task) for run in survey.unfinished}
     unchecked = any(UNCHECKED in why for why in reasons.values())
     jobs = (f"Unfinished runs are kept: {survey.jobs.why}.",) if unchecked else ()
-    return PrunePlan(survey, reasons, survey.deleting, (*survey.passed, *_named(untrusted), *jobs, *bucket))
+    locks = {run.run: run.locked_until for run in survey.complete if not reasons[run.run]}
+    held = {run: end for run, end in locks.items() if end > task.now}
+    reasons |= {run: (f"{LOCKED} {rfc3339(end)}",) for run, end in held.items()}
+    notes = (*survey.passed, *_named(untrusted), *jobs, *bucket, *_held(held.values()))
+    return PrunePlan(survey, reasons, survey.deleting, notes)
+
+
+def _held(ends: Collection[int]) -> Iterator[str]:
+    if ends:
+        longer = f"{counted(len(ends), 'run')} that the policy does not keep {'is' if len(ends) == 1 else 'are'} locked"
+        yield f"{longer}; the first lock ends at {rfc3339(min(ends))}."
 
 
 def _named(untrusted: Sequence[Complete]) -> list[str]:
@@ -183,11 +199,11 @@ def _bucket_notes(bucket: BucketInfo | None, url: str, *, locked: bool) -> tuple
     return tuple(notes)
 
 
-def result_of(plan: PrunePlan, swept: Swept, states: Mapping[str, OpenState], *, deleted: bool) -> Pruned:
-    """The plan for people and programs. states: of runs without a manifest, as `status` says them, where known."""
+def result_of(plan: PrunePlan, swept: Swept, *, deleted: bool) -> Pruned:
+    """The plan for people and programs."""
     runs = [
         *(_complete(run, plan) for run in plan.survey.complete),
-        *(_unfinished(run, plan, states) for run in plan.survey.unfinished),
+        *(_unfinished(run, plan) for run in plan.survey.unfinished),
         *(_being_deleted(tombstone.value) for tombstone in plan.survey.deleting if not tombstone.value.emptied),
     ]
     runs.sort(key=lambda run: (run.snapshot_time is None, run.snapshot_time or EPOCH, run.run), reverse=True)
@@ -218,12 +234,12 @@ def _complete(run: Complete, plan: PrunePlan) -> RetainedRun:
     )
 
 
-def _unfinished(run: Unfinished, plan: PrunePlan, states: Mapping[str, OpenState]) -> RetainedRun:
+def _unfinished(run: Unfinished, plan: PrunePlan) -> RetainedRun:
     planned, reasons = run.plan, plan.reasons[run.run]
     state: OpenState = "running" if planned else "copying" if run.copied else "planning"
     return RetainedRun(
         run=run.run,
-        state=states.get(run.run, state),
+        state=plan.survey.states.get(run.run, state),
         removed=not reasons,
         reasons=reasons or ("abandoned",),
         dataset=f"{planned.project}.{planned.dataset}" if planned else "",

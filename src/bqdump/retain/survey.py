@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from contextlib import suppress
+from types import MappingProxyType
 from typing import NamedTuple
 
 from bqdump.concurrency import gathered
@@ -70,7 +71,9 @@ class Complete(NamedTuple):
     snapshot: its snapshot time, in milliseconds since 1970 UTC.
     tombstone: left by a prune that was interrupted before it decided.
     untrusted: why its signature is not trusted, "" where it is, or need not be.
-    left_over: whether it is what is left of a copy that was pruned (see is_left_over). copied: whether it is a copy.
+    left_over: whether it is what is left of a copy that was pruned (see is_left_over).
+    copied: whether it is a copy.
+    locked_until: when the lock of its manifest ends, which is that of its files, in milliseconds; 0 for none.
     """
 
     run: str
@@ -84,6 +87,7 @@ class Complete(NamedTuple):
     untrusted: str = ""
     left_over: bool = False
     copied: bool = False
+    locked_until: int = 0
 
     @property
     def age(self) -> tuple[int, str]:
@@ -128,21 +132,23 @@ class Survey(NamedTuple):
     passed: what was passed over and why, in sentences.
     doubtful: of runs that were passed over or are not trusted, whose manifests may hide others.
     replaced: those of them that had another manifest, which a trusted key has signed.
+    states: how far unfinished runs are, as `status` says it, where known.
     """
 
     bucket: BucketInfo | None
     complete: tuple[Complete, ...]
-    unfinished: tuple[Unfinished, ...]
-    deleting: tuple[Loaded[Tombstone], ...]
     orphans: tuple[str, ...]
     latest: Latest | None
-    publishing: Publishing | None
     tags: dict[str, tuple[str, ...]]
     storage: Storage
+    unfinished: tuple[Unfinished, ...] = ()
+    deleting: tuple[Loaded[Tombstone], ...] = ()
+    publishing: Publishing | None = None
     jobs: Jobs = Jobs()
     passed: tuple[str, ...] = ()
     doubtful: frozenset[str] = frozenset()
     replaced: frozenset[str] = frozenset()
+    states: Mapping[str, OpenState] = MappingProxyType({})
 
     @property
     def named(self) -> set[str]:
@@ -184,17 +190,19 @@ async def survey(task: Task, seen: Look | None = None) -> Survey:
     runs = await task.store.folders(task.layout.runs)
     states = await gathered(lambda run: _state_of(task, run, storage, present), runs, READS_AT_ONCE)
     unfinished = tuple(run for run in states if isinstance(run, Unfinished))
+    names = [run.run for run in unfinished]
     return Survey(
         bucket,
-        tuple(run for run in states if isinstance(run, Complete)),
-        unfinished,
-        tuple(run for run in states if isinstance(run, Loaded)),
-        tuple(run for run in states if isinstance(run, str)),
-        latest,
-        publishing,
-        tags,
-        storage,
-        await _jobs(task, unfinished),
+        complete=tuple(run for run in states if isinstance(run, Complete)),
+        unfinished=unfinished,
+        deleting=tuple(run for run in states if isinstance(run, Loaded)),
+        orphans=tuple(run for run in states if isinstance(run, str)),
+        latest=latest,
+        publishing=publishing,
+        tags=tags,
+        storage=storage,
+        jobs=await _jobs(task, unfinished),
+        states=await task.states(task.store, task.settings, names) if task.states and names else {},
     )
 
 

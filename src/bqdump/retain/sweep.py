@@ -1,10 +1,10 @@
 """The deletion of runs that is decided: manifest, then files, then documents, and the tombstone last.
 
 Files of the run that other runs name stay, and with them the tombstone, so that no new run gets their names with the
-run's id. It stays also for objects that may not be the run's own, which each prune names until they are gone.
+run's id. It stays also for objects that may not be the run's own, which each prune names until they are deleted.
 
 Every step may be repeated, by any prune: what a tombstone names is deleted only at its generation, and only where no
-manifest names it. The manifests are read after those of the removed runs are gone. So of two prunes that remove runs
+manifest names it. The manifests are read after those of the removed runs are deleted. So of two prunes that remove runs
 with files in common, the one that comes later deletes these.
 """
 
@@ -34,6 +34,12 @@ log = logging.getLogger(__name__)
 
 async def sweep(task: Task, plan: PrunePlan) -> Swept:
     """Delete the runs of a plan that was examined, and what is left in folders that hold no run any more."""
+    files = (file for tombstone in plan.deletions for file in tombstone.value.files)
+    if any(file.name.startswith(task.layout.iceberg) for file in files):
+        # Imported where there are Iceberg tables only.
+        from bqdump.retain.iceberg import forget_snapshots
+
+        await forget_snapshots(task, plan.deletions)
     for tombstone in plan.deletions:
         await _delete_manifest(task, tombstone)
     present = await _removable(task, plan)
@@ -42,7 +48,7 @@ async def sweep(task: Task, plan: PrunePlan) -> Swept:
         if isinstance(answer, BqdumpError):
             raise answer
     # Another prune may have deleted some of them.
-    gone = [file for file, deleted in zip(present, answers, strict=True) if deleted]
+    deleted = [file for file, was_there in zip(present, answers, strict=True) if was_there]
     left = list[str]()
     for run in plan.survey.orphans:
         left += await _delete_documents(task, run)
@@ -50,8 +56,8 @@ async def sweep(task: Task, plan: PrunePlan) -> Swept:
         left += await _delete_documents(task, tombstone.value.run, tombstone.generation)
         left += await _close(task, tombstone)
     await _delete_late_summaries(task)
-    gone += await delete_erased_again(task) if plan.of_copies else []
-    return Swept(len(gone), sum(file.size for file in gone), tuple(left))
+    deleted += await delete_erased_again(task) if plan.of_copies else []
+    return Swept(len(deleted), sum(file.size for file in deleted), tuple(left))
 
 
 async def forecast(task: Task, plan: PrunePlan) -> Swept:
@@ -81,7 +87,7 @@ async def delete_erased_again(task: Task) -> list[ObjectVersion]:
 
     The record names them first: a copy that begins after that moves them again, and one before has announced them.
     """
-    gone = list[ObjectVersion]()
+    all_deleted = list[ObjectVersion]()
     for record, files in await erased_again(task):
         document, table = task.layout.erasure(record.value.erasing), record.value.erasing.table
         named = tuple(dict.fromkeys((*record.value.deleting, *files)))
@@ -98,12 +104,12 @@ async def delete_erased_again(task: Task) -> list[ObjectVersion]:
         left = (*(file for file in record.value.files if file not in named), *held)
         ended = msgspec.structs.replace(record.value, files=left, deleting=kept)
         await replace(task.store, document, ended, generation)
-        gone += deleted
+        all_deleted += deleted
         if deleted:
             message = "deleted %s of table %s, which was erased: a copy that was late had stored it again"
             erased = LogEvent.TABLE_ERASED.extra(table=table)
             log.info(message, counted(len(deleted), "file"), table, extra=erased)
-    return gone
+    return all_deleted
 
 
 async def _removable(task: Task, plan: PrunePlan) -> list[ObjectVersion]:
@@ -113,7 +119,7 @@ async def _removable(task: Task, plan: PrunePlan) -> list[ObjectVersion]:
     """
     tombstones = [tombstone.value for tombstone in plan.deletions]
     files = [file for tombstone in tombstones for file in tombstone.files]
-    return await _present(task, await _unnamed(task, files, {one.run for one in tombstones}), tombstones)
+    return await _present(task, await _unnamed(task, files, {tombstone.run for tombstone in tombstones}), tombstones)
 
 
 async def _unnamed(task: Task, files: Iterable[ObjectVersion], own: Collection[str] = ()) -> list[ObjectVersion]:

@@ -41,6 +41,8 @@ async def examine(task: Task, plan: PrunePlan) -> PrunePlan:
     Where the task deletes, the tombstones are stored before anybody is asked. Where it only shows, none is stored, and
     the same is asked.
     """
+    for tombstone in plan.stale if task.delete else ():
+        await withdraw(task, tombstone)
     # First the abandoned ones, which may rely on the files of others.
     plan = await mark_deleted(task, plan, plan.abandoned)
     return await mark_deleted(task, plan, plan.complete)
