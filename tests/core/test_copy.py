@@ -160,34 +160,34 @@ def test_runs_that_share_a_file_share_it_in_the_copy(manifest: Manifest) -> None
 
 @st.composite
 def places(draw: st.DrawFn) -> tuple[list[Item], dict[str, Present], set[tuple[str, int]]]:
-    items, present, doomed = [], dict[str, Present](), set[tuple[str, int]]()
+    items, present, deleting = [], dict[str, Present](), set[tuple[str, int]]()
     for number in range(draw(st.integers(0, 60))):
         item = Item(f"s{number}", f"t{number}", draw(st.sampled_from([0, 1, 5, BATCH_BYTES])), "AAAAAA==")
         items.append(item)
-        match draw(st.sampled_from(["missing", "there", "other", "doomed"])):
+        match draw(st.sampled_from(["missing", "there", "other", "deleting"])):
             case "there":
                 present[item.target] = Present(number + 1, item.size, item.crc32c)
             case "other":
                 present[item.target] = Present(number + 1, item.size, "BBBBBB==")
-            case "doomed":
+            case "deleting":
                 present[item.target] = Present(number + 1, item.size, item.crc32c)
-                doomed.add((item.target, number + 1))
-    return items, present, doomed
+                deleting.add((item.target, number + 1))
+    return items, present, deleting
 
 
 @given(places())
 def test_every_file_is_there_or_missing_or_anothers(
     given_: tuple[list[Item], dict[str, Present], set[tuple[str, int]]],
 ) -> None:
-    items, present, doomed = given_
-    plan = plan_copy(items, present, doomed)
+    items, present, deleting = given_
+    plan = plan_copy(items, present, deleting)
     missing = {one.item.target: one.expect for one in plan.files}
     assert sorted([*missing, *plan.there, *plan.foreign]) == sorted(item.target for item in items)
     for item in items:
         found = present.get(item.target)
         if item.target in missing:
             assert missing[item.target] == (found.generation if found else 0)
-            assert found is None or (item.target, found.generation) in doomed
+            assert found is None or (item.target, found.generation) in deleting
         elif item.target in plan.there:
             assert found == Present(plan.there[item.target], item.size, item.crc32c)
     assert plan.bytes == sum(item.size for item in items if item.target in missing)
@@ -197,10 +197,10 @@ def test_every_file_is_there_or_missing_or_anothers(
 def test_a_file_is_in_the_same_batch_whatever_the_copy_has(
     given_: tuple[list[Item], dict[str, Present], set[tuple[str, int]]], some: int
 ) -> None:
-    items, present, doomed = given_
+    items, present, deleting = given_
     of = {item.target: number for number, batch in enumerate(batches(items)) for item in batch}
     for there in ({}, present, dict(list(present.items())[:some])):
-        plan = plan_copy(items, there, doomed)
+        plan = plan_copy(items, there, deleting)
         assert all(of[one.item.target] == number for number, batch in plan.missing for one in batch)
     sizes = [[item.size for item in batch] for batch in batches(items)]
     assert all(len(batch) <= BATCH_FILES and sum(batch[:-1]) < BATCH_BYTES for batch in sizes)

@@ -391,7 +391,7 @@ def test_of_two_starts_of_an_erasure_the_first_that_decides_decides_for_both(mon
     scene = Scene()
     scene.run("r1")
     whole = begun(scene)
-    look, looks = module._concerned, 0
+    look, looks = module._plan, 0
 
     async def meanwhile(own: Task) -> Any:
         nonlocal looks
@@ -404,7 +404,7 @@ def test_of_two_starts_of_an_erasure_the_first_that_decides_decides_for_both(mon
                 await erase(own)
         return found
 
-    monkeypatch.setattr(module, "_concerned", meanwhile)
+    monkeypatch.setattr(module, "_plan", meanwhile)
     with pytest.raises(UsageError, match="another start of its erasure was refused"):
         asyncio.run(erase(whole))
     assert document(scene, LAYOUT.latest.name, Latest).erasing is None

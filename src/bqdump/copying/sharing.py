@@ -24,7 +24,7 @@ from bqdump.core.retention.erased import finishing, underway
 from bqdump.core.retention.policy import Policy
 from bqdump.core.wording import placeholder
 from bqdump.repository.published import read_latest
-from bqdump.repository.references import being_pruned, doomed
+from bqdump.repository.references import being_pruned, files_being_deleted
 from bqdump.repository.repository import create, delete, exists, load, overwrite, replace, value_of
 from bqdump.repository.turns import PATIENCE_SECONDS, OthersTurn, Turn, giving_up, pauses, pulse, takes_turn
 from bqdump.retain.leftovers import copies_of
@@ -87,13 +87,15 @@ async def begin(task: Task, found: Surveyed) -> Begun | None:
     document = names.renewed(generation)
     agreed = await value_of(place.store, document)
     if agreed is None:
-        dying = await doomed(place.store, place.layout, found.run, {item.target for item in found.items})
-        if dying.relied_on:
+        deleting = await files_being_deleted(
+            place.store, place.layout, found.run, {item.target for item in found.items}
+        )
+        if deleting.relied_on:
             if stored.mine:
                 # Nothing of this copy is there yet, and that one would wait for it in turn.
                 await delete(place.store, [(names.copying.name, generation)])
-            raise _relied_on(place, found.run, dying.relied_on)
-        agreed = (await create(place.store, document, Renewed(found.run, tuple(sorted(dying.files))))).value
+            raise _relied_on(place, found.run, deleting.relied_on)
+        agreed = (await create(place.store, document, Renewed(found.run, tuple(sorted(deleting.files))))).value
     records = await _generations(task, names.arrivals) if task.tasks > 1 else {}
     return Begun(generation, frozenset(agreed.files), records)
 

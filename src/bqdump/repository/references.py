@@ -104,7 +104,7 @@ async def erasure_records(store: ObjectStore, layout: Layout, table: str = "") -
     return records
 
 
-class Doomed(NamedTuple):
+class BeingDeleted(NamedTuple):
     """Files that prunes may be about to delete, by name and generation.
 
     relied_on: a run whose copy is in progress and relies on one of them, so that nobody may replace it; "" for none.
@@ -114,7 +114,7 @@ class Doomed(NamedTuple):
     relied_on: str = ""
 
 
-async def doomed(store: ObjectStore, layout: Layout, run: str, names: Container[str]) -> Doomed:
+async def files_being_deleted(store: ObjectStore, layout: Layout, run: str, names: Container[str]) -> BeingDeleted:
     """The files of these names that prunes may be about to delete in a place of copies, for the copy of a run: those of
     runs that are deleted, and those of an erased table that a task of a copy had stored again.
 
@@ -145,7 +145,7 @@ async def doomed(store: ObjectStore, layout: Layout, run: str, names: Container[
     if deleting:
         await gathered(spare, kept, READS_AT_ONCE)
     left = frozenset(deleting - named)
-    return Doomed(left, min((other for other, files in relying.items() if files & left), default=""))
+    return BeingDeleted(left, min((other for other, files in relying.items() if files & left), default=""))
 
 
 async def _relies_on(store: ObjectStore, names: RunLayout, files: Collection[tuple[str, int]]) -> set[tuple[str, int]]:

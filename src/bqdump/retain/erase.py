@@ -1,9 +1,9 @@
 """Erasure: a table is taken out of every kept run, as a request to delete data demands.
 
-Survey, mark, record, rewrite, delete, unmark. The mark is in latest.json, where whoever plans a run finds it. Under it
-no run is at work, so nothing comes to rely on files of the table. The record has the files, since the manifests that
-name them are written anew before the first is deleted. Every step may be repeated: the same command finishes an erasure
-that was killed at any request.
+Survey, plan, mark, record the plan, rewrite, delete, unmark. A dry run shows the plan and ends there. The mark is in
+latest.json, where whoever plans a run finds it. Under it no run is at work, so nothing comes to rely on files of the
+table. The record has the files, since the manifests that name them are written anew before the first is deleted. Every
+step may be repeated: the same command finishes an erasure that was killed at any request.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from msgspec.structs import replace
 
 from bqdump.concurrency import gathered
 from bqdump.core.documents.copying import Expected
-from bqdump.core.documents.manifest import Erased, Manifest
+from bqdump.core.documents.manifest import Erased
 from bqdump.core.documents.retention import Erasure, ObjectVersion
 from bqdump.core.documents.target import Latest
 from bqdump.core.errors import BqdumpError, NotFoundError, UsageError
@@ -38,54 +38,59 @@ from bqdump.core.times import rfc3339, time_of
 from bqdump.core.wording import close_name
 from bqdump.repository.published import read_latest
 from bqdump.repository.references import READS_AT_ONCE
-from bqdump.repository.repository import Loaded, create, exists, load, overwrite, read
+from bqdump.repository.repository import Loaded, create, exists, load, overwrite, read, value_of
 from bqdump.retain.leftovers import metadata_of
 from bqdump.retain.rewrite import (
     Task,
+    altered_error,
     delete_files,
-    held_before,
-    is_strange,
+    earlier_records,
+    is_altered,
     mark,
-    point_again,
     rewrite,
-    strange,
     unmark,
+    update_pointer,
 )
-from bqdump.retain.survey import Complete, Survey, survey
+from bqdump.retain.survey import Survey, survey
 from bqdump.retain.survey import Task as Surveying
 
 log = logging.getLogger(__name__)
 ERASE = "erase"
 
 
-class Concerned(NamedTuple):
-    """The runs that have the table, and the objects that they name of it.
+class ErasurePlan(NamedTuple):
+    """What an erasure does.
 
-    signed: those with a signature. strange: of these, one that the signer's key has not signed as it is, "" for none.
+    survey: what it follows from.
+    runs: those that have the table.
+    files: the objects that they name of it.
+    signed: those with a signature.
+    altered: of these, one that the signer's key has not signed as it is, "" for none.
     partial: those that have only files of it that an earlier run has left, whose age they do not say.
-    named: the tables that some run has. before: the note of the last erasure of this one that some run has.
+    named: the tables that some run has.
+    before: the note of the last erasure of this table that some run has.
     held: records of earlier erasures of the table, some of whose files could not be deleted, or are there again.
-    copied: of all runs, those that are copies. again: the files of the table that these have (see Erasure.copied).
+    copied: of all runs, those that are copies.
+    again: the files of the table that these have (see Erasure.copied).
     """
 
     survey: Survey
     runs: tuple[str, ...]
     files: tuple[ObjectVersion, ...]
     signed: tuple[str, ...]
+    altered: str
+    partial: tuple[str, ...]
     named: frozenset[str]
-    held: tuple[Erasure, ...] = ()
-    strange: str = ""
-    partial: tuple[str, ...] = ()
-    before: Erased | None = None
-    copied: frozenset[str] = frozenset()
-    again: tuple[Expected, ...] = ()
+    before: Erased | None
+    held: tuple[Erasure, ...]
+    copied: frozenset[str]
+    again: tuple[Expected, ...]
 
 
 async def has_begun(task: Task) -> bool:
     """Whether an earlier start of this erasure was interrupted."""
     latest = await read_latest(task.store, task.settings)
-    begun = latest.erasing if latest else None
-    return begun is not None and repeats(task.erasing, begun)
+    return bool(latest and latest.erasing and repeats(task.erasing, latest.erasing))
 
 
 async def erase(task: Task) -> ErasedFrom:
@@ -104,11 +109,11 @@ async def erase(task: Task) -> ErasedFrom:
         task = task._replace(erasing=begun)
         if not task.delete:
             raise _refused(task, "its erasure has begun and was interrupted", "Finish it with {setting:yes}.")
-        await point_again(task)
+        await update_pointer(task)
     elif not task.delete:
-        found = await _concerned(task)
-        _refuse(task, found)
-        return _result(task, found.runs, found.files, ())
+        plan = await _plan(task)
+        _refuse(task, plan)
+        return _result(task, plan.runs, plan.files, ())
     record = await load(task.store, task.settings.layout.erasure(task.erasing)) if begun else None
     if record and record.value.refused:
         # It was killed before it took the mark away.
@@ -122,10 +127,9 @@ async def erase(task: Task) -> ErasedFrom:
         await _forget_snapshots(task, record.value.runs)
     deleted, held = await delete_files(task, record)
     await unmark(task)
+    runs, files = counted(len(record.value.runs), "run"), counted(len(deleted), "file")
     message, done = "erased table %s from %s: %s deleted", LogEvent.TABLE_ERASED.extra(table=task.erasing.table)
-    log.info(
-        message, task.erasing.table, counted(len(record.value.runs), "run"), counted(len(deleted), "file"), extra=done
-    )
+    log.info(message, task.erasing.table, runs, files, extra=done)
     return _result(task, record.value.runs, deleted, held)
 
 
@@ -136,14 +140,14 @@ async def _begin(task: Task, latest: Latest | None) -> Loaded[Erasure]:
     first that stores the record decides for all.
     """
     if latest:
-        _refuse(task, await _concerned(task))
+        _refuse(task, await _plan(task))
         await mark(task, latest)
     document = task.settings.layout.erasure(task.erasing)
     try:
         # What has come meanwhile is found now, and what comes later finds the mark.
-        found = await _concerned(task)
-        _refuse(task, found)
-        erasure = Erasure(erasing=task.erasing, runs=found.runs, files=found.files, copied=found.again)
+        plan = await _plan(task)
+        _refuse(task, plan)
+        erasure = Erasure(erasing=task.erasing, runs=plan.runs, files=plan.files, copied=plan.again)
         made = await create(task.store, document, erasure)
     except BqdumpError:
         refusal = Erasure(erasing=task.erasing, runs=(), files=(), refused=True)
@@ -155,7 +159,7 @@ async def _begin(task: Task, latest: Latest | None) -> Loaded[Erasure]:
     if made.value.refused:
         await unmark(task)
         raise _refused(task, "another start of its erasure was refused, as a run had come between", "Repeat this.")
-    for earlier in found.held if made.mine else ():
+    for earlier in plan.held if made.mine else ():
         # This one has their files now.
         await overwrite(task.store, task.settings.layout.erasure(earlier.erasing), replace(earlier, files=()))
     return made
@@ -165,9 +169,8 @@ async def _latest(task: Task) -> Latest:
     latest = await read_latest(task.store, task.settings)
     if latest is None:
         runs = await task.store.folders(task.settings.layout.runs)
-        hint = (
-            f"Run {runs[0]} has not ended, and may have it: finish it, or repeat the copy, then this." if runs else ""
-        )
+        finish = "has not ended, and may have it: finish it, or repeat the copy, then this."
+        hint = f"Run {runs[0]} {finish}" if runs else ""
         raise NotFoundError(ERASE, f"an export in {task.settings.target}", "nothing has been published there yet", hint)
     if latest.locked:
         hint = "Erase it elsewhere, and let the runs here be pruned once their locks end."
@@ -182,7 +185,7 @@ def _refused(task: Task, cause: str, hint: str) -> UsageError:
     return UsageError(ERASE, f"table {task.erasing.table}", cause, hint)
 
 
-async def _concerned(task: Task) -> Concerned:
+async def _plan(task: Task) -> ErasurePlan:
     """The runs whose manifests name the table, as of before the given time, and everything that they name of it."""
     layout, table = task.settings.layout, task.erasing.table
     try:
@@ -190,32 +193,32 @@ async def _concerned(task: Task) -> Concerned:
     except UsageError as error:
         raise UsageError(ERASE, error.subject, error.cause, "Nothing was changed.") from None
 
-    async def manifest_of(run: Complete) -> Manifest | None:
-        stored = await load(task.store, layout.run(run.run).manifest)
-        return stored.value if stored else None
-
-    manifests = [found for found in await gathered(manifest_of, known.complete, READS_AT_ONCE) if found]
+    documents = [layout.run(run.run).manifest for run in known.complete]
+    stored = await gathered(lambda document: value_of(task.store, document), documents, READS_AT_ONCE)
+    manifests = [manifest for manifest in stored if manifest]
     having = [manifest for manifest in manifests if concerns(manifest, task.erasing)]
     files = [file for manifest in having for file in versions_in(manifest, task.erasing)]
-    folder = layout.iceberg_table(table)
     for manifest in having:
         if manifest.settings.get("iceberg"):
             made = await metadata_of(_surveying(task), manifest.run)
-            files += [file for file in made if file.name.startswith(folder)]
+            files += [file for file in made if file.name.startswith(layout.iceberg_table(table))]
     signed = [manifest.run for manifest in having if await exists(task.store, layout.run(manifest.run).signature)]
-    wrong = [run for run in signed if await _is_strange(task, run)]
-    partial = tuple(manifest.run for manifest in having if leaves(manifest, task.erasing))
-    names = frozenset(entry.table for manifest in manifests for entry in manifest.tables)
     notes = [note for manifest in manifests for note in manifest.erased if note.table == table]
-    before = max(notes, key=lambda note: note.at, default=None)
     copied = frozenset(manifest.run for manifest in manifests if manifest.copy_of)
-    held = await held_before(task, _surveying(task) if copied else None)
+    held = await earlier_records(task, _surveying(task) if copied else None)
     files += [file for record in held for file in record.files]
-    runs = tuple(manifest.run for manifest in having)
-    known_files, strange = tuple(dict.fromkeys(files)), next(iter(wrong), "")
-    again = tuple(dict.fromkeys(file for manifest in having for file in expected_in(manifest, task.erasing)))
-    return Concerned(
-        known, runs, known_files, tuple(signed), names, tuple(held), strange, partial, before, copied, again
+    return ErasurePlan(
+        known,
+        runs=tuple(manifest.run for manifest in having),
+        files=tuple(dict.fromkeys(files)),
+        signed=tuple(signed),
+        altered=next(iter([run for run in signed if await _is_altered(task, run)]), ""),
+        partial=tuple(manifest.run for manifest in having if leaves(manifest, task.erasing)),
+        named=frozenset(entry.table for manifest in manifests for entry in manifest.tables),
+        before=max(notes, key=lambda note: note.at, default=None),
+        held=tuple(held),
+        copied=copied,
+        again=tuple(dict.fromkeys(file for manifest in having for file in expected_in(manifest, task.erasing))),
     )
 
 
@@ -223,21 +226,21 @@ def _surveying(task: Task) -> Surveying:
     return Surveying(task.store, task.settings, Policy(), task.erasing.at)
 
 
-async def _is_strange(task: Task, run: str) -> bool:
+async def _is_altered(task: Task, run: str) -> bool:
     stored = await read(task.store, task.settings.layout.run(run).manifest)
-    return stored is not None and await is_strange(task, run, stored.data)
+    return stored is not None and await is_altered(task, run, stored.data)
 
 
-def _refuse(task: Task, found: Concerned) -> None:
+def _refuse(task: Task, plan: ErasurePlan) -> None:
     """Raise for whatever stands against an erasure."""
-    known = found.survey
-    if not found.runs and not found.held:
-        table, close = task.erasing.table, close_name(task.erasing.table, found.named)
+    known = plan.survey
+    if not plan.runs and not plan.held:
+        table, close = task.erasing.table, close_name(task.erasing.table, plan.named)
         cause = f"no kept run has it{f'; did you mean {close!r}?' if close else ''}"
-        if table in found.named:
+        if table in plan.named:
             cause = f"no kept run has it as of a time before {rfc3339(task.erasing.before)}"
-        elif found.before:
-            cause = f"no kept run has it any more; it was {words_of(found.before)}"
+        elif plan.before:
+            cause = f"no kept run has it any more; it was {words_of(plan.before)}"
         raise NotFoundError(ERASE, f"table {task.erasing.table}", cause, "{call:ls} lists the tables of a run.")
     if known.unfinished:
         run, copied = known.unfinished[0].run, known.unfinished[0].copied
@@ -249,15 +252,15 @@ def _refuse(task: Task, found: Concerned) -> None:
         raise _refused(task, f"run {deleting[0]} is being pruned", "Let prune finish, then repeat this.")
     later = [run.run for run in known.complete if known.latest and run.age > known.latest.age]
     if unpublished := sorted({*later, *(known.named - {known.latest.run if known.latest else ""})}):
-        hint = "Repeat the copy, then this." if unpublished[0] in found.copied else "Repeat this once it is."
+        hint = "Repeat the copy, then this." if unpublished[0] in plan.copied else "Repeat this once it is."
         raise _refused(task, f"run {unpublished[0]} is being published", hint)
-    if found.signed and task.signer is None:
-        raise _unsigned(task, found.signed[0])
-    if found.strange:
-        raise strange(task, found.strange)
-    if task.erasing.before and found.partial:
-        cause = f"run {found.partial[0]} is partial, and does not say how old the rows are that it has of it"
-        hint = f"Delete it ({{call:prune run={found.partial[0]}}}), or erase the table without {{setting:before}}."
+    if plan.signed and task.signer is None:
+        raise _unsigned(task, plan.signed[0])
+    if plan.altered:
+        raise altered_error(task, plan.altered)
+    if task.erasing.before and plan.partial:
+        cause = f"run {plan.partial[0]} is partial, and does not say how old the rows are that it has of it"
+        hint = f"Delete it ({{call:prune run={plan.partial[0]}}}), or erase the table without {{setting:before}}."
         raise _refused(task, cause, hint)
 
 
@@ -277,19 +280,18 @@ async def _forget_snapshots(task: Task, runs: Iterable[str]) -> None:
     """Take the snapshots of these runs out of the Iceberg metadata of the table."""
     from bqdump.retain.iceberg import forget_table
 
-    latest = await read_latest(task.store, task.settings)
-    if latest:
+    if latest := await read_latest(task.store, task.settings):
         await forget_table(_surveying(task), latest, set(runs), task.erasing.table)
 
 
 def _result(task: Task, runs: Iterable[str], files: Iterable[ObjectVersion], held: Iterable[Held]) -> ErasedFrom:
-    gone, erasing = list(files), task.erasing
+    deleted, erasing = list(files), task.erasing
     return ErasedFrom(
         table=erasing.table,
         target=str(task.settings.target),
         runs=tuple(runs),
-        files=len(gone),
-        bytes=sum(file.size for file in gone),
+        files=len(deleted),
+        bytes=sum(file.size for file in deleted),
         at=time_of(erasing.at),
         by=erasing.by,
         reason=erasing.reason,

@@ -60,8 +60,8 @@ async def rewrite(task: Task, run: str) -> None:
     while stored := await read(store, names.manifest):
         manifest = decode(stored.data, Manifest, names.manifest.name)
         due = concerns(manifest, erasing) or note not in manifest.erased
-        if await is_strange(task, run, stored.data):
-            raise strange(task, run)
+        if await is_altered(task, run, stored.data):
+            raise altered_error(task, run)
         if due:
             # Its index has places in it, so it goes first.
             await _delete(store, names.contents.name)
@@ -70,12 +70,12 @@ async def rewrite(task: Task, run: str) -> None:
                 await _sign_ahead(task, run, manifest, task.signer)
             if not await store_over(store, names.manifest, manifest, stored.generation):
                 continue
-        await point_again(task)
-        await _follow(task, run, manifest)
+        await update_pointer(task)
+        await _update_derived(task, run, manifest)
         return
 
 
-async def is_strange(task: Task, run: str, manifest: bytes) -> bool:
+async def is_altered(task: Task, run: str, manifest: bytes) -> bool:
     """Whether a run has a signature, and its manifest is not what the signer's key has signed, or was about to.
 
     To sign it again would make what somebody else has written there valid. False without a signer.
@@ -97,7 +97,7 @@ async def is_strange(task: Task, run: str, manifest: bytes) -> bool:
     return True
 
 
-def strange(task: Task, run: str) -> UsageError:
+def altered_error(task: Task, run: str) -> UsageError:
     """The error about a run that would be signed although this key has not signed what is there."""
     cause = f"the manifest of run {run} is not what its signature of this key is about, or another key has signed it"
     hint = "Find out who changed it. Then restore it, delete the run, or use the key that has signed it."
@@ -137,7 +137,7 @@ async def unmark(task: Task) -> None:
     await swap(task.store, task.settings.layout.latest, step)
 
 
-async def _follow(task: Task, run: str, manifest: Manifest) -> None:
+async def _update_derived(task: Task, run: str, manifest: Manifest) -> None:
     """Write anew what is made from the manifest of a run."""
     # Imported where a page is rendered only.
     from bqdump.pages.report import render_report
@@ -167,7 +167,7 @@ async def _follow(task: Task, run: str, manifest: Manifest) -> None:
         await swap(store, names.iceberg, step)
 
 
-async def point_again(task: Task) -> None:
+async def update_pointer(task: Task) -> None:
     """Let latest.json name the manifest of the published run as it is now: this erasure has written it anew."""
     store, layout = task.store, task.settings.layout
 
@@ -188,7 +188,7 @@ async def _delete(store: ObjectStore, name: str) -> None:
         await delete(store, [(info.name, info.generation)])
 
 
-async def held_before(task: Task, copies: Surveying | None) -> list[Erasure]:
+async def earlier_records(task: Task, copies: Surveying | None) -> list[Erasure]:
     """The records of earlier erasures of the table that have files: they could not be deleted, or are there again.
 
     copies: where it holds copies, how to look for what tasks that are late have stored again.
@@ -240,7 +240,7 @@ def _held_until(file: ObjectVersion, error: BqdumpError, info: ObjectInfo | None
     return Held(file.name, fill(error.cause, COMMANDS), until)
 
 
-async def keeps(task: Task) -> list[str]:
+async def not_erased(task: Task) -> list[str]:
     """What the erasure does not reach, in sentences."""
     others = "Copies of these runs in other places are not touched: erase the table there as well."
     with suppress(BqdumpError):
@@ -265,7 +265,7 @@ async def refuse_unfinished_set(store: ObjectStore, settings: Settings, table: s
         raise UsageError("erase", f"table {table}", f"run {newest.run} of the set has not ended", hint)
 
 
-async def point_set_again(store: ObjectStore, settings: Settings) -> None:
+async def update_set(store: ObjectStore, settings: Settings) -> None:
     """Let the document of a set name the manifests of its datasets as erasures have left them."""
 
     async def entry_now(entry: DatasetEntry) -> DatasetEntry:

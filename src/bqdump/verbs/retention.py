@@ -32,7 +32,7 @@ from bqdump.retain.erase import erase as erase_from
 from bqdump.retain.erase import has_begun
 from bqdump.retain.prune import prune_exports
 from bqdump.retain.rewrite import Task as ErasingTask
-from bqdump.retain.rewrite import keeps, point_set_again, refuse_unfinished_set
+from bqdump.retain.rewrite import not_erased, refuse_unfinished_set, update_set
 from bqdump.retain.survey import AtWork
 from bqdump.services.copies import opened_copy
 from bqdump.services.keys import open_signer, open_trusted, trusting
@@ -131,7 +131,7 @@ async def erase(store_at: StoreAt, settings: Settings, erasing: Erasing, *, dele
         await refuse_unfinished_set(at.store, at.settings, erasing.table)
         if delete:
             # What an erasure has left that was killed after its last dataset.
-            await point_set_again(at.store, at.settings)
+            await update_set(at.store, at.settings)
     named, _, table = erasing.table.rpartition(".")
     if named:
         exports = tuple([export for export in exports if named == await _dataset_of(export)])
@@ -155,8 +155,8 @@ async def erase(store_at: StoreAt, settings: Settings, erasing: Erasing, *, dele
         )
     done = tuple([await erase_from(task._replace(delete=delete)) for task in having])
     for at in all_exports.sets if delete else ():
-        await point_set_again(at.store, at.settings)
-    notes = [note for task in having for note in await keeps(task)]
+        await update_set(at.store, at.settings)
+    notes = [note for task in having for note in await not_erased(task)]
     return Erasures(erased=delete, exports=done, notes=tuple(dict.fromkeys(notes)))
 
 

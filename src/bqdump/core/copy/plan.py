@@ -66,12 +66,12 @@ class CopyPlan(NamedTuple):
 
 
 def plan_copy(
-    items: Sequence[Item], present: Mapping[str, Present], doomed: Container[tuple[str, int]] = ()
+    items: Sequence[Item], present: Mapping[str, Present], deleting: Container[tuple[str, int]] = ()
 ) -> CopyPlan:
     """The plan for these files.
 
-    present: what the copy has under their names. doomed: names and generations that a prune is about to delete; such a
-    file is moved again, under a new generation.
+    present: what the copy has under their names. deleting: names and generations that a prune is about to delete;
+    such a file is moved again, under a new generation.
     """
     there: dict[str, int] = {}
     missing: list[tuple[int, tuple[Missing, ...]]] = []
@@ -84,7 +84,7 @@ def plan_copy(
                 lacking.append(Missing(item))
             elif (stored.size, stored.crc32c) != (item.size, item.crc32c):
                 foreign.append(item.target)
-            elif (item.target, stored.generation) in doomed:
+            elif (item.target, stored.generation) in deleting:
                 lacking.append(Missing(item, stored.generation))
             else:
                 there[item.target] = stored.generation
