@@ -194,7 +194,7 @@ MUTATIONS = (
     Mutation("a table that goes while the run is planned is passed over in silence", Law.NAMED_LOSSES,
              definitions, "describe", wrong.without_dropped_tables),
     Mutation("a look before the files were read is not needed", Law.UNCHANGED, reuse, "unproved",
-             edit("        return FIRST_LOOK_MISSING\n    changed", "        return ''\n    changed")),
+             edit("        return NO_EARLIER_READING\n    changed", "        return ''\n    changed")),
     Mutation("the look before the files were read may be another one", Law.UNCHANGED, reuse, "unproved",
              edit("changed = difference(entry.look_before, entry.look)", "changed = ''")),
     Mutation("a look after the files were read counts as one before", Law.UNCHANGED, planning_reuse, "find_reusable",

@@ -30,10 +30,14 @@ class Via(NamedTuple):
 
 
 class Request(NamedTuple):
-    """What is restored. run: "" for the published run. yes: the source dataset itself may be changed.
+    """What is restored.
 
-    compares: whether values are compared with the files as well; reading: with what, None in a plan. on_bill: called
-    with the bytes billed for that. spent: what other datasets have billed.
+    run: "" for the published run.
+    yes: the source dataset itself may be changed.
+    compares: whether values are compared with the files as well.
+    reading: what the files are read with for that, None in a plan.
+    on_bill: called with the bytes billed for that.
+    spent: what other datasets have billed.
     """
 
     options: Options
@@ -47,10 +51,13 @@ class Request(NamedTuple):
 
 
 class Task(NamedTuple):
-    """One task of a restore: `owner.task` of `tasks`. store: where the export is. tell: is called with each event.
+    """One task of a restore: `owner.task` of `tasks`.
 
-    documents: where the documents of the restore are instead of there, for a restore that nothing resumes. dataset: of
-    a set, the exported dataset; else "". signer: signs the note on a drill.
+    store: where the export is.
+    tell: is called with each event.
+    documents: where the documents of the restore are instead of there, for a restore that nothing resumes.
+    dataset: of a set, the exported dataset; else "".
+    signer: signs the note on a drill.
     """
 
     store: ObjectStore
@@ -87,9 +94,10 @@ class Task(NamedTuple):
 
 
 class RunningRestore(NamedTuple):
-    """A task with what was decided, and what follows from it. uploads: room for the files uploaded at a time.
-    comparing: room for comparisons, as one reads files with all of this machine.
+    """A task with what was decided, and what follows from it.
 
+    uploads: room for the files uploaded at a time.
+    comparing: room for comparisons, as one reads files with all of this machine.
     resumed: an earlier start, or another task, may have restored a part.
     """
 

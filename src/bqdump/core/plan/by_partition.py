@@ -39,8 +39,8 @@ VIEW = "INFORMATION_SCHEMA.PARTITIONS"
 TABLES_A_QUERY = 1000
 # A partition that will be this old soon is not expected to be reused.
 MARGIN_MS = 60 * 60 * 1000
-NO_LOOK = "no reading from before the snapshot time proves anything"
-MOVED = "it was changed while the export was planned"
+NO_READING = "no reading from before the snapshot time proves anything"
+CHANGED_MEANWHILE = "it was changed while the export was planned"
 CHOSEN_TIME = "the snapshot time was chosen"
 BY_QUERY = "only a query reads it as of the snapshot time"
 
@@ -159,10 +159,14 @@ def _exported(partitioning: Partitioning, listed: Sequence[Partition]) -> dict[s
 
 def _reason(settings: Settings, before: BeforeSnapshot, table: str, partition: str, reading: Reading | None) -> str:
     if reading:
-        return MOVED
+        return CHANGED_MEANWHILE
     if settings.snapshot_ms is not None:
         return CHOSEN_TIME
-    return NO_LOOK if any(removed.id == partition for removed in before.partitions.get(table, ())) else MOVED
+    return (
+        NO_READING
+        if any(removed.id == partition for removed in before.partitions.get(table, ()))
+        else CHANGED_MEANWHILE
+    )
 
 
 def _bill(item: Routed, partition: Partition) -> int:

@@ -34,7 +34,7 @@ from bqdump.core.version import VERSION
 
 NOTHING_PUBLISHED = "nothing is published yet"
 NOT_PUBLISHED = "not in the published export"
-FIRST_LOOK_MISSING = "no reading from before its last export"
+NO_EARLIER_READING = "no reading from before its last export"
 # Tables that change once a week are among those that changed within this time.
 LATELY_MS = 8 * 86_400 * 1000
 # Far more than the clocks of BigQuery's servers are apart.
@@ -129,13 +129,13 @@ def why_exported(
 def unproved(entry: PublishedTable, now: Reading | None) -> str:
     """Why readings do not prove that a published table is unchanged; "" where they do. now: that of this plan."""
     if now is None or entry.look is None:
-        return FIRST_LOOK_MISSING
+        return NO_EARLIER_READING
     if changed := difference(entry.look, now):
         return changed
     if entry.carried and entry.carried.unchanged_at:
         return ""
     if entry.look_before is None:
-        return FIRST_LOOK_MISSING
+        return NO_EARLIER_READING
     changed = difference(entry.look_before, entry.look)
     return f"{changed} (around its last export)" if changed else ""
 

@@ -26,13 +26,16 @@ Action = Literal["create", "fill", "replace", "resume", "keep", "grant"]
 
 
 class Options(msgspec.Struct, frozen=True, kw_only=True):
-    """What a restore was asked for. include, exclude: patterns of names, as for an export. as_: see names.parse_as.
+    """What is requested of a restore.
 
+    include, exclude: patterns of names, as for an export.
+    as_: see names.parse_as.
+    schema_only: tables without rows.
+    data_only: rows, into tables that exist.
+    temporary: what is created expires by itself, see access.temporary; for a dataset that does not exist.
     others: the datasets that are restored along with it, each with the name that it has in the target project then.
     restore: the mark of the restore, which is the label of the tables that it has not finished; "" before it has one.
-    schema_only: tables without rows. data_only: rows, into tables that exist.
     partitions: such as "clicks$20261101" or "clicks$20261101..20261130"; then `include` has the names of these tables.
-    temporary: what is created expires by itself, see core.restore.temporary; for a dataset that does not exist.
     """
 
     project: str
@@ -54,16 +57,19 @@ class Options(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Load(msgspec.Struct, frozen=True, kw_only=True):
-    """How the files of a table load.
+    """How the files of a table load: directly, or into a scratch table, from which a billed query fills the table.
 
-    options: of the format, see LoadRequest. schema: the columns as the files have them (a TableSchema). groups: the
-    files of each load job, which respect the limits of a job; none where the table has no rows. partitions: the one
-    that each group loads into, where only the files' names say so; else none.
-    casts: "" where the files load directly; otherwise why they load into a scratch table first, from which a billed
-    query fills the table. like_null: where the files load directly, the columns that have no NULL and may have a value
-    that load jobs take for it: if BigQuery refuses the files, they load into a scratch table, too. scratch: the
-    definition of a scratch table, for tables.insert. columns, values: the columns of the table, and the expression that
-    each of them is filled with from a scratch table, see partitions.fill. where: which rows of it, "" for all.
+    options: of the format, see LoadRequest.
+    schema: the columns as the files have them (a TableSchema).
+    groups: the files of each load job, which respect the limits of a job; none where the table has no rows.
+    scratch: the definition of a scratch table, for tables.insert.
+    columns, values: the columns of the table, and the expression that each is filled with from a scratch table, see
+        partitions.fill.
+    casts: why the files load into a scratch table, "" where they load directly.
+    like_null: where they load directly, the columns that have no NULL and may have a value that load jobs take for it:
+        if BigQuery refuses the files, they load into a scratch table, too.
+    partitions: the one that each group loads into, where only the files' names say so; else none.
+    where: which rows of the scratch table, "" for all.
     """
 
     options: msgspec.Raw
@@ -88,18 +94,23 @@ class Load(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class TableStep(msgspec.Struct, frozen=True, kw_only=True):
-    """One table that is restored. Each of these is JSON null where there is nothing to set:
+    """One table that is restored. What BigQuery is to set is JSON null where there is nothing to set.
 
-    create: for tables.insert, without what is set later. lasting: for tables.patch before the first row arrives, where
-    expirations might delete it: defaults of the target dataset, or those of a table that is replaced. finish: for
-    tables.patch once the rows are there (primary key, default values, labels, requirePartitionFilter); it removes the
-    label of the restore. relate: foreign keys, once all tables are finished. expire: expirations, last of all.
-    expired_rows: where `expire` has a partition expiration, the query for the number of rows that it would delete; else
-    "". as_what: how the table differs from the one in the source, such as "columns are masked"; "" where it does not.
-    altered: which values its format does not bring back exactly, in words, "" for none. name: in the target. kept: the
-    expirations that `lasting` removes, set again if the table is not replaced after all. partitions: the only ones that
-    are restored, () for all; by ids, or by ranges of them where the files are not by partition. parts: the ids of those
-    that are put in place one by one, as the table exists; held: the condition for the rows of these.
+    name: in the target.
+    create: for tables.insert, without what is set later.
+    finish: for tables.patch once the rows are there (primary key, default values, labels, requirePartitionFilter); it
+        removes the label of the restore.
+    lasting: for tables.patch before the first row arrives, where expirations might delete it: defaults of the target
+        dataset, or those of a table that is replaced.
+    relate: foreign keys, once all tables are finished.
+    expire: expirations, last of all.
+    kept: the expirations that `lasting` removes, set again if the table is not replaced after all.
+    expired_rows: the query for the number of rows that a partition expiration in `expire` would delete, "" without one.
+    as_what: how the table differs from the one in the source, such as "columns are masked"; "" where it does not.
+    altered: which values its format does not bring back exactly, in words, "" for none.
+    partitions: the only ones that are restored, () for all; by ids, or ranges of them where files are not by partition.
+    parts: the ids of those that are put in place one by one, as the table exists.
+    held: the condition for the rows of these.
     """
 
     entry: TableEntry
@@ -128,10 +139,12 @@ class TableStep(msgspec.Struct, frozen=True, kw_only=True):
 class ObjectStep(msgspec.Struct, frozen=True, kw_only=True):
     """A view, materialized view, external table, routine, index, row access policy or access entry, after the tables.
 
-    kind: as in tables.list; ROUTINE, INDEX, POLICY or ACCESS. definition: for the API; of an index, its DDL statement
-    as a JSON string. finish: for tables.patch once it exists, JSON null where there is nothing to set. table: of a
-    policy or an index. as_what: how it differs from the one in the source, or "". stays: the tables and routines of
-    other datasets, or of the source, that its text names.
+    kind: as in tables.list; ROUTINE, INDEX, POLICY or ACCESS.
+    definition: for the API; of an index, its DDL statement as a JSON string.
+    finish: for tables.patch once it exists, JSON null where there is nothing to set.
+    table: of a policy or an index.
+    as_what: how it differs from the one in the source, or "".
+    stays: the tables and routines of other datasets, or of the source, that its text names.
     """
 
     name: str
@@ -154,7 +167,7 @@ class NotRestored(msgspec.Struct, frozen=True):
 
 
 class RestoreTotals(msgspec.Struct, frozen=True):
-    """Sums over a plan. bytes: of the files. rows: as far as they are known. jobs: at least."""
+    """Sums over a plan. bytes: of the files. rows: as far as they are known. jobs: the least number."""
 
     tables: int
     objects: int
@@ -167,9 +180,10 @@ class RestoreTotals(msgspec.Struct, frozen=True):
 class RestorePlan(msgspec.Struct, frozen=True, kw_only=True):
     """Everything that a restore does, in this order: dataset, tables, objects in rounds, policies, expirations, access.
 
-    create_dataset: for datasets.insert, JSON null where the dataset exists. finish_dataset: its defaults, set last, or
-    JSON null. kept: what exists in the target already and is kept. excluded: the number of objects that the patterns
-    exclude.
+    create_dataset: for datasets.insert, JSON null where the dataset exists.
+    finish_dataset: its defaults, set last, or JSON null.
+    kept: what exists in the target already and is kept.
+    excluded: the number of objects that the patterns exclude.
     """
 
     run: str
@@ -210,13 +224,17 @@ class RestorePlan(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class TargetState(NamedTuple):
-    """What the target dataset holds: kind and labels by name, and routines. expires: it has default expirations.
+    """What the target dataset holds. None stands for a dataset that does not exist.
 
-    layouts: of the tables that are to be replaced, by name, see layout_of. definitions: of the tables that are to be
-    filled, as BigQuery returned them. policies: of the tables whose rows are replaced, the names of row access policies
-    and whether a restore has created each; None for a table whose policies may not be listed. expirations: of the same
-    tables, for tables.patch; a decision has those of the plan only, and in numbers their numbers in it. rows: of the
-    partitions to be restored, by table and id. None stands for a dataset that does not exist.
+    tables: kind and labels, by name.
+    expires: the dataset has default expirations.
+    layouts: of the tables that are to be replaced, by name, see layout_of.
+    definitions: of the tables that are to be filled, as BigQuery returned them.
+    policies: of the tables whose rows are replaced, the names of row access policies and whether a restore has created
+        each; None for a table whose policies may not be listed.
+    expirations: of the same tables, for tables.patch; a decision has those of the plan only.
+    rows: of the partitions to be restored, by table and id.
+    numbers: the numbers in the plan of the tables that have expirations.
     """
 
     location: str
