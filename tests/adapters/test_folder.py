@@ -10,6 +10,7 @@ import sys
 import threading
 import unicodedata
 from collections.abc import Callable, Coroutine
+from contextlib import closing
 from pathlib import Path
 from typing import IO, Any
 
@@ -162,6 +163,49 @@ def test_links_inside_a_target_are_not_followed(
     assert asyncio.run(store.folders("")) == real
     assert [(path.name, path.read_bytes()) for path in outside.iterdir()] == [("x", b"not ours")]
     assert asyncio.run(store.read("source")).data == b"ours"
+
+
+def test_files_are_read_while_the_index_is_locked(tmp_path: Path) -> None:
+    store = FolderStore(tmp_path)
+    generation = asyncio.run(store.write("a", b"one", 0))
+    with closing(sqlite3.connect(tmp_path / ".bqdump-index.sqlite", isolation_level=None)) as other:
+        other.execute("BEGIN IMMEDIATE")
+        assert asyncio.run(asyncio.wait_for(store.read("a", 1, 2), 10)) == (b"ne", generation)
+
+
+def test_a_file_that_was_replaced_without_the_index_is_read_with_a_new_generation(tmp_path: Path) -> None:
+    store = FolderStore(tmp_path)
+    generation = asyncio.run(store.write("a", b"one", 0))
+    (tmp_path / "a").write_bytes(b"others")
+    data, later = asyncio.run(store.read("a"))
+    assert (data, later > generation) == (b"others", True)
+    assert asyncio.run(store.read("a")) == (b"others", later)
+
+
+def test_threads_take_turns_instead_of_trying_to_lock_the_index(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    opened, most = set[int](), list[int]()
+
+    class Counted(sqlite3.Connection):
+        def __init__(self, *args: Any, **options: Any) -> None:
+            super().__init__(*args, **options)
+            opened.add(id(self))
+            most.append(len(opened))
+
+        def close(self) -> None:
+            opened.discard(id(self))
+            super().close()
+
+    connect = sqlite3.connect
+    monkeypatch.setattr(sqlite3, "connect", lambda *args, **options: connect(*args, factory=Counted, **options))
+    store = FolderStore(tmp_path)
+
+    async def write() -> None:
+        await asyncio.gather(*(store.write(f"{number}", b"one", 0) for number in range(40)))
+
+    asyncio.run(write())
+    assert set(most) == {1}
 
 
 def test_the_target_itself_may_be_a_link(tmp_path: Path, outside: Path) -> None:

@@ -12,15 +12,17 @@ from __future__ import annotations
 
 import os
 import sqlite3
+import threading
 from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager, suppress
 from pathlib import Path
-from typing import NamedTuple
+from typing import IO, NamedTuple
 
 from bqdump.adapters.checksums import crc32c_of_file
-from bqdump.adapters.folder.paths import OWN, folder_status, names_below, path_of, status_of
+from bqdump.adapters.folder.paths import OWN, WINDOWS, folder_status, names_below, path_of, status_of
+from bqdump.core.documents.validation import refuse_size
 from bqdump.core.errors import ConflictError
-from bqdump.ports.store import ObjectInfo
+from bqdump.ports.store import ObjectInfo, Stored
 
 INDEX = f"{OWN}index.sqlite"
 # An index of this version has its tables, so most openings change nothing.
@@ -38,6 +40,8 @@ INSERT INTO generations SELECT 0 WHERE NOT EXISTS (SELECT 1 FROM generations);
 PRAGMA user_version = 1;
 COMMIT;
 """
+# By folder. A thread of this process holds it before it locks the index: SQLite tries again after ever longer pauses.
+TURNS: dict[str, threading.Lock] = {}
 CHANGE_NOTHING = "UPDATE generations SET last = last WHERE FALSE"
 
 
@@ -57,9 +61,49 @@ class Row(NamedTuple):
         return ObjectInfo(self.name, self.size, self.crc32c, self.generation, self.origin, self.changed // 1_000_000)
 
 
+def read_recorded(root: Path, name: str, start: int, length: int | None) -> Stored | None:
+    """Read a file without a lock. None if there is none, or none that is as its entry: that takes a lock.
+
+    An open file stays as it is, since files are replaced, and not changed. Windows does not replace open files.
+    """
+    if WINDOWS or status_of(root, name) is None:
+        return None
+    with suppress(FileNotFoundError), path_of(root, name).open("rb") as file:
+        row = _recorded(root, name, os.fstat(file.fileno()))
+        return content_of(file, row, start, length) if row else None
+    return None
+
+
+def content_of(file: IO[bytes], row: Row, start: int, length: int | None) -> Stored:
+    """See ObjectStore.read."""
+    if length is None and not start:
+        refuse_size(row.name, row.size)
+    file.seek(start)
+    return Stored(file.read(-1 if length is None else length), row.generation)
+
+
+def _recorded(root: Path, name: str, status: os.stat_result) -> Row | None:
+    """The entry of a file with this status."""
+    if folder_status(root, (INDEX,)) is None:
+        return None
+    try:
+        # If the index is being written, its lock is waited for elsewhere.
+        with closing(sqlite3.connect(f"{(root / INDEX).as_uri()}?mode=ro", uri=True, timeout=0)) as rows:
+            entry = rows.execute("SELECT * FROM objects WHERE name = ?", (name,)).fetchone()
+    except sqlite3.Error:
+        return None
+    return Row(*entry) if entry and (entry[1], entry[2]) == (status.st_size, status.st_mtime_ns) else None
+
+
 @contextmanager
 def locked_index(root: Path, *, writes: bool) -> Iterator[Index]:
-    """The index of a folder, locked for this process. Without `writes`, none is created; with it, the folder exists."""
+    """The index of a folder, locked for this thread. Without `writes`, none is created; with it, the folder exists."""
+    with TURNS.setdefault(str(root), threading.Lock()), _locked_index(root, writes=writes) as index:
+        yield index
+
+
+@contextmanager
+def _locked_index(root: Path, *, writes: bool) -> Iterator[Index]:
     # Raises TargetError for a link.
     kept = folder_status(root, (INDEX,)) is not None or writes
     try:

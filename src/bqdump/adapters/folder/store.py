@@ -21,11 +21,10 @@ from bqdump.adapters.folder.content import (
     sync,
     temporary,
 )
-from bqdump.adapters.folder.index import Index, Row, locked_index
+from bqdump.adapters.folder.index import Index, Row, content_of, locked_index, read_recorded
 from bqdump.adapters.folder.paths import folders_below, name_rules, path_of, refuse_other_spelling, remove_empty
 from bqdump.core.documents.layout import is_note
 from bqdump.core.documents.notes import NOTE_BYTES
-from bqdump.core.documents.validation import refuse_size
 from bqdump.core.errors import BqdumpError, ConflictError, NotFoundError, UnavailableError
 from bqdump.core.plan.names import NameRules
 from bqdump.ports.store import Abilities, BucketInfo, Copy, Note, ObjectInfo, Stored
@@ -61,17 +60,18 @@ class FolderStore:
         return await self._locked("look at", name, lambda index: (row := index.find(name)) and row.info)
 
     async def read(self, name: str, start: int = 0, length: int | None = None) -> Stored:
-        def read(index: Index) -> Stored:
-            row = index.find(name, summed=False)
-            if row is None:
-                raise NotFoundError("read", f"{self.url}/{name}", "no such file")
-            if length is None and not start:
-                refuse_size(name, row.size)
-            with self._path(name).open("rb") as file:
-                file.seek(start)
-                return Stored(file.read(-1 if length is None else length), row.generation)
+        def read() -> Stored:
+            with as_target_error("read", f"{self.url}/{name}"):
+                if found := read_recorded(self._root, name, start, length):
+                    return found
+                with locked_index(self._root, writes=False) as index:
+                    row = index.find(name, summed=False)
+                    if row is None:
+                        raise NotFoundError("read", f"{self.url}/{name}", "no such file")
+                    with self._path(name).open("rb") as file:
+                        return content_of(file, row, start, length)
 
-        return await self._locked("read", name, read)
+        return await asyncio.to_thread(read)
 
     async def write(self, name: str, data: bytes, expect: int | None) -> int:
         row = await self._locked("write", name, lambda index: self._put(index, name, data, expect), writes=True)
