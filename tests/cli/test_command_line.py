@@ -218,6 +218,19 @@ def test_a_misspelt_flag_gets_a_guess(capsys: pytest.CaptureFixture[str]) -> Non
     assert capsys.readouterr().err == "bqdump: --projct: unknown option. Did you mean --project?\n"
 
 
+def test_where_there_is_no_settings_file_the_command_that_writes_one_is_named(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    assert start(["runs"]) == 2
+    missing = "bqdump: missing: --bucket (DESTINATION_BUCKET)."
+    expected = f"{missing} There is no bqdump.toml in this folder: bqdump init writes one.\n"
+    assert capsys.readouterr().err == expected
+    (tmp_path / "bqdump.toml").write_text('format = "csv"')
+    assert start(["runs"]) == 2
+    assert capsys.readouterr().err == f"{missing}\n"
+
+
 NAME = "expected up to 100 letters, digits, - and _, the first a letter or digit"
 PARSED = [
     (["plan", "--tasks", "many"], "--tasks: 'many' is not a whole number."),

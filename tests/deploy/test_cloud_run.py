@@ -6,6 +6,7 @@ import json
 import sys
 import time
 from collections.abc import Callable, Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -99,6 +100,12 @@ def test_overrides_replace_arguments_and_merge_variables_for_one_execution(api: 
     done = finished(api, run(api, taskCount=1, containerOverrides=[change]))
     assert log(address, done) == ["0: 0 1 plan --json mine"]
     assert log(address, finished(api, run(api))) == ["0: 0 2 run job", "1: 1 2 run job"]
+
+
+def test_a_container_without_arguments_takes_those_of_the_image(api: Any, address: str) -> None:
+    done = finished(api, run(api, taskCount=1, containerOverrides=[{"clearArgs": True}]))
+    assert log(address, done) == ["0: 0 1 run job"]
+    assert 'CMD ["run"]' in (Path(__file__).parents[2] / "Dockerfile").read_text()
 
 
 def test_an_execution_whose_tasks_fail_fails_its_operation(api: Any) -> None:

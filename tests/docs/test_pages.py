@@ -34,9 +34,11 @@ def test_links_lead_to_pages_and_headings_that_exist(page: Path) -> None:
 
 
 @pytest.mark.parametrize("page", sorted([*ROOT.glob("*.md"), *ROOT.glob("docs/**/*.md")]))
-def test_commands_are_pasted_without_comments_as_zsh_takes_none_at_its_prompt(page: Path) -> None:
+def test_zsh_takes_the_commands_as_they_are_pasted_without_comments_and_with_patterns_in_quotes(page: Path) -> None:
     blocks = re.findall(r"^ *```sh\n(.*?)^ *```", page.read_text(), re.DOTALL | re.MULTILINE)
     assert [line for block in blocks for line in block.splitlines() if re.search(r"(^|\s)#", line)] == []
+    bare = re.sub(r"\"(\\.|[^\"\\])*\"|'[^']*'", "", "\n".join(blocks))
+    assert re.findall(r"\S*[*?]\S*", bare) == []
 
 
 def test_the_index_names_every_page() -> None:

@@ -135,7 +135,7 @@ def test_a_permission_without_which_definitions_are_missing_is_a_warning(
     diagnosis = diagnosed(called)
     assert called.code == 0, called.out
     warnings = outcomes(diagnosis, "warning")
-    assert "guard: unread-definitions" in warnings
+    assert "risk: unread-definitions" in warnings
     assert permission in warnings.values()
     (cure,) = diagnosis["cures"]
     assert cure["role"].endswith(role)
@@ -173,7 +173,7 @@ def test_every_risk_is_named_and_refused_or_allowed(outside: Stage, capsys: pyte
     called = call(capsys, "doctor", "--json")
     assert called.code == 2
     (found,) = (check for check in diagnosed(called)["checks"] if check["outcome"] == "refused")
-    assert (found["name"], found["on"]) == ("guard: row-policies", "orders")
+    assert (found["name"], found["on"]) == ("risk: row-policies", "orders")
     assert "--allow row-policies" in found["detail"]
     assert call(capsys, "doctor", "--allow", "row-policies").code == 0
 
@@ -209,7 +209,7 @@ def test_lifecycle_rules_that_can_delete_an_export_are_refused(
     bucket.patch()
     called = call(capsys, "doctor", "--json")
     assert called.code == 2
-    (found,) = [one for one in diagnosed(called)["checks"] if one["name"] == "guard: lifecycle-rules"]
+    (found,) = [one for one in diagnosed(called)["checks"] if one["name"] == "risk: lifecycle-rules"]
     assert found["outcome"] == "refused"
     assert "(rule 2 deletes objects older than 30 days)" in found["detail"]
     ran = outside.run()

@@ -205,7 +205,7 @@ def test_an_object_of_an_unknown_kind_is_never_passed_over_in_silence(
     assert "Leave them out by name with --exclude. To export anyway: --allow skipped" in refused.errors[0]
     messages = call(capsys, "doctor")
     assert messages.code == 2
-    for word in ("guard: skipped", "relations", reason, "--allow skipped", "1 check would stop a run."):
+    for word in ("risk: skipped", "relations", reason, "--allow skipped", "1 check would stop a run."):
         assert word in messages.out
     assert call(capsys, "doctor", "--allow", "skipped").code == 0
     planned = call(capsys, "plan", "--allow", "skipped")

@@ -13,6 +13,10 @@ from integration.stage import Stage
 MISTAKES = [
     ("run --bucket gs://my-exports", "without gs:// and without a folder; --to takes gs://BUCKET/PREFIX"),
     ("run --format parket", "did you mean parquet?"),
+    (
+        "plan --bucket nosuch",
+        "the bucket does not exist. Check its name, or create it: gcloud storage buckets create gs://",
+    ),
     ("plan --to folder --format avro", "--format avro: the read route writes no Avro files (orders). Set --format to "),
     ("run --format parquet --compression zip", "Expected none, snappy, gzip or zstd"),
     ("run --include orders;customers", "Separate patterns by commas"),
@@ -252,12 +256,19 @@ def test_a_variable_that_only_looks_like_a_setting_is_named_with_the_one_that_is
 
 
 def test_a_place_without_runs_is_answered_with_a_command_that_exports_there(exported: Stage) -> None:
-    called = exported.command("runs", "--prefix", "nightly")
-    assert called.text.endswith("Start one: bqdump run --prefix nightly\n")
+    for command in (["runs"], ["runs", "--growth"], ["diff"], ["ls"]):
+        called = exported.command(*command, "--prefix", "nightly")
+        assert (called.text + called.err).endswith("Start one: bqdump run --prefix nightly\n"), command
 
 
 def test_a_dataset_without_tables_is_exported_with_a_warning(exported: Stage) -> None:
     exported.big.create_dataset("empty")
     called = exported.command("run", "--dataset", "empty", "--prefix", "empty")
     assert called.code == 0
-    assert "warning: empty has no table to export" in called.err
+    assert "warning: empty has no table to export\n" in called.err
+
+
+def test_an_export_that_leaves_out_every_table_says_why_it_is_empty(exported: Stage) -> None:
+    called = exported.command("run", "--exclude", "*", "--prefix", "none")
+    empty = f"{exported.dataset} has no table to export: include and exclude leave out all that it has\n"
+    assert empty in called.err

@@ -19,7 +19,7 @@ import click
 from bqdump.adapters.lean_imports import import_lean
 from bqdump.cli import logs
 from bqdump.cli.errors import described, remember
-from bqdump.core.errors import NotFoundError
+from bqdump.core.errors import NotFoundError, UsageError
 from bqdump.core.progress.log_events import LogEvent
 from bqdump.core.restore.request import DRILL_SETTINGS, RESTORE_SETTINGS
 from bqdump.core.settings.resolve import Required, environment, file, flags, places, resolve
@@ -250,9 +250,15 @@ def load_settings(
     values = {name: ",".join(value) if isinstance(value, tuple) else value for name, value in typed.items()}
     warn_of_unknown(environ)
     name = values.pop("config", None) or environ.get("BQDUMP_CONFIG")
-    sources = flags(values), environment(environ), file(read_config(name), name or CONFIG)
+    config = read_config(name)
+    sources = flags(values), environment(environ), file(config, name or CONFIG)
     remember(places(*sources), typed)
-    settings = resolve(*sources, required=required)
+    try:
+        settings = resolve(*sources, required=required)
+    except UsageError as error:
+        if not config and error.cause.startswith("missing: "):
+            error.hint = f"There is no {CONFIG} in this folder: bqdump init writes one."
+        raise
     if required == ("bucket",):
         _refuse_missing_folder(settings.target.folder)
     return settings

@@ -56,7 +56,7 @@ async def run_as_of(exports: Exports, lines: Sequence[RunLine], wanted: AsOf, *,
     kept = [line for line in later if not files or await _has_files(exports, line, lines)]
     what = f"a run as of {wanted.words}"
     if not kept and not earlier:
-        raise NotFoundError("find", what, "nothing has been published there yet", "Start one: {call:run}")
+        raise NotFoundError("find", what, NOTHING, FIRST)
     replaced = "the files of earlier runs were replaced by later ones, and " if earlier else ""
     raise NotFoundError("find", what, f"{replaced}{_kept(kept)}", "List the runs: {call:runs}")
 
@@ -84,6 +84,7 @@ async def _has_files(exports: Exports, line: RunLine, lines: Sequence[RunLine]) 
     return False
 
 
+NOTHING, FIRST = "nothing has been published there yet", "Start one: {call:run}"
 SINCE = "Name a run, a date such as 2026-01-31, or a time before the run such as 7d. List the runs: {call:runs}"
 
 
@@ -119,6 +120,8 @@ def chosen(lines: Iterable[RunLine], run: str, since: str) -> tuple[RunLine, Run
     whole = {line.run: line for line in lines if line.whole and line.snapshot_time and line.dataset in ("", "*")}
     after = whole.get(run) if run else next((line for line in whole.values() if line.published), None)
     if after is None or after.snapshot_time is None:
+        if not run and not whole:
+            raise NotFoundError("find", "a run", NOTHING, FIRST)
         what = f"run {run}" if run else "the published run"
         raise NotFoundError("find", what, "it does not exist, or is not finished", "List the runs: {call:runs}")
     if not since:
@@ -176,6 +179,8 @@ def run_before(lines: Iterable[RunLine], after: str = "") -> str:
     dated = [(line.snapshot_time, line) for line in lines if line.snapshot_time and line.dataset in ("", "*")]
     newer = next((time for time, line in dated if (line.run == after if after else line.published)), None)
     if newer is None:
+        if not after and not dated:
+            raise NotFoundError("find", "a run", NOTHING, FIRST)
         what = f"run {after}" if after else "the published run"
         raise NotFoundError("find", what, "it does not exist", "List the runs: {call:runs}")
     earlier = [(time, line.run) for time, line in dated if time < newer and line.state in ("complete", "partial")]

@@ -191,7 +191,7 @@ def _bucket_notes(bucket: BucketInfo | None, url: str, *, locked: bool) -> tuple
     if bucket.holds and not locked:
         hint = "Nothing was deleted. Remove the default event-based hold and the holds of the objects first."
         raise UsageError("prune", url, "its objects are under a hold", hint)
-    notes = ["New objects are under an event-based hold: they stay until somebody releases it."] if bucket.holds else []
+    notes = ["New objects are under an event-based hold: they stay until it is released."] if bucket.holds else []
     if bucket.soft_delete_seconds:
         notes.append(f"Soft delete is on: deleted files stay billed for {bucket.soft_delete_seconds / 86_400:g} days.")
     if bucket.versions and not locked:

@@ -19,6 +19,8 @@ from bqdump_local.execute import Execution, execute
 from bqdump_local.processes import Processes, TaskLine
 
 TYPE = "type.googleapis.com/google.cloud.run.v2."
+# The arguments in the image, for a container that has none.
+DEFAULT = ("run",)
 
 
 class Machine:
@@ -80,7 +82,7 @@ class Running:
         [container] = task.containers
         try:
             self.result = await execute(
-                [*command, *container.args],
+                [*command, *(container.args or DEFAULT)],
                 tasks=self.template.task_count,
                 env={**environ, **{variable.name: variable.value for variable in container.env}},
                 parallelism=min(self.template.parallelism or at_once, at_once),

@@ -74,8 +74,13 @@ class CloudStore:
 
     async def describe(self) -> BucketInfo:
         def get() -> BucketInfo:
-            with translated("read the settings of", self.url, f"Check the bucket's name. {ADMIN}"):
-                return bucket_of(self._client.get_bucket(self._bucket.name, **ONCE))
+            reading = "read the settings of"
+            with translated(reading, self.url, ADMIN):
+                try:
+                    return bucket_of(self._client.get_bucket(self._bucket.name, **ONCE))
+                except NotFound as error:
+                    hint = f"Check its name, or create it: gcloud storage buckets create {self.url}"
+                    raise NotFoundError(reading, self.url, "the bucket does not exist", hint) from error
 
         return await self._threads.call(get)
 

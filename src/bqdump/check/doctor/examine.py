@@ -84,7 +84,7 @@ async def check_plan(
     await _check_session(checks, open_read_route, drafted)
     for flag in drafted.plan.flags:
         outcome, how = (CheckOutcome.WARNING, "") if flag.allowed else (CheckOutcome.REFUSED, _way_out(flag.risk))
-        checks.note(f"guard: {flag.risk.value}", flag.table or place, outcome, f"{sentence(flag)}{how}")
+        checks.note(f"risk: {flag.risk.value}", flag.table or place, outcome, f"{sentence(flag)}{how}")
     for change in folded(drafted.altered):
         detail = f"not exact in {change.format}, where {change.change}: {', '.join(change.columns)}"
         checks.note("values come back", change.table, CheckOutcome.WARNING, detail)

@@ -96,7 +96,7 @@ def render() -> None:
     \b
     Examples:
       bqdump render job --region europe-west1 > job.yaml && gcloud run jobs replace job.yaml
-      bqdump render iam --region europe-west1 | sh
+      bqdump render iam --region europe-west1 > grants.sh
     """
 
 
@@ -171,7 +171,7 @@ def iam(schedule_account: bool, workflow: bool, drill: bool, build: bool, deploy
 
     \b
     Examples:
-      bqdump render iam --region europe-west1 | sh
+      bqdump render iam --region europe-west1 > grants.sh
     """
     deployment = _deployment(options)
     all_accounts = accounts(deployment, schedule=schedule_account, workflow=workflow, drill=drill)
@@ -219,7 +219,7 @@ def alerts(
 
     \b
     Examples:
-      bqdump render alerts --region europe-west1 --notification-channel projects/p/notificationChannels/1 | sh
+      bqdump render alerts --region europe-west1 --notification-channel projects/p/notificationChannels/1 > alerts.sh
     """
     deployment = _deployment(options)
     watched = watched_by(

@@ -206,8 +206,9 @@ def _log_plan(export: RunningExport) -> None:
     tables, planned = counted(plan.tables, "table"), LogEvent.RUN_PLANNED.extra()
     log.info("planned %s as of %s, for %s", tables, rfc3339(plan.snapshot), tasks, extra=planned)
     if not plan.tables and not plan.reused and not plan.kept:
-        dataset = export.task.settings.dataset
-        log.warning("%s has no table to export", dataset, extra=LogEvent.NOTHING_EXPORTED.extra())
+        settings, nothing = export.task.settings, LogEvent.NOTHING_EXPORTED.extra()
+        why = ": include and exclude leave out all that it has" if settings.include or settings.exclude else ""
+        log.warning("%s has no table to export%s", settings.dataset, why, extra=nothing)
     if plan.all_reused:
         partitions = sum(len(table.partitions) for table in plan.reused_partitions)
         unchanged, saved = unchanged_parts(len(plan.reused), partitions), size_text(bytes_saved(plan.all_reused))
