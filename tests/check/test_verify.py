@@ -62,9 +62,9 @@ def test_a_whole_export_has_no_findings(path: str) -> None:
 @pytest.mark.parametrize("file", FILES)
 def test_a_deleted_file_is_missing(file: str) -> None:
     store = exported()
-    found = store.peek(file)
-    assert found
-    asyncio.run(store.delete([(file, found[1].generation)]))
+    stored = store.peek(file)
+    assert stored
+    asyncio.run(store.delete([(file, stored[1].generation)]))
     assert kinds(store) == [(FindingKind.MISSING, file)]
 
 
@@ -74,9 +74,9 @@ def test_any_flipped_byte_is_a_checksum(file: str) -> None:
     assert whole
     for position in range(len(whole[0])):
         store = exported()
-        found = store.peek(file)
-        assert found
-        data = bytearray(found[0])
+        stored = store.peek(file)
+        assert stored
+        data = bytearray(stored[0])
         data[position] ^= 1
         store.put_now(file, bytes(data))
         assert kinds(store) == [(FindingKind.CHECKSUM, file)]
@@ -114,9 +114,9 @@ def test_what_another_attempt_of_the_read_route_has_left_is_extra() -> None:
 
 def test_the_same_content_written_again_was_replaced() -> None:
     store = exported()
-    found = store.peek(FILES[0])
-    assert found
-    store.put_now(FILES[0], found[0])
+    stored = store.peek(FILES[0])
+    assert stored
+    store.put_now(FILES[0], stored[0])
     assert kinds(store) == [(FindingKind.REPLACED, FILES[0])]
 
 
@@ -132,9 +132,9 @@ def copy_of(store: MemoryStore, bucket: str = "elsewhere") -> tuple[MemoryStore,
     made = MemoryStore(bucket)
     made.put_now("first", b"so that no generation is as it was")
     for name in store.names_now():
-        found = store.peek(name)
-        assert found
-        made.put_now(name, found[0])
+        stored = store.peek(name)
+        assert stored
+        made.put_now(name, stored[0])
     return made, Settings(project="", dataset="", target=Target("gs", bucket))
 
 
@@ -150,12 +150,12 @@ def test_a_copy_is_verified_by_its_content_and_named_as_one(bucket: str, run_id:
 @pytest.mark.parametrize("file", FILES)
 def test_what_a_copy_lacks_or_has_otherwise_is_found(file: str) -> None:
     store, settings = copy_of(exported())
-    found = store.peek(file)
-    assert found
-    store.put_now(file, found[0] + b"x")
+    stored = store.peek(file)
+    assert stored
+    store.put_now(file, stored[0] + b"x")
     assert kinds(store, settings) == [(FindingKind.SIZE, file)]
-    if found[0]:
-        store.put_now(file, bytes(len(found[0])))
+    if stored[0]:
+        store.put_now(file, bytes(len(stored[0])))
         assert kinds(store, settings) == [(FindingKind.CHECKSUM, file)]
     changed = store.peek(file)
     assert changed
@@ -166,16 +166,16 @@ def test_what_a_copy_lacks_or_has_otherwise_is_found(file: str) -> None:
 def test_files_that_were_all_written_again_where_they_were_exported_are_no_copy() -> None:
     store = exported()
     for file in FILES:
-        found = store.peek(file)
-        assert found
-        store.put_now(file, found[0])
+        stored = store.peek(file)
+        assert stored
+        store.put_now(file, stored[0])
     assert kinds(store) == [(FindingKind.REPLACED, file) for file in FILES]
 
 
 def test_one_file_at_its_own_generation_shows_that_this_is_no_copy() -> None:
     store = exported()
     for name in [*FILES[1:], SETTINGS.layout.run("r1").manifest.name]:
-        found = store.peek(name)
-        assert found
-        store.put_now(name, found[0])
+        stored = store.peek(name)
+        assert stored
+        store.put_now(name, stored[0])
     assert kinds(store) == [(FindingKind.REPLACED, file) for file in FILES[1:]]

@@ -43,8 +43,8 @@ def facts(data: bytes) -> FileFacts:
     return file_facts(footer_of(data), "file")
 
 
-def by_name(made: FileFacts, values: dict[int, Any]) -> dict[str, Any]:
-    names = {node.id: node.name for node in made.columns}
+def by_name(file_facts: FileFacts, values: dict[int, Any]) -> dict[str, Any]:
+    names = {node.id: node.name for node in file_facts.columns}
     return {names[id_]: value for id_, value in values.items() if id_ in names}
 
 
@@ -83,9 +83,9 @@ def test_a_file_that_bigquery_wrote_gets_ids() -> None:
 
 
 def test_bounds_and_counts_are_exact_or_missing() -> None:
-    made = facts(parquet(ROWS, TYPES, ids=True))
-    assert made.rows == len(ROWS)
-    lower, upper = by_name(made, made.lower), by_name(made, made.upper)
+    file_facts = facts(parquet(ROWS, TYPES, ids=True))
+    assert file_facts.rows == len(ROWS)
+    lower, upper = by_name(file_facts, file_facts.lower), by_name(file_facts, file_facts.upper)
     assert lower["id"] == (-(2**63)).to_bytes(8, "little", signed=True)
     assert upper["id"] == (2**63 - 1).to_bytes(8, "little")
     assert (lower["last_one"], upper["last_one"]) == (b"end", b"z")
@@ -93,8 +93,8 @@ def test_bounds_and_counts_are_exact_or_missing() -> None:
     assert lower["day"] == (date(1, 1, 1) - date(1970, 1, 1)).days.to_bytes(4, "little", signed=True)
     # Zeros and NaN of floating point, bytes, long texts, and what is in a list have none.
     assert not {"ratio", "raw", "text", "flag", "the tags", "lines"} & lower.keys()
-    assert by_name(made, made.nulls)["ratio"] == 1
-    assert not {"the tags", "lines"} & by_name(made, made.nulls).keys()
+    assert by_name(file_facts, file_facts.nulls)["ratio"] == 1
+    assert not {"the tags", "lines"} & by_name(file_facts, file_facts.nulls).keys()
 
 
 @pytest.mark.parametrize(
@@ -102,13 +102,13 @@ def test_bounds_and_counts_are_exact_or_missing() -> None:
     [("0", b"\0"), ("1.27", b"\x7f"), ("1.28", b"\0\x80"), ("-1.28", b"\x80"), ("-1.29", b"\xff\x7f")],
 )
 def test_a_decimal_is_stored_in_as_few_bytes_as_possible(value: str, stored: bytes) -> None:
-    made = facts(parquet([{"n": Decimal(value)}], {"n": pa.decimal128(10, 2)}, ids=False))
-    assert list(made.lower.values()) == [stored]
+    file_facts = facts(parquet([{"n": Decimal(value)}], {"n": pa.decimal128(10, 2)}, ids=False))
+    assert list(file_facts.lower.values()) == [stored]
 
 
 def test_a_column_of_nulls_has_counts_and_no_bounds() -> None:
-    made = facts(parquet([{"n": None}] * 3, {"n": pa.int64()}, ids=False))
-    assert (list(made.values.values()), list(made.nulls.values()), made.lower) == ([3], [3], {})
+    file_facts = facts(parquet([{"n": None}] * 3, {"n": pa.int64()}, ids=False))
+    assert (list(file_facts.values.values()), list(file_facts.nulls.values()), file_facts.lower) == ([3], [3], {})
 
 
 @given(data=st.binary(max_size=200))
@@ -289,7 +289,7 @@ def test_a_table_has_one_uuid_for_good() -> None:
 
 
 def test_dates_before_1970_are_bounds(tmp_path: Path) -> None:
-    made = facts(
+    file_facts = facts(
         parquet([{"at": datetime.fromisoformat("1969-12-31T23:59:59")}], {"at": pa.timestamp("us")}, ids=False)
     )
-    assert list(made.lower.values()) == [(-1_000_000).to_bytes(8, "little", signed=True)]
+    assert list(file_facts.lower.values()) == [(-1_000_000).to_bytes(8, "little", signed=True)]

@@ -62,9 +62,9 @@ def check_resources(document: Body, schema: Mapping[str, Any]) -> list[str]:
 
 
 def _check(body: Body, known: Mapping[str, str], blocks: Mapping[str, Any], where: str) -> list[str]:
-    errors, given = [], set()
+    errors, names = [], set()
     for key, value, is_block in _arguments(body):
-        given.add(key)
+        names.add(key)
         kind = known.get(key, "").removesuffix("!")
         inner = re.fullmatch(r"(?:list\()?block (\w+)\)?", kind)
         if not kind:
@@ -77,7 +77,7 @@ def _check(body: Body, known: Mapping[str, str], blocks: Mapping[str, Any], wher
             errors.append(f"{where}.{key}: a value is wanted, not a block")
         elif not _fits(value, kind):
             errors.append(f"{where}.{key}: {kind} is wanted, not {value!r}")
-    missing = [key for key, kind in known.items() if kind.endswith("!") and key not in given]
+    missing = [key for key, kind in known.items() if kind.endswith("!") and key not in names]
     return errors + [f"{where}: {key!r} is missing" for key in missing]
 
 

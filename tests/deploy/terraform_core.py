@@ -76,19 +76,19 @@ def evaluate(
         shown = _run(folder, environ, "show", "-json", "plan")
     (document,) = (line.removeprefix("o:") for line in shown.splitlines() if line.removeprefix("o:").startswith("{"))
     values = json.loads(document)["planned_values"]
-    found = {name: Planned({}, {}) for name in cases}
+    planned = {name: Planned({}, {}) for name in cases}
     for module in values["root_module"]["child_modules"]:
         for one in module["resources"]:
             case = one["address"].split(".")[1]
             kind = f"{one['type']}.{one['name']}"
-            found[case].resources.setdefault(kind, {})[str(one.get("index", ""))] = one["values"]
+            planned[case].resources.setdefault(kind, {})[str(one.get("index", ""))] = one["values"]
     for key, output in values.get("outputs", {}).items():
         case, _, name = key.partition("--")
-        found[case].outputs[name] = output.get("value")
-    broken = [(name, demand) for name in found for demand in demanded if not found[name].outputs.pop(demand)]
+        planned[case].outputs[name] = output.get("value")
+    broken = [(name, demand) for name in planned for demand in demanded if not planned[name].outputs.pop(demand)]
     if broken:
         raise RefusedError({name: [demanded[demand] for at, demand in broken if at == name] for name, _ in broken})
-    return found
+    return planned
 
 
 def _write(

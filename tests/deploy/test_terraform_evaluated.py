@@ -138,7 +138,7 @@ def hours_of(case: Case, kind: str) -> int:
 
 
 def check_alerts(case: Case) -> None:
-    made = {one["display_name"]: camel(one) for one in case.planned.of("google_monitoring_alert_policy")}
+    alerts = {one["display_name"]: camel(one) for one in case.planned.of("google_monitoring_alert_policy")}
     expected = {}
     scheduled = msgspec.structs.replace(case.deployment, schedule=case.deployment.schedule or "0 3 * * *")
     for policy in policies(scheduled, case.watched):
@@ -150,24 +150,24 @@ def check_alerts(case: Case) -> None:
             if not hours:
                 continue
         expected[policy["displayName"]] = json.loads(text)
-    assert set(made) == set(expected)
+    assert set(alerts) == set(expected)
     for title, policy in expected.items():
-        assert made[title].pop("project") == case.variables["project"]
-        assert made[title].pop("userLabels")["app"] == policy.pop("userLabels")["app"]
-        assert made[title] == policy
+        assert alerts[title].pop("project") == case.variables["project"]
+        assert alerts[title].pop("userLabels")["app"] == policy.pop("userLabels")["app"]
+        assert alerts[title] == policy
 
 
 def check_metrics(case: Case) -> None:
-    made = [camel(one) for one in case.planned.of("google_logging_metric")]
-    for one in made:
+    planned = [camel(one) for one in case.planned.of("google_logging_metric")]
+    for one in planned:
         assert one.pop("project") == case.variables["project"]
-    assert sorted(made, key=lambda one: one["name"]) == sorted(
+    assert sorted(planned, key=lambda one: one["name"]) == sorted(
         metrics(case.deployment, case.watched), key=lambda one: one["name"]
     )
 
 
 def check_jobs(case: Case) -> None:
-    name, given = case.deployment.name, case.variables
+    name, variables = case.deployment.name, case.variables
     jobs = {one["name"]: one for one in case.planned.of("google_cloud_run_v2_job")}
     assert sorted(jobs) == sorted(case.watched.jobs(case.deployment))
     of = {
@@ -178,11 +178,11 @@ def check_jobs(case: Case) -> None:
     assert jobs[name]["template"][0]["template"][0]["containers"][0]["args"] == ["run"]
     for kind, task in of.items():
         (container,) = task["containers"]
-        share = [f"--read={given.get('verify_share', '10%')}"] if kind == "verify" else []
+        share = [f"--read={variables.get('verify_share', '10%')}"] if kind == "verify" else []
         assert (container["args"], task["max_retries"]) == ([kind, *share], 0)
         values = {one["name"]: one["value"] for one in container["env"]}
-        assert values.get("BQDUMP_DRILL_SAMPLE", "") == (given.get("drill_sample", "") if kind == "drill" else "")
-        assert values.get("BQDUMP_DRILL_PROJECT", "") == (given["project"] if kind == "drill" else "")
+        assert values.get("BQDUMP_DRILL_SAMPLE", "") == (variables.get("drill_sample", "") if kind == "drill" else "")
+        assert values.get("BQDUMP_DRILL_PROJECT", "") == (variables["project"] if kind == "drill" else "")
 
 
 def check_schedules(case: Case) -> None:
@@ -235,7 +235,7 @@ PLACES = {
 def check_grants(case: Case) -> None:
     """The roles and what they are on are those of `bqdump render iam`, for each export of the workflow as well."""
     name = case.deployment.name
-    made = {
+    granted = {
         (
             one.get("role") or CUSTOM,
             place.format_map({"bucket": case.variables["bucket"], "repository": name, **_known(one)}),
@@ -243,9 +243,9 @@ def check_grants(case: Case) -> None:
         for kind, place in PLACES.items()
         for one in case.planned.of(kind)
     }
-    given = case.variables
-    flags = {"workflow": bool(given.get("workflow")), "drill": bool(case.watched.drill)}
-    items = ITEMS[: len(given["exports"])] if given.get("workflow") else []
+    variables = case.variables
+    flags = {"workflow": bool(variables.get("workflow")), "drill": bool(case.watched.drill)}
+    items = ITEMS[: len(variables["exports"])] if variables.get("workflow") else []
     own = [case.deployment.settings]
     for item in items:
         values = {key: value for key, value in item.items() if key not in ("tasks", "copy_to")}
@@ -256,18 +256,18 @@ def check_grants(case: Case) -> None:
         for account in (*accounts(deployment, schedule=False, **flags), build_account(deployment)):
             for grant in account.grants:
                 custom = grant.role.startswith("projects/")
-                if not custom or given.get("detect_row_policies", True):
+                if not custom or variables.get("detect_row_policies", True):
                     expected.add((CUSTOM if custom else grant.role, grant.on))
     expected |= {("roles/run.invoker", f"job {job}") for job in made_schedules(case)}
-    if given.get("workflow_schedule"):
-        expected.add(("roles/workflows.invoker", f"project {given['project']}"))
-    if given.get("events_service"):
-        expected.add(("roles/eventarc.eventReceiver", f"project {given['project']}"))
-    assert made == expected
+    if variables.get("workflow_schedule"):
+        expected.add(("roles/workflows.invoker", f"project {variables['project']}"))
+    if variables.get("events_service"):
+        expected.add(("roles/eventarc.eventReceiver", f"project {variables['project']}"))
+    assert granted == expected
     conditions = [(one.get("condition") or [{}])[0] for one in case.planned.of("google_storage_bucket_iam_member")
                   if one["role"] == "roles/storage.objectUser"]  # fmt: skip
     condition = {"title": TITLE, "expression": expression(), "description": None}
-    assert conditions == [condition if given.get("append_only") else {}] * len(conditions)
+    assert conditions == [condition if variables.get("append_only") else {}] * len(conditions)
 
 
 def made_schedules(case: Case) -> set[str]:

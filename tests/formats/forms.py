@@ -152,16 +152,16 @@ def read(way: Way, reader: str, kind: Kind, value: Any) -> Any:
     return value
 
 
-def same(found: Any, expected: Any) -> bool:
+def same(actual: Any, expected: Any) -> bool:
     """Equal in type and value, NaN to NaN, and -0.0 to no other zero; numbers of equal value are equal."""
     match expected:
         case float():
-            return isinstance(found, float) and repr(found) == repr(expected)
+            return isinstance(actual, float) and repr(actual) == repr(expected)
         case list():
-            return isinstance(found, list) and len(found) == len(expected) and all(map(same, found, expected))
+            return isinstance(actual, list) and len(actual) == len(expected) and all(map(same, actual, expected))
         case dict():
-            return isinstance(found, dict) and found.keys() == expected.keys() and all(
-                same(found[key], expected[key]) for key in expected
+            return isinstance(actual, dict) and actual.keys() == expected.keys() and all(
+                same(actual[key], expected[key]) for key in expected
             )  # fmt: skip
         case _:
-            return type(found) is type(expected) and bool(found == expected)
+            return type(actual) is type(expected) and bool(actual == expected)

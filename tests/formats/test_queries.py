@@ -53,8 +53,8 @@ def wanted(way: Way, kind: Kind, value: Any) -> Any:
     return value
 
 
-def same(found: Any, value: Any) -> bool:
-    return bool(found == value) or (found != found and value != value)
+def same(actual: Any, value: Any) -> bool:
+    return bool(actual == value) or (actual != actual and value != value)
 
 
 @pytest.mark.parametrize("way", SOME, ids=str)

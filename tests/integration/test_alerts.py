@@ -34,12 +34,12 @@ def watched(deployed: Deployment, *others: Exported, **options: Any) -> Watched:
     return Watched((), (exported(deployed.settings), *others), drill=DRILL, verify=DRILL, **options)
 
 
-def overdue(deployed: Deployment, found: Watched, stored: Iterable[Entry]) -> set[str]:
+def overdue(deployed: Deployment, watched: Watched, stored: Iterable[Entry]) -> set[str]:
     """The titles of the alerts on something overdue that fire after these lines."""
-    counters, stored = [Counter(one) for one in metrics(deployed, found)], list(stored)
+    counters, stored = [Counter(one) for one in metrics(deployed, watched)], list(stored)
     queries = {
         policy["displayName"]: condition["conditionPrometheusQueryLanguage"]["query"]
-        for policy in policies(deployed, found)
+        for policy in policies(deployed, watched)
         for condition in policy["conditions"]
         if "conditionPrometheusQueryLanguage" in condition
     }
@@ -47,9 +47,9 @@ def overdue(deployed: Deployment, found: Watched, stored: Iterable[Entry]) -> se
     return {title for title, query in queries.items() if not summed(query, counters, stored)}
 
 
-def alerted(deployed: Deployment, found: Watched, stored: Iterable[Entry], title: str) -> list[Entry]:
+def alerted(deployed: Deployment, watched: Watched, stored: Iterable[Entry], title: str) -> list[Entry]:
     """The lines on which the alert of this title fires."""
-    (policy,) = (one for one in policies(deployed, found) if one["displayName"] == f"bqdump: {title}")
+    (policy,) = (one for one in policies(deployed, watched) if one["displayName"] == f"bqdump: {title}")
     condition = policy["conditions"][0]["conditionMatchedLog"]
     selected = [one for one in stored if selects(condition["filter"], one)]
     # A misspelt variable is found before it is known which dataset is exported.

@@ -142,8 +142,8 @@ def checked(
     return asyncio.run(serve(settings, check))
 
 
-def different(found: ServiceCheck) -> list[str]:
-    return [one.id for one in found.by_verdict(Verdict.DIFFERENT)]
+def different(answers: ServiceCheck) -> list[str]:
+    return [one.id for one in answers.by_verdict(Verdict.DIFFERENT)]
 
 
 @pytest.mark.parametrize(

@@ -91,7 +91,7 @@ def bucket_deleted(blob: storage.Blob) -> None:
 
 @pytest.mark.parametrize("role", ROLES)
 def test_a_thief_changes_no_object_of_the_vault(role: str, vault: Stage) -> None:
-    before = {name: found["generation"] for name, found in objects(vault).items()}
+    before = {name: object_["generation"] for name, object_ in objects(vault).items()}
     grant(vault, *ROLES[role])
     passed = set[tuple[str, str]]()
     attacks: tuple[Callable[[storage.Blob], None], ...] = (
@@ -107,17 +107,17 @@ def test_a_thief_changes_no_object_of_the_vault(role: str, vault: Stage) -> None
     # What an object's metadata say beside its content is not believed.
     assert {attack for attack, _ in passed} == ({noted.__name__} if role == "copier" else set())
     release(vault)
-    assert {name: found["generation"] for name, found in objects(vault).items()} == before
+    assert {name: object_["generation"] for name, object_ in objects(vault).items()} == before
     survives(vault)
 
 
 def test_what_a_thief_plants_with_the_copiers_grants_is_named(vault: Stage) -> None:
-    there = vault.store.bucket(name_of(vault))
-    documents = {name: there.blob(name).download_as_bytes() for name in objects(vault)}
+    bucket = vault.store.bucket(name_of(vault))
+    documents = {name: bucket.blob(name).download_as_bytes() for name in objects(vault)}
     grant(vault, *COPIER)
 
     def plant(name: str, data: bytes) -> None:
-        there.blob(name).upload_from_string(data, if_generation_match=0)
+        bucket.blob(name).upload_from_string(data, if_generation_match=0)
 
     def plant_run(run: str, **changed: object) -> None:
         """A complete run, with all of its documents, which fits its file; another signature than its own."""
@@ -126,11 +126,11 @@ def test_what_a_thief_plants_with_the_copiers_grants_is_named(vault: Stage) -> N
                 plant(name.replace("yesterday", run), data.replace(b"yesterday", run.encode()))
         manifest = json.loads(documents[f"{STATE}/runs/yesterday/manifest.json"].replace(b"yesterday", run.encode()))
         (file,) = manifest["tables"][0]["files"]
-        file["generation"] = int(there.get_blob(file["name"]).generation)
+        file["generation"] = int(bucket.get_blob(file["name"]).generation)
         name = f"{STATE}/runs/{run}/manifest.json"
         plant(name, json.dumps(manifest | changed, separators=(",", ":")).encode())
         pointer = json.loads(documents[f"{STATE}/pointers/yesterday.json"].replace(b"yesterday", run.encode()))
-        pointer |= {"manifest_generation": int(there.get_blob(name).generation), **changed}
+        pointer |= {"manifest_generation": int(bucket.get_blob(name).generation), **changed}
         plant(f"{STATE}/pointers/{run}.json", json.dumps(pointer).encode())
 
     later = {
@@ -203,23 +203,23 @@ def unlock_all(stage: Stage) -> None:
 
 
 def test_a_signed_run_that_was_pruned_is_not_the_published_one_again(vault: Stage) -> None:
-    there = vault.store.bucket(name_of(vault))
+    bucket = vault.store.bucket(name_of(vault))
     export(vault, "today")
     copy(vault)
     kept = (f"{STATE}/runs/yesterday/manifest.json", f"{STATE}/runs/yesterday/signature.json")
-    signed = {name: there.blob(name).download_as_bytes() for name in kept}
-    pointer = json.loads(there.blob(f"{STATE}/pointers/yesterday.json").download_as_bytes())
+    signed = {name: bucket.blob(name).download_as_bytes() for name in kept}
+    pointer = json.loads(bucket.blob(f"{STATE}/pointers/yesterday.json").download_as_bytes())
     unlock_all(vault)
     at = ("--to", dest(vault))
     assert vault.command("prune", *at, "--keep-last", "1", "--yes").code == 0
     grant(vault, *COPIER)
     for name, data in signed.items():
-        there.blob(name).upload_from_string(data, if_generation_match=0)
-    generation = int(there.get_blob(kept[0]).generation)
+        bucket.blob(name).upload_from_string(data, if_generation_match=0)
+    generation = int(bucket.get_blob(kept[0]).generation)
     later = datetime(2100, 1, 1, tzinfo=UTC)
     pointer |= {"manifest_generation": generation, "snapshot": int(later.timestamp() * 1000)}
     pointer |= {"snapshot_time": "2100-01-01T00:00:00Z"}
-    there.blob(f"{STATE}/pointers/yesterday.json").upload_from_string(json.dumps(pointer), if_generation_match=0)
+    bucket.blob(f"{STATE}/pointers/yesterday.json").upload_from_string(json.dumps(pointer), if_generation_match=0)
     release(vault)
     for words in ((), TRUST, (*TRUST, "--newest-within", "26h")):
         called = vault.command("ls", "--json", *at) if not words else vault.command("verify", "--json", *at, *words)
@@ -238,21 +238,21 @@ def test_a_signed_run_that_was_pruned_is_not_the_published_one_again(vault: Stag
 
 
 def test_a_prune_that_trusts_a_key_gives_forged_runs_no_place(vault: Stage) -> None:
-    there = vault.store.bucket(name_of(vault))
-    forged = there.blob(f"{STATE}/runs/yesterday/manifest.json").download_as_bytes()
+    bucket = vault.store.bucket(name_of(vault))
+    forged = bucket.blob(f"{STATE}/runs/yesterday/manifest.json").download_as_bytes()
     export(vault, "today")
     copy(vault)
     export(vault, "tonight")
     copy(vault)
     grant(vault, *COPIER)
-    newest = json.loads(there.blob(f"{STATE}/runs/tonight/manifest.json").download_as_bytes())["snapshot"]
+    newest = json.loads(bucket.blob(f"{STATE}/runs/tonight/manifest.json").download_as_bytes())["snapshot"]
     for number in range(3):
         taken = newest - 1 - number
         times = {"snapshot": taken, "snapshot_time": rfc3339(taken)}
         manifest = json.loads(forged.replace(b"yesterday", f"forged{number}".encode())) | times
         for entry in manifest["tables"]:
             entry["snapshot_time"] = times["snapshot_time"]
-        there.blob(f"{STATE}/runs/forged{number}/manifest.json").upload_from_string(
+        bucket.blob(f"{STATE}/runs/forged{number}/manifest.json").upload_from_string(
             json.dumps(manifest, separators=(",", ":")), if_generation_match=0
         )
     release(vault)
@@ -273,7 +273,7 @@ def test_a_prune_that_trusts_a_key_gives_forged_runs_no_place(vault: Stage) -> N
     assert (refused.code, "not trusted" in refused.err) == (2, True), refused
     # By name, and without a key.
     assert vault.command("prune", *at, "forged1", "--yes").code == 0
-    assert not there.blob(f"{STATE}/runs/forged1/manifest.json").exists()
+    assert not bucket.blob(f"{STATE}/runs/forged1/manifest.json").exists()
 
 
 JUNK = {
@@ -295,11 +295,11 @@ JUNK = {
 
 
 def test_no_junk_stops_a_prune_that_trusts_a_key(vault: Stage) -> None:
-    there = vault.store.bucket(name_of(vault))
+    bucket = vault.store.bucket(name_of(vault))
     for run in ("today", "tonight"):
         export(vault, run)
         copy(vault)
-    signed = there.blob(f"{STATE}/runs/today/manifest.json").download_as_bytes()
+    signed = bucket.blob(f"{STATE}/runs/today/manifest.json").download_as_bytes()
     forged = json.loads(signed)
     grant(vault, *COPIER)
     # Of a run that is kept, which its files would not outlive.
@@ -310,7 +310,7 @@ def test_no_junk_stops_a_prune_that_trusts_a_key(vault: Stage) -> None:
         "runs/other/manifest.json": json.dumps(forged | {"run": "other"}).encode(),
     }
     for name, data in planted.items():
-        there.blob(f"{STATE}/{name}").upload_from_string(data, if_generation_match=0)
+        bucket.blob(f"{STATE}/{name}").upload_from_string(data, if_generation_match=0)
     release(vault)
     unlock_all(vault)
     at = ("--to", dest(vault))

@@ -69,7 +69,7 @@ def survives(stage: Stage, *, restores: bool = True) -> str:
 
 @pytest.mark.parametrize("role", ROLES)
 def test_a_thief_changes_no_document_of_a_set(role: str, vault: Stage) -> None:
-    before = {name: found["generation"] for name, found in objects(vault).items()}
+    before = {name: object_["generation"] for name, object_ in objects(vault).items()}
     grant(vault, *ROLES[role])
     passed = set[str]()
     own = [name for name in before if name.startswith(f"{STATE}/")]
@@ -84,7 +84,7 @@ def test_a_thief_changes_no_document_of_a_set(role: str, vault: Stage) -> None:
     # What an object's metadata say beside its content is not believed.
     assert passed == ({noted.__name__} if role == "copier" else set())
     release(vault)
-    assert {name: found["generation"] for name, found in objects(vault).items()} == before
+    assert {name: object_["generation"] for name, object_ in objects(vault).items()} == before
     survives(vault, restores=role == "copier")
 
 

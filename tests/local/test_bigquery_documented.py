@@ -70,10 +70,10 @@ def _answer(world: Cloud, query: str) -> Any:
         return type(error)
 
 
-def _same(found: Any, expected: Any) -> bool:
+def _same(actual: Any, expected: Any) -> bool:
     """Whether values are equal: NaN equals NaN, FLOAT64 to 12 digits, and types do not mix."""
-    if isinstance(found, float) and isinstance(expected, float):
-        return math.isclose(found, expected, rel_tol=1e-12) or (math.isnan(found) and math.isnan(expected))
-    if isinstance(found, (list, tuple)) and isinstance(expected, (list, tuple)):
-        return len(found) == len(expected) and all(map(_same, found, expected))
-    return type(found) is type(expected) and bool(found == expected)
+    if isinstance(actual, float) and isinstance(expected, float):
+        return math.isclose(actual, expected, rel_tol=1e-12) or (math.isnan(actual) and math.isnan(expected))
+    if isinstance(actual, (list, tuple)) and isinstance(expected, (list, tuple)):
+        return len(actual) == len(expected) and all(map(_same, actual, expected))
+    return type(actual) is type(expected) and bool(actual == expected)

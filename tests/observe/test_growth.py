@@ -28,8 +28,8 @@ DAYS = {"monday": 26, "tuesday": 27, "sunday": 25}
 @pytest.fixture(scope="module")
 def store() -> MemoryStore:
     """Runs of sunday, monday and tuesday: a table grows, one shrinks, one comes, one goes, one stays as it is."""
-    made, now = MemoryStore(), [0]
-    warehouse = MemoryWarehouse(made, lambda: now[0])
+    stored, now = MemoryStore(), [0]
+    warehouse = MemoryWarehouse(stored, lambda: now[0])
 
     def export(day: str, **rows: int) -> None:
         now[0] = milliseconds_of(datetime(2026, 1, DAYS[day], 3, tzinfo=UTC))
@@ -38,12 +38,12 @@ def store() -> MemoryStore:
                 warehouse.put("project", "data", table, ["x" * 10] * number)
             else:
                 warehouse.drop("project", "data", table)
-        asyncio.run(run(Task(made, warehouse, SETTINGS, day, Owner(day, 0), 1)))
+        asyncio.run(run(Task(stored, warehouse, SETTINGS, day, Owner(day, 0), 1)))
 
     export("sunday", orders=1, steady=3, shrinks=9, goes=1)
     export("monday", orders=4)
     export("tuesday", orders=100, shrinks=2, goes=0, comes=5)
-    return made
+    return stored
 
 
 def grew(store: MemoryStore, run: str = "", since: str = "") -> Growth:

@@ -40,71 +40,71 @@ EVERYTHING = Definitions(objects=OBJECTS, routines=(routine("p", "CALL `project.
                          policies=(POLICY,))  # fmt: skip
 
 
-def world(definitions: Definitions = EVERYTHING) -> ExportedWorld:
-    made = ExportedWorld()
-    made.change_manifest(definitions=definitions)
-    return made
+def exported_world(definitions: Definitions = EVERYTHING) -> ExportedWorld:
+    world = ExportedWorld()
+    world.change_manifest(definitions=definitions)
+    return world
 
 
-def query(found: ExportedWorld, name: str) -> str:
-    text: str = found.definition(name)["view"]["query"]
+def query(world: ExportedWorld, name: str) -> str:
+    text: str = world.definition(name)["view"]["query"]
     return text
 
 
 def test_views_over_views_and_routines_are_created_in_rounds_and_refer_to_the_target() -> None:
-    found = world()
-    result = found.restore(run="r1")
+    world = exported_world()
+    result = world.restore(run="r1")
     assert (result.state, result.failed) == ("restored", ())
-    assert query(found, "a_last") == "SELECT * FROM `project.copy.b_middle`"
-    assert query(found, "c_first") == "SELECT * FROM `project`.`copy`.`one`"
-    routines = found.big.routine_definitions["project", "copy"]
+    assert query(world, "a_last") == "SELECT * FROM `project.copy.b_middle`"
+    assert query(world, "c_first") == "SELECT * FROM `project`.`copy`.`one`"
+    routines = world.big.routine_definitions["project", "copy"]
     assert b"`project.copy.q`" in bytes(routines["p"])
     assert {one.name for one in result.objects} == {"a_last", "b_middle", "c_first", "kept_fresh", "p", "q"}
     assert [(one.name, one.kind) for one in result.not_restored] == [("one.few", "POLICY")]
 
 
 def test_references_stay_as_they_are_on_request() -> None:
-    found = world(Definitions(objects=OBJECTS[2:3]))
-    found.restore(msgspec.structs.replace(INTO, keep_references=True), run="r1")
-    assert query(found, "c_first") == "SELECT * FROM `project`.`data`.`one`"
+    world = exported_world(Definitions(objects=OBJECTS[2:3]))
+    world.restore(msgspec.structs.replace(INTO, keep_references=True), run="r1")
+    assert query(world, "c_first") == "SELECT * FROM `project`.`data`.`one`"
 
 
 def test_row_access_policies_are_restored_on_request() -> None:
-    found = world()
-    result = found.restore(msgspec.structs.replace(INTO, with_policies=True), run="r1")
+    world = exported_world()
+    result = world.restore(msgspec.structs.replace(INTO, with_policies=True), run="r1")
     assert result.state == "restored"
-    policy = msgspec.json.decode(found.big.policy_definitions["project", "copy", "one"]["few"])
+    policy = msgspec.json.decode(world.big.policy_definitions["project", "copy", "one"]["few"])
     assert policy == {"filterPredicate": "line = 'a'", "grantees": ["user:a@example.com"]}
 
 
 def test_a_policy_waits_for_its_table_which_would_remove_it_on_coming_later(monkeypatch: pytest.MonkeyPatch) -> None:
-    found = world()
-    copy = found.big.copy
+    world = exported_world()
+    copy = world.big.copy
 
     async def refuse(request: Any) -> Any:
         raise DeniedError("copy", "table one", "missing permission")
 
-    monkeypatch.setattr(found.big, "copy", refuse)
+    monkeypatch.setattr(world.big, "copy", refuse)
     options = msgspec.structs.replace(INTO, with_policies=True)
-    first = found.restore(options, run="r1")
+    first = world.restore(options, run="r1")
     assert (first.state, "one" in {lost.name for lost in first.failed}) == ("incomplete", True)
-    assert not found.big.policy_definitions
-    monkeypatch.setattr(found.big, "copy", copy)
-    again = found.restore(options, execution="second", run="r1")
+    assert not world.big.policy_definitions
+    monkeypatch.setattr(world.big, "copy", copy)
+    again = world.restore(options, execution="second", run="r1")
     assert (again.state, again.restore) == ("restored", first.restore)
-    assert found.big.policy_definitions["project", "copy", "one"]
+    assert world.big.policy_definitions["project", "copy", "one"]
 
 
 def test_a_view_that_cannot_be_created_is_named_and_everything_else_stays() -> None:
     lost = view("lost", "SELECT * FROM `other.place.gone`")
-    found = world(Definitions(objects=(*OBJECTS, lost)))
-    result = found.restore(run="r1")
+    world = exported_world(Definitions(objects=(*OBJECTS, lost)))
+    result = world.restore(run="r1")
     assert [(one.name, one.kind) for one in result.failed] == [("lost", "VIEW")]
     assert "Not found: Table other:place.gone" in result.failed[0].message
-    assert (result.state, found.rows("one")) == ("incomplete", ["a", "b"])
-    assert query(found, "a_last")
-    found.big.put("other", "place", "gone", ["x"])
-    again = found.restore(execution="second", run="r1")
+    assert (result.state, world.rows("one")) == ("incomplete", ["a", "b"])
+    assert query(world, "a_last")
+    world.big.put("other", "place", "gone", ["x"])
+    again = world.restore(execution="second", run="r1")
     assert (again.state, again.restore) == ("restored", result.restore)
 
 
@@ -113,14 +113,14 @@ def test_a_restore_of_objects_that_is_killed_at_any_request_ends_the_same(replac
     options = Options(project="project", dataset="copy", replace=replace, with_policies=True)
     number = 0
     while True:
-        found = world()
+        world = exported_world()
         if replace:
-            found.big.put("project", "copy", "mine", ["x"])
-        task = killed_at(found.task(options, "killed", run="r1"), number)
+            world.big.put("project", "copy", "mine", ["x"])
+        task = killed_at(world.task(options, "killed", run="r1"), number)
         try:
             asyncio.run(restore(task))
         except Killed:
-            result = found.restore(options, "again", run="r1")
+            result = world.restore(options, "again", run="r1")
         else:
             break
         assert (result.state, result.failed) == ("restored", ()), number
@@ -129,18 +129,18 @@ def test_a_restore_of_objects_that_is_killed_at_any_request_ends_the_same(replac
     assert number > 40
 
 
-def relations(found: ExportedWorld, table: str) -> Any:
-    return found.definition(table).get("tableConstraints")
+def relations(world: ExportedWorld, table: str) -> Any:
+    return world.definition(table).get("tableConstraints")
 
 
 def test_foreign_keys_and_expirations_are_set_once_everything_is_there() -> None:
-    found = ExportedWorld()
+    world = ExportedWorld()
     key = {
         "name": "k",
         "referencedTable": {"projectId": "project", "datasetId": "data", "tableId": "two"},
         "columnReferences": [{"referencingColumn": "line", "referencedColumn": "line"}],
     }
-    later = str(found.big.clock() + 10**12)
+    later = str(world.big.clock() + 10**12)
 
     def changed(table: Any) -> Any:
         if table.table != "one":
@@ -151,24 +151,24 @@ def test_foreign_keys_and_expirations_are_set_once_everything_is_there() -> None
         }
         return msgspec.structs.replace(table, definition=raw(definition))
 
-    found.change_manifest(tables=tuple(map(changed, found.manifest.tables)))
-    assert found.restore(run="r1").state == "restored"
-    (restored,) = relations(found, "one")["foreignKeys"]
+    world.change_manifest(tables=tuple(map(changed, world.manifest.tables)))
+    assert world.restore(run="r1").state == "restored"
+    (restored,) = relations(world, "one")["foreignKeys"]
     assert restored["referencedTable"]["datasetId"] == "copy"
-    assert found.definition("one")["expirationTime"] == later
+    assert world.definition("one")["expirationTime"] == later
 
 
 def test_an_expiration_is_not_set_where_policies_hide_what_it_would_delete(monkeypatch: pytest.MonkeyPatch) -> None:
-    found = world(Definitions(policies=(POLICY,)))
-    found.change_definition("one", timePartitioning={"type": "DAY", "expirationMs": "86400000"})
+    world = exported_world(Definitions(policies=(POLICY,)))
+    world.change_definition("one", timePartitioning={"type": "DAY", "expirationMs": "86400000"})
 
     async def hidden(*_: Any) -> list[int]:
         return [0]
 
     # As an account to which the policy grants no row counts the rows that the expiration would delete.
-    monkeypatch.setattr(found.big, "ask", hidden)
-    result = found.restore(msgspec.structs.replace(INTO, with_policies=True), run="r1")
+    monkeypatch.setattr(world.big, "ask", hidden)
+    result = world.restore(msgspec.structs.replace(INTO, with_policies=True), run="r1")
     assert [(lost.name, lost.kind) for lost in result.not_restored if lost.kind == "EXPIRATION"] == [
         ("one", "EXPIRATION")
     ]
-    assert found.definition("one")["timePartitioning"].get("expirationMs") is None
+    assert world.definition("one")["timePartitioning"].get("expirationMs") is None

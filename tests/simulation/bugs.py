@@ -68,6 +68,6 @@ def search(name: str) -> tuple[str, int | None]:
     return name, found.seed if found else None
 
 
-def write_seeds(found: dict[str, int]) -> None:
+def write_seeds(seeds: dict[str, int]) -> None:
     """Keep the seeds, in the order of the bugs."""
-    SEEDS.write_text(json.dumps({one.name: found[one.name] for one in MUTATIONS if one.name in found}, indent=2) + "\n")
+    SEEDS.write_text(json.dumps({one.name: seeds[one.name] for one in MUTATIONS if one.name in seeds}, indent=2) + "\n")

@@ -93,7 +93,7 @@ class IncrementalWorld(SimulatedExport):
     def _executions(self) -> list[tuple[Execution, float]]:
         """Three runs or more; most of them begin when the one before has ended."""
         rng, close = random.Random(f"{self.seed} nights"), random.Random(f"{self.seed} close")
-        made: list[tuple[Execution, float]] = []
+        executions: list[tuple[Execution, float]] = []
         start = 1.0
         for number in range(rng.choice((3, 4, 4, 5))):
             settings = self.scenery.settings
@@ -107,17 +107,17 @@ class IncrementalWorld(SimulatedExport):
             if number and rng.random() < 0.2:
                 chosen = EPOCH + int(start * 1000) - rng.choice((0, 1000, 60_000))
                 settings = msgspec.structs.replace(settings, snapshot_time=rfc3339(chosen))
-            if made and close.random() < 0.2:
+            if executions and close.random() < 0.2:
                 # Within the time in which the run before looks at the tables.
-                chosen = EPOCH + int((made[-1][1] + close.uniform(0.1, 5.0)) * 1000)
+                chosen = EPOCH + int((executions[-1][1] + close.uniform(0.1, 5.0)) * 1000)
                 settings = msgspec.structs.replace(settings, snapshot_time=rfc3339(chosen))
             self.laws.allowed[f"run{number}"] = settings.allow
             execution = Execution(f"run{number}", f"x{number}", rng.choice((1, 1, 2)), settings)
             self.runs[execution.run] = execution
             self.started.append(execution)
-            made.append((execution, start))
+            executions.append((execution, start))
             start += rng.choice((rng.uniform(0.0, 20.0), 150.0, 150.0, 300.0))
-        return made
+        return executions
 
     async def _change_tables(self) -> None:
         """Insert, delete, update in place, create again, and change without a trace."""

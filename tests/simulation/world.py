@@ -123,15 +123,15 @@ class SimulatedExport:
     def _executions(self) -> list[tuple[Execution, float]]:
         """Executions and when they start: of different runs, or (at times) a second one of the same run."""
         rng = self.rng
-        made: list[tuple[Execution, float]] = []
+        executions: list[tuple[Execution, float]] = []
         # Whether some runs of this target keep their files and others replace them.
         switching = self.switching = rng.random() < 0.15
         # Drawn apart, so that the other schedules stay what they were.
         seldom = random.Random(f"{self.seed} selections")
         selecting = seldom.random() < 0.4
         for number in range(rng.choice((1, 2, 2, 3, 3))):
-            again = bool(made) and rng.random() < (0.4 if self.scenery.settings.allow_partial else 0.2)
-            run = rng.choice(made)[0].run if again else f"run{number}"
+            again = bool(executions) and rng.random() < (0.4 if self.scenery.settings.allow_partial else 0.2)
+            run = rng.choice(executions)[0].run if again else f"run{number}"
             settings = self.scenery.settings
             if again:
                 settings = self.runs[run].settings
@@ -147,14 +147,14 @@ class SimulatedExport:
             self.started.append(execution)
             start = 1.0 + rng.choice((0.0, rng.uniform(0.0, 3.0), rng.uniform(0.0, 60.0)))
             # So that a run finds an export that it may not reduce.
-            made.append((execution, start + (seldom.choice((0.0, 60.0, 200.0)) * number if selecting else 0.0)))
-        return made + self._rivals(min(start for _, start in made))
+            executions.append((execution, start + (seldom.choice((0.0, 60.0, 200.0)) * number if selecting else 0.0)))
+        return executions + self._rivals(min(start for _, start in executions))
 
     def _rivals(self, start: float) -> list[tuple[Execution, float]]:
         """At times, executions of another dataset: by mistake, which plan nothing, or in earnest."""
         if (rng := self.rivals) is None:
             return []
-        made = []
+        rivals = []
         for number, mistaken in enumerate(
             rng.choice(((False,), (True,), (True, False), (True, False), (True, False, False)))
         ):
@@ -166,8 +166,8 @@ class SimulatedExport:
             self.runs[execution.run] = execution
             self.laws.allowed[execution.run] = settings.allow
             self.started.append(execution)
-            made.append((execution, max(0.0, start + rng.uniform(-1.0, 1.5))))
-        return made
+            rivals.append((execution, max(0.0, start + rng.uniform(-1.0, 1.5))))
+        return rivals
 
     async def _execute(self, execution: Execution, start: float) -> None:
         await asyncio.sleep(start)

@@ -156,10 +156,10 @@ def listed(suite: str, case: str) -> str | None:
     return None
 
 
-def compare(found: dict[str, dict[str, str]]) -> list[str]:
+def compare(answers: dict[str, dict[str, str]]) -> list[str]:
     """Cases that fail although they are not listed, or pass although they are, and lines that name no case."""
     problems = []
-    for suite, outcomes in found.items():
+    for suite, outcomes in answers.items():
         for case, outcome in outcomes.items():
             why = listed(suite, case)
             if outcome == "failed" and why is None:
@@ -173,10 +173,10 @@ def compare(found: dict[str, dict[str, str]]) -> list[str]:
     return problems
 
 
-def tabulate(found: dict[str, dict[str, str]], *, write: bool) -> list[str]:
+def tabulate(answers: dict[str, dict[str, str]], *, write: bool) -> list[str]:
     """Compare the rows of these suites in the table of the documentation with the outcomes, or write them."""
     rows = {}
-    for suite, outcomes in found.items():
+    for suite, outcomes in answers.items():
         counts = Counter(outcomes.values())
         why = Counter(listed(suite, case) for case, outcome in outcomes.items() if outcome == "failed")
         named = "; ".join(

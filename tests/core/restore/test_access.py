@@ -27,20 +27,20 @@ def planned(*access: dict[str, Any], policies: tuple[RowPolicy, ...] = (), **opt
     return plan(manifest(entry("orders"), definitions=found), **{"with_access": True, **options})
 
 
-def left(made: RestorePlan) -> dict[str, str]:
-    return {one.name: one.reason for one in made.not_restored if one.kind == "ACCESS"}
+def left(restore_plan: RestorePlan) -> dict[str, str]:
+    return {one.name: one.reason for one in restore_plan.not_restored if one.kind == "ACCESS"}
 
 
 def test_entries_are_only_granted_on_request() -> None:
-    made = planned(READER, with_access=False)
-    assert (made.access, left(made)) == (
+    restore_plan = planned(READER, with_access=False)
+    assert (restore_plan.access, left(restore_plan)) == (
         (), {"shop": "access entries are restored on request only"},
     )  # fmt: skip
 
 
 def test_a_drill_does_not_miss_entries_that_it_could_not_grant() -> None:
-    made = planned(READER, with_access=False, temporary=True)
-    assert (made.access, left(made)) == ((), {})
+    restore_plan = planned(READER, with_access=False, temporary=True)
+    assert (restore_plan.access, left(restore_plan)) == ((), {})
 
 
 def test_members_are_granted_as_they_are() -> None:
@@ -52,17 +52,17 @@ def test_members_are_granted_as_they_are() -> None:
         {"role": "OWNER", "specialGroup": "projectOwners"},
         {"role": "READER", "iamMember": "allUsers"},
     ]
-    made = planned(*given)
-    assert [read(step.definition) for step in made.access] == given
-    assert [step.name for step in made.access] == [
+    restore_plan = planned(*given)
+    assert [read(step.definition) for step in restore_plan.access] == given
+    assert [step.name for step in restore_plan.access] == [
         "READER for user a@example.com", "roles/bigquery.metadataViewer for group g@example.com if for now",
         "WRITER for domain example.com", "OWNER for projectOwners", "READER for allUsers",
     ]  # fmt: skip
-    assert left(made) == {}
+    assert left(restore_plan) == {}
 
 
 @pytest.mark.parametrize(
-    ("given", "granted"),
+    ("entry", "granted"),
     [
         ({"view": at("shop", tableId="v")}, {"view": at("back", tableId="v")}),
         ({"routine": at("shop", routineId="f")}, {"routine": at("back", routineId="f")}),
@@ -72,16 +72,16 @@ def test_members_are_granted_as_they_are() -> None:
         ),
     ],
 )
-def test_what_is_authorized_in_the_source_is_authorized_in_the_target(given: Any, granted: Any) -> None:
-    made = planned(given)
-    assert ([read(step.definition) for step in made.access], left(made)) == ([granted], {})
+def test_what_is_authorized_in_the_source_is_authorized_in_the_target(entry: Any, granted: Any) -> None:
+    restore_plan = planned(entry)
+    assert ([read(step.definition) for step in restore_plan.access], left(restore_plan)) == ([granted], {})
 
 
 ELSEWHERE = "it refers to proj.shop, not to the target"
 
 
 @pytest.mark.parametrize(
-    ("given", "name", "reason"),
+    ("entry", "name", "reason"),
     [
         ({"view": at("shop", tableId="gone")}, "authorized view proj.shop.gone", "it is not restored"),
         ({"routine": at("shop", routineId="v2")}, "authorized routine proj.shop.v2", "it is not restored"),
@@ -90,15 +90,15 @@ ELSEWHERE = "it refers to proj.shop, not to the target"
         ({"role": "READER", "iamMember": "deleted:user:a"}, "READER for deleted:user:a", "the account was deleted"),
     ],
 )  # fmt: skip
-def test_what_cannot_be_granted_is_named(given: Any, name: str, reason: str) -> None:
-    made = planned(given)
-    assert (made.access, left(made)) == ((), {name: reason})
+def test_what_cannot_be_granted_is_named(entry: Any, name: str, reason: str) -> None:
+    restore_plan = planned(entry)
+    assert (restore_plan.access, left(restore_plan)) == ((), {name: reason})
 
 
 def test_groups_of_a_project_are_those_of_the_target_elsewhere() -> None:
-    made = planned({"role": "READER", "specialGroup": "projectReaders"}, READER, project="other")
-    assert [step.name for step in made.access] == ["READER for user a@example.com"]
-    assert left(made) == {"READER for projectReaders": "in another project, this is another group"}
+    restore_plan = planned({"role": "READER", "specialGroup": "projectReaders"}, READER, project="other")
+    assert [step.name for step in restore_plan.access] == ["READER for user a@example.com"]
+    assert left(restore_plan) == {"READER for projectReaders": "in another project, this is another group"}
 
 
 def test_authorized_views_of_other_datasets_are_granted_again_to_the_same_dataset() -> None:
@@ -108,16 +108,16 @@ def test_authorized_views_of_other_datasets_are_granted_again_to_the_same_datase
 
 def test_what_is_authorized_in_a_dataset_that_is_restored_along_is_authorized_in_its_target() -> None:
     views: dict[str, Any] = {"dataset": {"dataset": at("crm"), "targetTypes": ["VIEWS"]}}
-    made = planned({"view": at("crm", tableId="v")}, views, others=(("crm", "old_crm"),))
-    granted = {key: value for step in made.access for key, value in read(step.definition).items()}
+    restore_plan = planned({"view": at("crm", tableId="v")}, views, others=(("crm", "old_crm"),))
+    granted = {key: value for step in restore_plan.access for key, value in read(step.definition).items()}
     place = at("old_crm")
     assert granted == {"view": {**place, "tableId": "v"}, "dataset": {"dataset": place, "targetTypes": ["VIEWS"]}}
-    assert left(made) == {}
+    assert left(restore_plan) == {}
 
 
 def test_views_that_are_not_chosen_are_not_authorized() -> None:
-    made = planned({"view": at("shop", tableId="v")}, include=("orders",))
-    assert (made.access, left(made)) == ((), {"authorized view proj.shop.v": "it is not restored"})
+    restore_plan = planned({"view": at("shop", tableId="v")}, include=("orders",))
+    assert (restore_plan.access, left(restore_plan)) == ((), {"authorized view proj.shop.v": "it is not restored"})
 
 
 def test_access_without_the_row_policies_of_a_table_is_refused() -> None:

@@ -32,10 +32,10 @@ def step(target: TargetState, **options: Any) -> TableStep:
 
 def test_an_empty_table_is_filled_and_keeps_its_own_definition() -> None:
     own: dict[str, Any] = {"clustering": {"fields": ["name"]}, "description": "mine"}
-    made = step(holding(*FIELDS, **own))
-    assert (made.action, made.load.casts, made.as_what) == ("fill", "", "")
-    assert read(made.create) == {"schema": {"fields": list(FIELDS)}, "labels": {"team": "a"}, **own}
-    assert read(made.finish)["labels"] == {"team": "a", "bqdump_restore": None}
+    table_step = step(holding(*FIELDS, **own))
+    assert (table_step.action, table_step.load.casts, table_step.as_what) == ("fill", "", "")
+    assert read(table_step.create) == {"schema": {"fields": list(FIELDS)}, "labels": {"team": "a"}, **own}
+    assert read(table_step.finish)["labels"] == {"team": "a", "bqdump_restore": None}
 
 
 def test_rows_are_replaced_or_kept_only_on_request() -> None:
@@ -98,15 +98,18 @@ def test_members_that_do_not_fit_are_named() -> None:
     ],
 )
 def test_a_query_fills_tables_that_load_jobs_cannot_fill_exactly(fields: tuple[dict[str, Any], ...], why: str) -> None:
-    made = step(holding(*fields))
-    assert (made.load.casts, made.load.columns) == (why, ("id", "name"))
+    table_step = step(holding(*fields))
+    assert (table_step.load.casts, table_step.load.columns) == (why, ("id", "name"))
 
 
 def test_columns_whose_names_differ_by_case_only_fit_because_names_have_no_case() -> None:
-    made = step(holding(column("ID", mode="REQUIRED"), FIELDS[1]))
-    assert (made.load.casts, made.load.columns) == ("upper and lower case of id differ there", ("id", "name"))
-    assert read(made.load.scratch)["schema"]["fields"][0]["name"] == "id"
-    assert read(made.create)["schema"]["fields"][0]["name"] == "ID"
+    table_step = step(holding(column("ID", mode="REQUIRED"), FIELDS[1]))
+    assert (table_step.load.casts, table_step.load.columns) == (
+        "upper and lower case of id differ there",
+        ("id", "name"),
+    )
+    assert read(table_step.load.scratch)["schema"]["fields"][0]["name"] == "id"
+    assert read(table_step.create)["schema"]["fields"][0]["name"] == "ID"
     export = entry("orders", [column("s", "RECORD", fields=[column("a"), column("b")])])
     target = holding(column("s", "RECORD", fields=[column("a"), column("B")]))
     (nested,) = plan(manifest(export), target, data_only=True).tables
@@ -142,12 +145,12 @@ def test_rows_by_arrival_only_go_into_a_table_that_is_partitioned_alike() -> Non
 
 def test_nothing_but_rows_is_restored_or_missed() -> None:
     export = manifest(entry("orders", FIELDS), definitions=Definitions(objects=(relation("v"),)))
-    made = plan(export, holding(*FIELDS), data_only=True)
-    assert (made.objects, made.policies, made.not_restored) == ((), (), ())
+    restore_plan = plan(export, holding(*FIELDS), data_only=True)
+    assert (restore_plan.objects, restore_plan.policies, restore_plan.not_restored) == ((), (), ())
     with pytest.raises(UsageError, match="no table is chosen"):
         plan(export, holding(*FIELDS), data_only=True, include=("v",))
 
 
 def test_rows_go_into_a_table_of_another_name() -> None:
-    made = step(holding(*FIELDS, name="orders_copy"), as_="{table}_copy")
-    assert (made.name, made.action, made.as_what) == ("orders_copy", "fill", "orders in the export")
+    table_step = step(holding(*FIELDS, name="orders_copy"), as_="{table}_copy")
+    assert (table_step.name, table_step.action, table_step.as_what) == ("orders_copy", "fill", "orders in the export")

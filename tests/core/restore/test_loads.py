@@ -54,10 +54,10 @@ def test_an_array_anywhere_in_parquet_needs_list_inference() -> None:
 
 
 def test_what_loads_as_it_is_loads_directly_with_the_columns_of_the_table() -> None:
-    made = load(SCALARS, "parquet")
-    assert read(made.schema) == {"fields": SCALARS}
-    assert (made.casts, made.columns) == ("", ("s", "b", "i", "n", "d"))
-    assert made.values == ("`s`", "`b`", "`i`", "`n`", "`d`")
+    table_load = load(SCALARS, "parquet")
+    assert read(table_load.schema) == {"fields": SCALARS}
+    assert (table_load.casts, table_load.columns) == ("", ("s", "b", "i", "n", "d"))
+    assert table_load.values == ("`s`", "`b`", "`i`", "`n`", "`d`")
 
 
 def test_a_default_value_is_not_in_the_schema_of_the_load() -> None:
@@ -66,12 +66,12 @@ def test_a_default_value_is_not_in_the_schema_of_the_load() -> None:
 
 def test_a_type_that_does_not_load_is_loaded_as_a_string_and_cast() -> None:
     fields = [column("id", mode="REQUIRED"), column("at", "DATETIME", mode="REQUIRED", description="when")]
-    made = load(fields, "avro", encryptionConfiguration={"kmsKeyName": "k"})
+    table_load = load(fields, "avro", encryptionConfiguration={"kmsKeyName": "k"})
     loaded = [column("id", mode="NULLABLE"), column("at", "STRING", mode="NULLABLE", description="when")]
-    assert read(made.schema) == {"fields": loaded}
-    assert read(made.scratch) == {"schema": {"fields": loaded}, "encryptionConfiguration": {"kmsKeyName": "k"}}
-    assert made.values == ("`id`", "CAST(`at` AS DATETIME)")
-    assert made.casts == "load jobs cannot read at DATETIME from these files"
+    assert read(table_load.schema) == {"fields": loaded}
+    assert read(table_load.scratch) == {"schema": {"fields": loaded}, "encryptionConfiguration": {"kmsKeyName": "k"}}
+    assert table_load.values == ("`id`", "CAST(`at` AS DATETIME)")
+    assert table_load.casts == "load jobs cannot read at DATETIME from these files"
 
 
 @pytest.mark.parametrize(
@@ -112,9 +112,9 @@ def test_columns_that_were_exported_as_strings_are_made_again() -> None:
         column("o", "RECORD", fields=[column("g", "GEOGRAPHY")]),
     ])  # fmt: skip
     fields = [column("id"), nested, column("w", "RANGE", rangeElementType={"type": "DATE"}), column("g", "GEOGRAPHY")]
-    made = load(fields, "csv", "query", shape=Shape(texts={"r": "", "w": "", "g": ""}))
-    assert [field["type"] for field in read(made.schema)["fields"]] == ["INTEGER", "STRING", "STRING", "STRING"]
-    assert made.values[2:] == ("CAST(`w` AS RANGE<DATE>)", "ST_GEOGFROMTEXT(`g`)")
+    table_load = load(fields, "csv", "query", shape=Shape(texts={"r": "", "w": "", "g": ""}))
+    assert [field["type"] for field in read(table_load.schema)["fields"]] == ["INTEGER", "STRING", "STRING", "STRING"]
+    assert table_load.values[2:] == ("CAST(`w` AS RANGE<DATE>)", "ST_GEOGFROMTEXT(`g`)")
     other = """NULLIF(JSON_QUERY(item0, '$."o"'), 'null')"""
     days = """JSON_QUERY_ARRAY(NULLIF(JSON_QUERY(item0, '$."l"'), 'null'))"""
     order = "WITH OFFSET AS item_at1 ORDER BY item_at1"
@@ -125,22 +125,22 @@ def test_columns_that_were_exported_as_strings_are_made_again() -> None:
         f"ARRAY(SELECT CAST(JSON_VALUE(item1) AS DATE) FROM UNNEST({days}) AS item1 {order}) AS `l`",
         f"""IF({other} IS NULL, NULL, STRUCT(ST_GEOGFROMTEXT(JSON_VALUE(item0, '$."o"."g"')) AS `g`)) AS `o`""",
     ))  # fmt: skip
-    assert made.values[1] == (
+    assert table_load.values[1] == (
         f"ARRAY(SELECT IF(item0 IS NULL, NULL, STRUCT({members})) FROM UNNEST(JSON_QUERY_ARRAY(`r`)) AS item0 "
         "WITH OFFSET AS item_at0 ORDER BY item_at0)"
     )
-    assert made.casts == "load jobs cannot read r ARRAY<STRUCT>, w RANGE<DATE>, g GEOGRAPHY from these files"
+    assert table_load.casts == "load jobs cannot read r ARRAY<STRUCT>, w RANGE<DATE>, g GEOGRAPHY from these files"
 
 
 TEXTS = [column("s", "STRING", mode="REQUIRED"), column("b", "BYTES", mode="REQUIRED"), column("n", "STRING")]
 
 
 def test_an_empty_field_of_a_required_column_is_a_value_if_bigquery_takes_it_for_null() -> None:
-    made = load(TEXTS, "csv")
-    assert read(made.schema) == {"fields": TEXTS}
-    assert (made.casts, made.like_null) == ("", "s STRING, b BYTES")
-    assert {field["mode"] for field in read(made.staged)["fields"][:2]} == {"NULLABLE"}
-    assert made.values == ("IFNULL(`s`, '')", "IFNULL(`b`, b'')", "`n`")
+    table_load = load(TEXTS, "csv")
+    assert read(table_load.schema) == {"fields": TEXTS}
+    assert (table_load.casts, table_load.like_null) == ("", "s STRING, b BYTES")
+    assert {field["mode"] for field in read(table_load.staged)["fields"][:2]} == {"NULLABLE"}
+    assert table_load.values == ("IFNULL(`s`, '')", "IFNULL(`b`, b'')", "`n`")
 
 
 @pytest.mark.parametrize(
@@ -157,9 +157,9 @@ def test_what_reads_like_null_is_the_null_marker(marker: str, values: tuple[str,
 
 def test_a_json_null_is_a_value_wherever_json_has_no_null() -> None:
     record = column("r", "RECORD", fields=[column("j", "JSON", mode="REQUIRED"), column("k", "JSON")])
-    made = load([column("j", "JSON", mode="REQUIRED"), column("a", "JSON", mode="REPEATED"), record], "json")
-    assert made.like_null == "j JSON, a ARRAY<JSON>, r.j JSON"
-    assert made.values == (
+    table_load = load([column("j", "JSON", mode="REQUIRED"), column("a", "JSON", mode="REPEATED"), record], "json")
+    assert table_load.like_null == "j JSON, a ARRAY<JSON>, r.j JSON"
+    assert table_load.values == (
         "IFNULL(`j`, JSON 'null')",
         (
             "ARRAY(SELECT IFNULL(item0, JSON 'null') FROM UNNEST(JSON_QUERY_ARRAY(`a`)) AS item0 "
@@ -167,7 +167,7 @@ def test_a_json_null_is_a_value_wherever_json_has_no_null() -> None:
         ),
         "IF(`r` IS NULL, NULL, STRUCT(IFNULL(`r`.`j`, JSON 'null') AS `j`, `r`.`k` AS `k`))",
     )
-    assert [field["mode"] for field in read(made.staged)["fields"][:2]] == ["NULLABLE", "NULLABLE"]
+    assert [field["mode"] for field in read(table_load.staged)["fields"][:2]] == ["NULLABLE", "NULLABLE"]
 
 
 def test_nothing_reads_like_null_in_parquet_and_avro() -> None:

@@ -90,21 +90,21 @@ def test_an_external_table_is_restored_by_its_definition() -> None:
 
 def test_a_view_that_was_exported_as_rows_is_restored_as_a_view() -> None:
     for definitions in (Definitions(objects=(relation("v"),)), Definitions()):
-        made = plan(manifest(entry("v", kind="VIEW", view=VIEW), definitions=definitions))
-        assert (made.tables, [step.name for step in made.objects]) == ((), ["v"])
-        assert made.objects[0].as_what == "from its definition, not from the rows in the export"
+        restore_plan = plan(manifest(entry("v", kind="VIEW", view=VIEW), definitions=definitions))
+        assert (restore_plan.tables, [step.name for step in restore_plan.objects]) == ((), ["v"])
+        assert restore_plan.objects[0].as_what == "from its definition, not from the rows in the export"
 
 
 def test_a_view_whose_query_is_unknown_is_restored_as_a_table() -> None:
-    made = plan(manifest(entry("v", kind="VIEW")))
-    (step,) = made.tables
-    assert made.objects == ()
+    restore_plan = plan(manifest(entry("v", kind="VIEW")))
+    (step,) = restore_plan.tables
+    assert restore_plan.objects == ()
     assert step.as_what == "a view whose query is not in the export, restored as a table"
 
 
 def test_routines_call_the_restored_ones() -> None:
-    made = plan(manifest(definitions=Definitions(routines=(routine(), routine("js", language="JAVASCRIPT")))))
-    first, second = (read(step.definition) for step in made.objects)
+    restore_plan = plan(manifest(definitions=Definitions(routines=(routine(), routine("js", language="JAVASCRIPT")))))
+    first, second = (read(step.definition) for step in restore_plan.objects)
     assert first == {"routineType": "SCALAR_FUNCTION", "language": "SQL", "definitionBody": "back.other(x)"}
     assert second["definitionBody"] == "shop.other(x)"
 
@@ -151,11 +151,11 @@ def test_policies_are_restored_on_request_with_their_members() -> None:
 
 def test_a_policy_whose_members_are_unknown_is_named() -> None:
     policy = RowPolicy("orders", "p", "TRUE", None)
-    made = plan(manifest(entry("orders"), definitions=Definitions(policies=(policy,))), with_policies=True)
-    assert made.not_restored == (
+    restore_plan = plan(manifest(entry("orders"), definitions=Definitions(policies=(policy,))), with_policies=True)
+    assert restore_plan.not_restored == (
         NotRestored("orders.p", "POLICY", "its members could not be read when it was exported"),
     )
-    assert made.policies == ()
+    assert restore_plan.policies == ()
 
 
 def test_policies_and_indexes_follow_their_table() -> None:
@@ -172,16 +172,20 @@ def test_policies_and_indexes_follow_their_table() -> None:
 
 def test_patterns_choose_views_and_routines_too() -> None:
     export = manifest(entry("orders"), definitions=Definitions(objects=(relation("v"),), routines=(routine(),)))
-    made = plan(export, include=("v", "f*"))
-    assert ([step.name for step in made.objects], made.tables, made.excluded) == (["fn", "v"], (), 1)
+    restore_plan = plan(export, include=("v", "f*"))
+    assert ([step.name for step in restore_plan.objects], restore_plan.tables, restore_plan.excluded) == (
+        ["fn", "v"],
+        (),
+        1,
+    )
 
 
 def test_what_is_skipped_in_the_export_but_known_by_its_definition_is_restored() -> None:
     skipped = (Skipped("v", "VIEW", "not asked for"), Skipped("s", "SNAPSHOT", "x"))
     found = Definitions(objects=(relation("v"), relation("s", "SNAPSHOT"), relation("m", "MODEL")))
-    made = plan(manifest(skipped=skipped, definitions=found))
-    assert [step.name for step in made.objects] == ["v"]
-    assert [(left.name, left.reason) for left in made.not_restored] == [
+    restore_plan = plan(manifest(skipped=skipped, definitions=found))
+    assert [step.name for step in restore_plan.objects] == ["v"]
+    assert [(left.name, left.reason) for left in restore_plan.not_restored] == [
         ("s", "not in the export: x"),
         ("m", "its rows are not in the export, and its definition is not enough"),
     ]

@@ -123,8 +123,8 @@ def test_ranges_of_integers_fill_every_partition_once(values: list[Any], start: 
 
 def test_the_statement_quotes_every_name() -> None:
     fields = [column("a`b\\"), column("source"), column("at", "DATETIME")]
-    made = step(entry("t", fields, format="avro"))
-    assert fill(HERE, "t`x", "s", made.load, "TRUE") == (
+    table_step = step(entry("t", fields, format="avro"))
+    assert fill(HERE, "t`x", "s", table_step.load, "TRUE") == (
         "INSERT INTO `p`.`d`.`t\\`x` (`a\\`b\\\\`, `source`, `at`)\n"
         "SELECT `a\\`b\\\\`, `source`, CAST(`at` AS DATETIME)\n"
         "FROM `p`.`d`.`s` AS source_\nWHERE TRUE"
@@ -133,37 +133,42 @@ def test_the_statement_quotes_every_name() -> None:
 
 def test_partition_times_come_back_from_their_column() -> None:
     shape = Shape(partition_times="bqdump_partition_time")
-    made = step(entry("t", [column("a")], timePartitioning={"type": "HOUR"}, shape=shape, format="json"))
-    assert read(made.create)["schema"]["fields"] == [column("a")]
-    assert read(made.load.scratch)["schema"]["fields"] == [column("a"), column("bqdump_partition_time", "TIMESTAMP")]
-    assert made.load.casts == "a column of the files has the partition times"
+    table_step = step(entry("t", [column("a")], timePartitioning={"type": "HOUR"}, shape=shape, format="json"))
+    assert read(table_step.create)["schema"]["fields"] == [column("a")]
+    assert read(table_step.load.scratch)["schema"]["fields"] == [
+        column("a"),
+        column("bqdump_partition_time", "TIMESTAMP"),
+    ]
+    assert table_step.load.casts == "a column of the files has the partition times"
     value = "IFNULL(`bqdump_partition_time`, TIMESTAMP_TRUNC(TIMESTAMP_MILLIS(5), HOUR))"
-    assert fill(HERE, "t", "s", made.load) == (
+    assert fill(HERE, "t", "s", table_step.load) == (
         f"INSERT INTO `p`.`d`.`t` (`a`, `_PARTITIONTIME`)\nSELECT `a`, {value}\nFROM `p`.`d`.`s` AS source"
     )
-    how = partitioning_of(made.create)
+    how = partitioning_of(table_step.create)
     assert how == Partitioning("HOUR", "_PARTITIONTIME", "TIMESTAMP")
-    assert ranges(how, [MOST + 1, 24, *[0] * 8], made.load) == [
+    assert ranges(how, [MOST + 1, 24, *[0] * 8], table_step.load) == [
         f"{value} < TIMESTAMP '1970-01-02 00:00:00+00' OR {value} IS NULL",
         f"{value} >= TIMESTAMP '1970-01-02 00:00:00+00'",
     ]
-    assert made.as_what == ""
+    assert table_step.as_what == ""
 
 
 def test_without_partition_times_the_partition_of_all_rows_is_named() -> None:
-    made = step(entry(timePartitioning={"type": "DAY"}))
-    assert made.as_what == "all rows are in the partition of the restore, as the export has no partition times"
+    table_step = step(entry(timePartitioning={"type": "DAY"}))
+    assert table_step.as_what == "all rows are in the partition of the restore, as the export has no partition times"
 
 
 def test_a_scratch_table_is_clustered_by_what_its_statements_filter() -> None:
-    made = step(entry("t", [column("a"), column("D", "DATE")], timePartitioning={"field": "d", "expirationMs": "5"}))
-    assert read(made.load.scratch)["clustering"] == {"fields": ["D"]}
+    table_step = step(
+        entry("t", [column("a"), column("D", "DATE")], timePartitioning={"field": "d", "expirationMs": "5"})
+    )
+    assert read(table_step.load.scratch)["clustering"] == {"fields": ["D"]}
 
 
 def test_an_expiration_shorter_than_a_partition_may_delete_any_row() -> None:
-    made = step(entry("t", [column("d", "DATETIME")], timePartitioning={"type": "YEAR", "field": "d"}))
+    table_step = step(entry("t", [column("d", "DATETIME")], timePartitioning={"type": "YEAR", "field": "d"}))
     expire = msgspec.Raw(msgspec.json.encode({"timePartitioning": {"expirationMs": str(DAY)}}))
-    assert rows_to_expire(HERE, "t", made.create, expire).endswith(
+    assert rows_to_expire(HERE, "t", table_step.create, expire).endswith(
         "`d` < DATETIME(TIMESTAMP_SUB(CURRENT_TIMESTAMP(), INTERVAL 0 MILLISECOND))"
     )
-    assert rows_to_expire(HERE, "t", made.create, NOTHING) == ""
+    assert rows_to_expire(HERE, "t", table_step.create, NOTHING) == ""

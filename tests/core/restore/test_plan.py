@@ -26,12 +26,15 @@ def test_a_new_dataset_is_like_the_source_and_gets_its_expirations_last() -> Non
         "location": "EU", "labels": {"a": "b"}, "maxTimeTravelHours": "48", "access": [{"role": "OWNER"}],
         "defaultTableExpirationMs": "3600000", "defaultEncryptionConfiguration": {"kmsKeyName": "k"}, "newField": 1,
     }  # fmt: skip
-    made = plan(manifest(*TWO, definitions=Definitions(dataset=raw(resource))))
+    restore_plan = plan(manifest(*TWO, definitions=Definitions(dataset=raw(resource))))
     kept = ("location", "labels", "maxTimeTravelHours", "defaultEncryptionConfiguration", "newField")
-    assert read(made.create_dataset) == {key: resource[key] for key in kept}
-    assert read(made.finish_dataset) == {"defaultTableExpirationMs": "3600000"}
-    assert [(one.kind, one.name) for one in made.not_restored] == [("ACCESS", "shop")]
-    assert [(one.entry.table, one.action) for one in made.tables] == [("orders", "create"), ("customers", "create")]
+    assert read(restore_plan.create_dataset) == {key: resource[key] for key in kept}
+    assert read(restore_plan.finish_dataset) == {"defaultTableExpirationMs": "3600000"}
+    assert [(one.kind, one.name) for one in restore_plan.not_restored] == [("ACCESS", "shop")]
+    assert [(one.entry.table, one.action) for one in restore_plan.tables] == [
+        ("orders", "create"),
+        ("customers", "create"),
+    ]
 
 
 def test_a_dataset_of_unknown_properties_is_created_in_the_location_of_the_export() -> None:
@@ -39,9 +42,13 @@ def test_a_dataset_of_unknown_properties_is_created_in_the_location_of_the_expor
 
 
 def test_a_dataset_that_exists_keeps_its_properties_and_its_location() -> None:
-    made = plan(manifest(*TWO), EMPTY._replace(location="US"))
-    assert (read(made.create_dataset), read(made.finish_dataset), made.target.location) == (None, None, "US")
-    assert NotRestored("back", "DATASET", "it exists: its properties stay as they are") in made.not_restored
+    restore_plan = plan(manifest(*TWO), EMPTY._replace(location="US"))
+    assert (read(restore_plan.create_dataset), read(restore_plan.finish_dataset), restore_plan.target.location) == (
+        None,
+        None,
+        "US",
+    )
+    assert NotRestored("back", "DATASET", "it exists: its properties stay as they are") in restore_plan.not_restored
 
 
 def test_a_target_that_is_not_empty_is_refused_with_some_of_what_is_there() -> None:
@@ -56,8 +63,11 @@ def test_a_target_that_is_not_empty_is_refused_with_some_of_what_is_there() -> N
 
 def test_replace_replaces_what_the_export_has_and_touches_nothing_else() -> None:
     there = holding(orders="TABLE", mine="TABLE")
-    made = plan(manifest(*TWO), there, replace=True)
-    assert [(one.entry.table, one.action) for one in made.tables] == [("orders", "replace"), ("customers", "create")]
+    restore_plan = plan(manifest(*TWO), there, replace=True)
+    assert [(one.entry.table, one.action) for one in restore_plan.tables] == [
+        ("orders", "replace"),
+        ("customers", "create"),
+    ]
 
 
 def test_replacing_a_table_with_other_partitioning_or_clustering_is_refused_by_name() -> None:
@@ -91,15 +101,15 @@ def test_the_layout_of_a_table_is_what_a_copy_job_cannot_change(properties: dict
 
 def test_a_unit_of_partitions_that_is_none_is_named_and_reaches_no_statement() -> None:
     hostile = entry("parts", timePartitioning={"type": "DAY), DROP", "expirationMs": "9"})
-    made = plan(manifest(*TWO, hostile))
-    assert [one.entry.table for one in made.tables] == ["orders", "customers"]
-    assert any(one.name == "parts" and "DAY), DROP" in one.reason for one in made.not_restored)
+    restore_plan = plan(manifest(*TWO, hostile))
+    assert [one.entry.table for one in restore_plan.tables] == ["orders", "customers"]
+    assert any(one.name == "parts" and "DAY), DROP" in one.reason for one in restore_plan.not_restored)
 
 
 def test_missing_only_keeps_what_is_there() -> None:
-    made = plan(manifest(*TWO), holding(orders="TABLE"), missing_only=True)
-    assert [(one.entry.table, one.action) for one in made.tables] == [("customers", "create")]
-    assert made.kept == ("orders",)
+    restore_plan = plan(manifest(*TWO), holding(orders="TABLE"), missing_only=True)
+    assert [(one.entry.table, one.action) for one in restore_plan.tables] == [("customers", "create")]
+    assert restore_plan.kept == ("orders",)
 
 
 @pytest.mark.parametrize("how", ["replace", "missing_only"])
@@ -113,8 +123,8 @@ def test_another_kind_of_object_under_the_name_of_a_table_is_refused_by_name(how
 )
 def test_a_routine_under_the_name_of_a_table_is_not_in_its_way(options: dict[str, Any]) -> None:
     name = "orders_old" if "as_" in options else "orders"
-    made = plan(manifest(*TWO), EMPTY._replace(routines=frozenset({name})), **options)
-    assert [one.action for one in made.tables] == ["create", "create"]
+    restore_plan = plan(manifest(*TWO), EMPTY._replace(routines=frozenset({name})), **options)
+    assert [one.action for one in restore_plan.tables] == ["create", "create"]
 
 
 def test_replace_and_missing_only_exclude_each_other() -> None:
@@ -124,8 +134,8 @@ def test_replace_and_missing_only_exclude_each_other() -> None:
 
 def test_what_this_restore_has_begun_is_resumed_and_what_another_has_begun_is_in_the_way() -> None:
     there = EMPTY._replace(tables={"orders": ("TABLE", {LABEL: "0123456789ab-1"})})
-    made = plan(manifest(*TWO), there, restore="0123456789ab-1")
-    assert [one.action for one in made.tables] == ["resume", "create"]
+    restore_plan = plan(manifest(*TWO), there, restore="0123456789ab-1")
+    assert [one.action for one in restore_plan.tables] == ["resume", "create"]
     with pytest.raises(UsageError, match="not empty"):
         plan(manifest(*TWO), there, restore="0123456789ab-2")
 
@@ -135,8 +145,8 @@ def test_scratch_tables_are_not_in_the_way() -> None:
 
 
 def test_patterns_choose_tables() -> None:
-    made = plan(manifest(*TWO), include=("c*",))
-    assert ([one.entry.table for one in made.tables], made.excluded) == (["customers"], 1)
+    restore_plan = plan(manifest(*TWO), include=("c*",))
+    assert ([one.entry.table for one in restore_plan.tables], restore_plan.excluded) == (["customers"], 1)
     assert [one.entry.table for one in plan(manifest(*TWO), exclude=("c*",)).tables] == ["orders"]
 
 
@@ -163,23 +173,23 @@ def test_what_the_export_lacks_is_named_with_the_reason() -> None:
 
 
 def test_a_table_without_a_definition_is_named_and_not_restored() -> None:
-    made = plan(manifest(entry("gone", definition=raw(None))))
-    (lost,) = made.not_restored
-    assert (made.tables, lost.name) == ((), "gone")
+    restore_plan = plan(manifest(entry("gone", definition=raw(None))))
+    (lost,) = restore_plan.not_restored
+    assert (restore_plan.tables, lost.name) == ((), "gone")
     assert "no definition" in lost.reason
 
 
 def test_files_that_no_load_job_takes_are_named() -> None:
     large = file("t.csv", 5 * 10**9)
-    made = plan(manifest(entry("t", [column("s", "STRING")], format="csv", files=(large,))))
-    (lost,) = made.not_restored
+    restore_plan = plan(manifest(entry("t", [column("s", "STRING")], format="csv", files=(large,))))
+    (lost,) = restore_plan.not_restored
     assert lost.reason == "load jobs take CSV files with line breaks in quoted values up to 4 GB, and t.csv has 5 GB"
     assert plan(manifest(entry("t", [column("i")], format="csv", files=(large,)))).not_restored == ()
 
 
 def test_a_table_snapshot_is_restored_as_a_table_and_a_filter_is_named() -> None:
-    made = step(entry(kind="SNAPSHOT", shape=Shape(where="id > 1")))
-    assert made.as_what == "a table snapshot, restored as a table; rows are filtered"
+    table_step = step(entry(kind="SNAPSHOT", shape=Shape(where="id > 1")))
+    assert table_step.as_what == "a table snapshot, restored as a table; rows are filtered"
 
 
 def test_a_carried_table_is_loaded_with_the_settings_of_its_own_export() -> None:

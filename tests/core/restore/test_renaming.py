@@ -25,8 +25,8 @@ def refers_to(*tables: str) -> dict[str, Any]:
     return {"tableConstraints": {"foreignKeys": keys}}
 
 
-def names(made: RestorePlan) -> dict[str, str]:
-    return {step.entry.table: step.name for step in made.tables}
+def names(restore_plan: RestorePlan) -> dict[str, str]:
+    return {step.entry.table: step.name for step in restore_plan.tables}
 
 
 def test_a_table_gets_the_name_and_several_get_one_each() -> None:
@@ -64,9 +64,9 @@ def test_a_name_that_becomes_too_long_is_refused_with_its_table() -> None:
 
 def test_only_tables_are_renamed_and_everything_else_is_named() -> None:
     found = Definitions(objects=(relation("v"),), routines=(routine("orders"),))
-    made = plan(manifest(entry("orders"), definitions=found), as_="{table}_old")
+    restore_plan = plan(manifest(entry("orders"), definitions=found), as_="{table}_old")
     reason = "only tables are restored under other names"
-    assert (made.objects, made.not_restored) == (
+    assert (restore_plan.objects, restore_plan.not_restored) == (
         (), (NotRestored("v", "VIEW", reason), NotRestored("orders", "ROUTINE", reason)),
     )  # fmt: skip
     with pytest.raises(UsageError, match="no table is chosen"):
@@ -106,14 +106,14 @@ def test_keys_policies_and_indexes_follow_their_tables_to_the_new_names() -> Non
                  Index("orders", "j", "SEARCH", "CREATE SEARCH INDEX j ON shop.orders(ALL COLUMNS)")),
     )  # fmt: skip
     orders = entry("orders", **refers_to("customers", "orders", "countries"))
-    made = plan(manifest(orders, entry("customers"), definitions=found), as_="{table}_old", with_policies=True)
-    keys = read(made.tables[0].relate)["tableConstraints"]["foreignKeys"]
+    restore_plan = plan(manifest(orders, entry("customers"), definitions=found), as_="{table}_old", with_policies=True)
+    keys = read(restore_plan.tables[0].relate)["tableConstraints"]["foreignKeys"]
     assert [key["referencedTable"]["tableId"] for key in keys] == ["customers_old", "orders_old", "countries"]
-    assert [(step.table, read(step.definition)) for step in made.objects] == [
+    assert [(step.table, read(step.definition)) for step in restore_plan.objects] == [
         ("orders_old", "CREATE SEARCH INDEX IF NOT EXISTS i ON `proj.back.orders_old`(ALL COLUMNS)"),
         ("orders_old", "CREATE SEARCH INDEX IF NOT EXISTS j ON back.`orders_old`(ALL COLUMNS)"),
     ]
-    (policy,) = made.policies
+    (policy,) = restore_plan.policies
     assert (policy.table, read(policy.definition)["filterPredicate"]) == (
         "orders_old", "id IN (SELECT id FROM back.`customers_old`)",
     )  # fmt: skip
@@ -121,5 +121,5 @@ def test_keys_policies_and_indexes_follow_their_tables_to_the_new_names() -> Non
 
 def test_an_index_is_created_on_the_restored_table_although_references_are_kept() -> None:
     index = Index("orders", "i", "SEARCH", "CREATE SEARCH INDEX i ON shop.orders(ALL COLUMNS)")
-    made = plan(manifest(entry("orders"), definitions=Definitions(indexes=(index,))), keep_references=True)
-    assert read(made.objects[0].definition) == "CREATE SEARCH INDEX IF NOT EXISTS i ON back.orders(ALL COLUMNS)"
+    restore_plan = plan(manifest(entry("orders"), definitions=Definitions(indexes=(index,))), keep_references=True)
+    assert read(restore_plan.objects[0].definition) == "CREATE SEARCH INDEX IF NOT EXISTS i ON back.orders(ALL COLUMNS)"

@@ -37,10 +37,10 @@ FIELDS = [
 
 
 def test_a_table_is_created_with_all_that_neither_deletes_rows_nor_refuses_the_load() -> None:
-    made = step(entry("orders", FIELDS, **FULL))
+    table_step = step(entry("orders", FIELDS, **FULL))
     kept = {"friendlyName", "description", "labels", "timePartitioning", "clustering", "encryptionConfiguration",
             "maxStaleness", "defaultCollation", "resourceTags", "fieldOfTheFuture"}  # fmt: skip
-    created = read(made.create)
+    created = read(table_step.create)
     assert {key: created[key] for key in kept} == {key: FULL[key] for key in kept}
     fields = [{key: value for key, value in field.items() if key != "defaultValueExpression"} for field in FIELDS]
     assert created["schema"] == {"fields": fields}
@@ -49,27 +49,27 @@ def test_a_table_is_created_with_all_that_neither_deletes_rows_nor_refuses_the_l
 
 
 def test_the_rest_is_set_once_the_rows_are_there() -> None:
-    made = step(entry("orders", FIELDS, **FULL))
-    assert read(made.finish) == {
+    table_step = step(entry("orders", FIELDS, **FULL))
+    assert read(table_step.finish) == {
         "labels": {"team": "shop", LABEL: None},
         "schema": {"fields": FIELDS},
         "requirePartitionFilter": True,
     }
-    assert made.as_what == ""
+    assert table_step.as_what == ""
 
 
 def test_a_primary_key_is_set_last_unless_foreign_keys_come_with_it() -> None:
     key = {"primaryKey": {"columns": ["id"]}}
-    made = step(entry(tableConstraints=key))
-    assert "tableConstraints" not in read(made.create)
-    assert read(made.finish)["tableConstraints"] == key
+    table_step = step(entry(tableConstraints=key))
+    assert "tableConstraints" not in read(table_step.create)
+    assert read(table_step.finish)["tableConstraints"] == key
 
 
 def test_a_plain_table_only_loses_the_label_of_the_restore_in_the_end() -> None:
-    made = step(entry())
-    assert read(made.create) == {"schema": {"fields": [column("id")]}}
-    assert read(made.finish) == {"labels": {LABEL: None}}
-    assert (read(made.relate), read(made.expire), read(made.lasting)) == (None, None, None)
+    table_step = step(entry())
+    assert read(table_step.create) == {"schema": {"fields": [column("id")]}}
+    assert read(table_step.finish) == {"labels": {LABEL: None}}
+    assert (read(table_step.relate), read(table_step.expire), read(table_step.lasting)) == (None, None, None)
 
 
 def test_foreign_keys_refer_to_the_target_and_come_with_the_primary_key() -> None:
@@ -83,40 +83,42 @@ def test_foreign_keys_refer_to_the_target_and_come_with_the_primary_key() -> Non
 
 
 def test_the_partition_filter_of_older_tables_is_set_in_the_end_too() -> None:
-    made = step(entry("t", [column("d", "DATE")], timePartitioning={"field": "d", "requirePartitionFilter": True}))
-    assert read(made.create)["timePartitioning"] == {"field": "d"}
-    assert read(made.finish)["requirePartitionFilter"] is True
+    table_step = step(
+        entry("t", [column("d", "DATE")], timePartitioning={"field": "d", "requirePartitionFilter": True})
+    )
+    assert read(table_step.create)["timePartitioning"] == {"field": "d"}
+    assert read(table_step.finish)["requirePartitionFilter"] is True
 
 
 def test_expirations_are_set_last_and_their_rows_can_be_counted_first() -> None:
     partitioned = {"type": "DAY", "field": "day", "expirationMs": str(30 * DAY)}
-    made = step(entry("orders", FIELDS, timePartitioning=partitioned, expirationTime=str(NOW + 90 * DAY)))
-    assert "expirationMs" not in read(made.create)["timePartitioning"]
-    assert "expirationTime" not in read(made.create)
-    assert read(made.expire) == {"timePartitioning": partitioned, "expirationTime": str(NOW + 90 * DAY)}
+    table_step = step(entry("orders", FIELDS, timePartitioning=partitioned, expirationTime=str(NOW + 90 * DAY)))
+    assert "expirationMs" not in read(table_step.create)["timePartitioning"]
+    assert "expirationTime" not in read(table_step.create)
+    assert read(table_step.expire) == {"timePartitioning": partitioned, "expirationTime": str(NOW + 90 * DAY)}
     # A partition counts from its first instant.
     oldest = f"DATE(TIMESTAMP_SUB(CURRENT_TIMESTAMP(), INTERVAL {29 * DAY} MILLISECOND))"
-    assert made.expired_rows == f"SELECT COUNT(*) FROM `proj`.`back`.`orders` WHERE `day` < {oldest}"
+    assert table_step.expired_rows == f"SELECT COUNT(*) FROM `proj`.`back`.`orders` WHERE `day` < {oldest}"
 
 
 @pytest.mark.parametrize("expires", [1, NOW, NOW + DAY])
 def test_an_expiration_that_would_delete_the_table_is_left_out_and_named(expires: int) -> None:
-    made = step(entry(expirationTime=str(expires)))
-    assert read(made.expire) is None
-    assert made.as_what.startswith("without its expiration at ")
+    table_step = step(entry(expirationTime=str(expires)))
+    assert read(table_step.expire) is None
+    assert table_step.as_what.startswith("without its expiration at ")
 
 
 def test_default_expirations_of_the_target_are_lifted_before_the_first_row() -> None:
-    made = step(entry("orders", FIELDS, **FULL), EMPTY._replace(expires=True))
+    table_step = step(entry("orders", FIELDS, **FULL), EMPTY._replace(expires=True))
     partitioning = {"type": "DAY", "field": "day", "expirationMs": None}
-    assert read(made.lasting) == {"expirationTime": None, "timePartitioning": partitioning}
+    assert read(table_step.lasting) == {"expirationTime": None, "timePartitioning": partitioning}
 
 
 def test_a_replaced_table_gets_all_that_a_copy_does_not_carry() -> None:
     target = EMPTY._replace(tables={"orders": ("TABLE", {"old": "1", "team": "x"})})
-    made = step(entry("orders", FIELDS, **FULL), target, replace=True)
-    finish = read(made.finish)
-    assert made.action == "replace"
+    table_step = step(entry("orders", FIELDS, **FULL), target, replace=True)
+    finish = read(table_step.finish)
+    assert table_step.action == "replace"
     assert finish["labels"] == {"old": None, "team": "shop", LABEL: None}
     assert finish["schema"] == {"fields": FIELDS}
     assert (finish["description"], finish["friendlyName"]) == ("all of them", "Orders")
@@ -129,17 +131,17 @@ def test_a_replaced_table_loses_a_description_that_the_export_does_not_have() ->
 
 def test_a_replaced_table_no_longer_requires_a_filter_that_the_export_does_not_have() -> None:
     target = holding(t="TABLE")
-    made = step(entry("t", [column("d", "DATE")], timePartitioning={"field": "d"}), target, replace=True)
-    assert read(made.finish)["requirePartitionFilter"] is False
+    table_step = step(entry("t", [column("d", "DATE")], timePartitioning={"field": "d"}), target, replace=True)
+    assert read(table_step.finish)["requirePartitionFilter"] is False
 
 
 def test_what_refers_to_a_column_that_is_not_in_the_export_is_left_out_and_named() -> None:
-    made = step(entry("orders", FIELDS, **FULL, shape=Shape(columns=("day", "customer"))))
-    created = read(made.create)
+    table_step = step(entry("orders", FIELDS, **FULL, shape=Shape(columns=("day", "customer"))))
+    created = read(table_step.create)
     assert [field["name"] for field in created["schema"]["fields"]] == ["day", "customer"]
     assert "clustering" not in created
-    assert "tableConstraints" not in read(made.finish)
-    assert made.as_what == "column id is not in the export; not clustered; without its primary key"
+    assert "tableConstraints" not in read(table_step.finish)
+    assert table_step.as_what == "column id is not in the export; not clustered; without its primary key"
     without_day = step(entry("orders", FIELDS, **FULL, shape=Shape(columns=("id",))))
     assert "timePartitioning" not in read(without_day.create)
     assert "requirePartitionFilter" not in read(without_day.finish)
@@ -154,26 +156,26 @@ def test_a_masked_column_has_the_type_of_its_replacement() -> None:
         column("l", "DATE", mode="REPEATED"),
     ]
     masks = {"n": Mask(null=True), "h": Mask(sha256="SALT"), "c": Mask(constant="hidden"), "l": Mask(null=True)}
-    made = step(entry("t", fields, shape=Shape(masks=masks)))
-    assert read(made.create)["schema"]["fields"] == [
+    table_step = step(entry("t", fields, shape=Shape(masks=masks)))
+    assert read(table_step.create)["schema"]["fields"] == [
         column("n", mode="NULLABLE"),
         column("h", "STRING", mode="NULLABLE", policyTags={"names": ["t"]}),
         column("c", "STRING"),
         column("l", "STRING", mode="NULLABLE"),
     ]
-    assert made.as_what == "columns n, h, c and l are masked"
+    assert table_step.as_what == "columns n, h, c and l are masked"
 
 
 def test_a_generated_column_is_restored_with_its_values_as_a_plain_one() -> None:
-    made = step(entry("t", [column("a"), column("b", generatedColumn={"x": 1})]))
-    assert read(made.create)["schema"]["fields"] == [column("a"), column("b")]
-    assert made.as_what == "column b is no longer generated"
+    table_step = step(entry("t", [column("a"), column("b", generatedColumn={"x": 1})]))
+    assert read(table_step.create)["schema"]["fields"] == [column("a"), column("b")]
+    assert table_step.as_what == "column b is no longer generated"
 
 
 def test_an_iceberg_table_does_not_share_the_files_of_its_source() -> None:
-    made = step(entry(biglakeConfiguration={"storageUri": "gs://b/x"}, managedTableType="BIGLAKE"))
-    assert set(read(made.create)) == {"schema"}
-    assert made.as_what == "an Iceberg table, restored as a standard table"
+    table_step = step(entry(biglakeConfiguration={"storageUri": "gs://b/x"}, managedTableType="BIGLAKE"))
+    assert set(read(table_step.create)) == {"schema"}
+    assert table_step.as_what == "an Iceberg table, restored as a standard table"
 
 
 KEYS = st.text(st.characters(codec="ascii", categories=("Lu", "Ll")), min_size=1, max_size=12)

@@ -92,7 +92,7 @@ class SetVaultLaws(CopyLaws):
 
     def honest(self) -> list[tuple[Latest, SetManifest, int]]:
         """The pointers of copies with the manifests that they name, and until when those are locked."""
-        found = []
+        pointers = []
         for name in self.target.names_now():
             if not name.startswith(self.there.layout.pointers.folder) or "thief" in name or FORGED in name:
                 continue
@@ -101,8 +101,8 @@ class SetVaultLaws(CopyLaws):
             stored = self.target.peek(pointer.manifest) if pointer else None
             if pointer and stored and stored[1].generation == pointer.manifest_generation:
                 of_set = decode(stored[0], SetManifest, pointer.manifest)
-                found.append((pointer, of_set, stored[1].locked_until))
-        return found
+                pointers.append((pointer, of_set, stored[1].locked_until))
+        return pointers
 
     def tied(self) -> None:
         """Hold that each dataset of every set whose date has not come is whole, of its run, and locked until then.

@@ -125,8 +125,8 @@ class PruneLaws:
             shown = hint[0].decode() if hint else ""
             self.hold(name.endswith(f"/{shown}{METADATA}"), f"the hint of {table} names {shown}, not {name}")
 
-    def _json(self, found: tuple[bytes, object] | None) -> dict[str, Any]:
-        return dict(msgspec.json.decode(found[0])) if found else {}
+    def _json(self, peeked: tuple[bytes, object] | None) -> dict[str, Any]:
+        return dict(msgspec.json.decode(peeked[0])) if peeked else {}
 
     def heard(self, _process: str, operation: str, arguments: tuple[Any, ...], _late: bool) -> None:
         """A request was carried out."""
