@@ -30,36 +30,36 @@ from bqdump.repository.repository import Loaded, create, delete, exists, load, r
 log = logging.getLogger(__name__)
 
 
-async def store_manifest(task: Task, found: Surveyed, begun: Begun, here: Mapping[str, Here]) -> Loaded[Manifest]:
+async def store_manifest(task: Task, surveyed: Surveyed, begun: Begun, here: Mapping[str, Here]) -> Loaded[Manifest]:
     """Store the manifest of the copy, unless another task has. Raises if a file has gone meanwhile, or the run, or
     the lock has ended, which keeps prunes from deleting the files.
 
     One that names files of other generations is of a task that was overtaken by a prune, and is replaced.
     """
-    await refuse_gone(task, found, here)
-    place, names = task.target, task.target.layout.run(found.run)
+    await refuse_gone(task, surveyed, here)
+    place, names = task.target, task.target.layout.run(surveyed.run)
     until = task.lock.until if task.lock else 0
-    origin = CopyOf(str(task.source.target), found.content, VERSION, task.now, until)
-    manifest = copied_manifest(found.manifest, task.source.target, place.target, here, origin)
-    if not task.lock and any(entry.iceberg for entry in found.manifest.tables):
+    origin = CopyOf(str(task.source.target), surveyed.content, VERSION, task.now, until)
+    manifest = copied_manifest(surveyed.manifest, task.source.target, place.target, here, origin)
+    if not task.lock and any(entry.iceberg for entry in surveyed.manifest.tables):
         from bqdump.copying.iceberg import with_iceberg
 
-        manifest = await with_iceberg(task, found, manifest)
+        manifest = await with_iceberg(task, surveyed, manifest)
     if task.lock:
-        task.lock.refuse_ended(found.run)
+        task.lock.refuse_ended(surveyed.run)
     before = 0
     while not (generation := await replace(place.store, names.manifest, manifest, before)):
         stored = await load(place.store, names.manifest)
-        if stored is None or await is_pruned(task, found, begun):
-            raise pruned_meanwhile(task, found.run)
-        if content_of(stored.value) != found.content:
-            raise another_run(place, found.run, found.manifest, stored.value)
+        if stored is None or await is_pruned(task, surveyed, begun):
+            raise pruned_meanwhile(task, surveyed.run)
+        if content_of(stored.value) != surveyed.content:
+            raise another_run(place, surveyed.run, surveyed.manifest, stored.value)
         if task.lock or _generations(stored.value) == _generations(manifest):
             return stored
         before = stored.generation
-    if await is_pruned(task, found, begun):
+    if await is_pruned(task, surveyed, begun):
         await delete(place.store, [(names.manifest.name, generation)])
-        raise pruned_meanwhile(task, found.run)
+        raise pruned_meanwhile(task, surveyed.run)
     return Loaded(manifest, generation, mine=True)
 
 
@@ -67,40 +67,40 @@ def _generations(manifest: Manifest) -> list[tuple[str, int]]:
     return [(file.name, file.generation) for entry in manifest.tables for file in entry.files]
 
 
-async def complete(task: Task, found: Surveyed, made: Loaded[Manifest]) -> int:
+async def complete(task: Task, surveyed: Surveyed, manifest: Loaded[Manifest]) -> int:
     """Store what is made of the manifest and is not there yet, then move latest.json, unless it names a later run.
 
     Returns until when the run's documents are locked, 0 for not at all. Raises VerificationError once a locked copy is
     complete if the index or the summary had been stored there before.
     """
-    place, names = task.target, task.target.layout.run(found.run)
-    lacking = not await exists(place.store, place.layout.summary(found.run)) or not await exists(
+    place, names = task.target, task.target.layout.run(surveyed.run)
+    lacking = not await exists(place.store, place.layout.summary(surveyed.run)) or not await exists(
         place.store, names.contents
     )
-    if task.lock and not lacking and not made.mine:
+    if task.lock and not lacking and not manifest.mine:
         # One that was killed once it had its manifest did not come to look whose they are.
-        lacking = not await exists(place.store, place.layout.pointer(found.run))
-    planted = await _documents(task, found) if lacking or made.mine else ""
+        lacking = not await exists(place.store, place.layout.pointer(surveyed.run))
+    planted = await _documents(task, surveyed) if lacking or manifest.mine else ""
     if task.signer:
-        made = await _sign(task, found, made, task.signer)
-    ready = pointer_to(made.value, names.manifest.name, made.generation)
+        manifest = await _sign(task, surveyed, manifest, task.signer)
+    ready = pointer_to(manifest.value, names.manifest.name, manifest.generation)
     if task.lock:
-        until = await _point_locked(task, found, ready, task.lock)
+        until = await _point_locked(task, surveyed, ready, task.lock)
         if planted:
-            cause = f"it was stored before run {found.run} was copied, and is not of this run's manifest"
+            cause = f"it was stored before run {surveyed.run} was copied, and is not of this run's manifest"
             hint = "The copy is complete, but lists of runs and tables show what is said there. Find out who stored it."
             raise VerificationError(COPY, f"{place.store.url}/{planted}", cause, hint)
         return until
-    iceberg = any(entry.iceberg for entry in made.value.tables)
+    iceberg = any(entry.iceberg for entry in manifest.value.tables)
     if iceberg:
         from bqdump.copying.iceberg import name_metadata
 
-        ready = msgspec.structs.replace(ready, iceberg=await name_metadata(task, made.value))
+        ready = msgspec.structs.replace(ready, iceberg=await name_metadata(task, manifest.value))
     published = await _point(place, ready)
-    if iceberg and published and published.value.run == found.run:
+    if iceberg and published and published.value.run == surveyed.run:
         from bqdump.copying.iceberg import show_metadata
 
-        await show_metadata(task, made.value)
+        await show_metadata(task, manifest.value)
     done = await load(place.store, names.copying)
     if done and done.value.files:
         await replace(place.store, names.copying, msgspec.structs.replace(done.value, files=()), done.generation)
@@ -111,7 +111,7 @@ async def complete(task: Task, found: Surveyed, made: Loaded[Manifest]) -> int:
     if place.store.abilities.leaves_uploads:
         # Those of killed tasks. The files are there, so a late task that uploads one again has nothing to lose.
         with suppress(TargetError, DeniedError, AnswerError):
-            await place.store.discard_uploads([item.target for item in found.items])
+            await place.store.discard_uploads([item.target for item in surveyed.items])
     return 0
 
 
@@ -124,17 +124,17 @@ async def _discard(place: Place, records: list[tuple[str, int]]) -> None:
         log.warning(message, counted(len(records), "note"), error.cause, extra=LogEvent.CLEANUP_FAILED.extra())
 
 
-async def publish_stopped(task: Task, found: Surveyed, made: Loaded[Manifest]) -> None:
+async def publish_stopped(task: Task, surveyed: Surveyed, manifest: Loaded[Manifest]) -> None:
     """Publish a copy that was stopped once it had its manifest, and whose source has lost a table to an erasure since.
 
     So it can be erased there as well: an erasure waits for a run that is about to be published.
     """
-    store, names = task.target.store, task.target.layout.run(found.run)
+    store, names = task.target.store, task.target.layout.run(surveyed.run)
     copying = await value_of(store, names.copying)
-    erased_here = {note.table for note in found.manifest.erased} - {note.table for note in made.value.erased}
-    stopped = copying and copying.files and copying.content == content_of(made.value)
-    if stopped and erased_here and (not task.signer or await signed_here(task, found.run)):
-        await complete(task, found, made)
+    erased_here = {note.table for note in surveyed.manifest.erased} - {note.table for note in manifest.value.erased}
+    stopped = copying and copying.files and copying.content == content_of(manifest.value)
+    if stopped and erased_here and (not task.signer or await signed_here(task, surveyed.run)):
+        await complete(task, surveyed, manifest)
 
 
 async def _point(place: Place, ready: Latest) -> Loaded[Latest] | None:
@@ -156,112 +156,112 @@ async def _point(place: Place, ready: Latest) -> Loaded[Latest] | None:
     return await swap(place.store, place.layout.latest, step)
 
 
-async def _sign(task: Task, found: Surveyed, made: Loaded[Manifest], signer: Signer) -> Loaded[Manifest]:
+async def _sign(task: Task, surveyed: Surveyed, manifest: Loaded[Manifest], signer: Signer) -> Loaded[Manifest]:
     """Sign the manifest, once it is proven. Returns the manifest as it is stored then."""
     from bqdump.repository.signatures import sign_manifest
 
-    place, names = task.target, task.target.layout.run(found.run)
-    if found.signed:
-        return made
-    if not made.mine and not await signed_here(task, found.run):
-        made = await _proven(task, found, made)
-    await sign_manifest(place.store, place.target, names, signer, once=task.lock is not None, written=made.value)
-    return made
+    place, names = task.target, task.target.layout.run(surveyed.run)
+    if surveyed.signed:
+        return manifest
+    if not manifest.mine and not await signed_here(task, surveyed.run):
+        manifest = await _proven(task, surveyed, manifest)
+    await sign_manifest(place.store, place.target, names, signer, once=task.lock is not None, written=manifest.value)
+    return manifest
 
 
-async def _proven(task: Task, found: Surveyed, made: Loaded[Manifest]) -> Loaded[Manifest]:
+async def _proven(task: Task, surveyed: Surveyed, manifest: Loaded[Manifest]) -> Loaded[Manifest]:
     """A manifest that this call has not made. Raises VerificationError unless it is what it would have made.
 
     Whoever can write there may have changed it since, and files with it. Iceberg metadata is made anew, and the
     manifest replaced unless it is the same.
     """
-    stored = made.value
-    if task.lock or not any(entry.iceberg for entry in found.manifest.tables):
-        await prove_manifest(task, found, stored)
-        return made
+    stored = manifest.value
+    if task.lock or not any(entry.iceberg for entry in surveyed.manifest.tables):
+        await prove_manifest(task, surveyed, stored)
+        return manifest
     from bqdump.copying.iceberg import rename_metadata, with_iceberg, without_iceberg
 
-    renewed = await with_iceberg(task, found, await prove_manifest(task, found, without_iceberg(stored)))
+    renewed = await with_iceberg(task, surveyed, await prove_manifest(task, surveyed, without_iceberg(stored)))
     if encode(renewed) == encode(stored):
-        return made
-    names = task.target.layout.run(found.run)
-    generation = await replace(task.target.store, names.manifest, renewed, made.generation)
+        return manifest
+    names = task.target.layout.run(surveyed.run)
+    generation = await replace(task.target.store, names.manifest, renewed, manifest.generation)
     if not generation:
-        raise pruned_meanwhile(task, found.run)
-    made_of_it = (names.contents.name, task.target.layout.summary(found.run).name)
+        raise pruned_meanwhile(task, surveyed.run)
+    made_of_it = (names.contents.name, task.target.layout.summary(surveyed.run).name)
     old = await present(task.target.store, made_of_it)
     await delete(task.target.store, [(info.name, info.generation) for info in old.values()])
-    await _documents(task, found)
+    await _documents(task, surveyed)
     await rename_metadata(task, renewed)
     return Loaded(renewed, generation, mine=True)
 
 
-async def lock_files(task: Task, found: Surveyed, here: Mapping[str, Here]) -> None:
+async def lock_files(task: Task, surveyed: Surveyed, here: Mapping[str, Here]) -> None:
     """Lock files that were there before as long as those of this copy. Raises VerificationError if one is gone."""
     if task.lock:
-        await _extend(task, found.run, {name: file.generation for name, file in here.items()}, task.lock)
+        await _extend(task, surveyed.run, {name: file.generation for name, file in here.items()}, task.lock)
 
 
-async def lock_again(task: Task, found: Surveyed, made: Loaded[Manifest], lock: Locking) -> int:
+async def lock_again(task: Task, surveyed: Surveyed, manifest: Loaded[Manifest], lock: Locking) -> int:
     """Lock a run that is there already for as long as a new copy, if that is longer. Returns until when it is then."""
-    files = {file.name: file.generation for entry in made.value.tables for file in entry.files}
-    ends = await _extend(task, found.run, files, lock), await complete(task, found, made)
+    files = {file.name: file.generation for entry in manifest.value.tables for file in entry.files}
+    ends = await _extend(task, surveyed.run, files, lock), await complete(task, surveyed, manifest)
     return min(ends)
 
 
-async def _point_locked(task: Task, found: Surveyed, ready: Latest, lock: Locking) -> int:
+async def _point_locked(task: Task, surveyed: Surveyed, ready: Latest, lock: Locking) -> int:
     """Store the pointer, once the run's documents are locked as long as its files. Returns until when they are.
 
     latest.json, which the first copy creates, refers to the pointers of all runs.
     """
     store, layout = task.target.store, task.target.layout
-    names, pointer = layout.run(found.run), layout.pointer(found.run)
-    own = (names.manifest, names.contents, layout.summary(found.run), layout.tags(found.run))
+    names, pointer = layout.run(surveyed.run), layout.pointer(surveyed.run)
+    own = (names.manifest, names.contents, layout.summary(surveyed.run), layout.tags(surveyed.run))
     signatures = await names_of_signatures(store, names)
-    there = await present(store, [names.report, *signatures, *(document.name for document in own)])
-    generations = {name: info.generation for name, info in there.items()}
+    documents = await present(store, [names.report, *signatures, *(document.name for document in own)])
+    generations = {name: info.generation for name, info in documents.items()}
     # A prune may have deleted the manifest, as its lock had ended, while this copy looked at the run.
     generations[ready.manifest] = ready.manifest_generation
-    until = await _extend(task, found.run, generations, lock)
+    until = await _extend(task, surveyed.run, generations, lock)
     ready = msgspec.structs.replace(ready, locked=True)
     # What the place is comes before what it holds.
     await create(store, layout.latest, ready)
     await create(store, pointer, ready)
     shared = (pointer, layout.latest, layout.copies, layout.owner)
-    await extend_documents(task, found.run, [document.name for document in shared], lock)
+    await extend_documents(task, surveyed.run, [document.name for document in shared], lock)
     return until
 
 
 async def extend_documents(task: Task, run: str, names: list[str], lock: Locking) -> int:
     """Lock the documents of these names that are there, unless they are for longer. Returns the end of the first."""
-    there = await present(task.target.store, names)
-    return await _extend(task, run, {name: info.generation for name, info in there.items()}, lock)
+    documents = await present(task.target.store, names)
+    return await _extend(task, run, {name: info.generation for name, info in documents.items()}, lock)
 
 
 async def _extend(task: Task, run: str, objects: Mapping[str, int], lock: Locking) -> int:
     """Lock these objects, by name with their generations, unless they are for longer. Returns the end of the first."""
-    there = await present(task.target.store, objects) if objects else {}
-    same = {name: info for name, info in there.items() if info.generation == objects[name]}
+    infos = await present(task.target.store, objects) if objects else {}
+    same = {name: info for name, info in infos.items() if info.generation == objects[name]}
     short = [(info.name, info.generation) for info in same.values() if info.locked_until < lock.until]
     answers = await lock.store.extend(short, lock.until) if short else []
     for answer in answers:
         if isinstance(answer, BqdumpError):
             raise answer
-    deleted = (name for (name, _), there in zip(short, answers, strict=True) if not there)
+    deleted = (name for (name, _), stays in zip(short, answers, strict=True) if not stays)
     if gone := [*(objects.keys() - same.keys()), *deleted]:
         cause = f"it was deleted or replaced while run {run} was copied"
         raise VerificationError(COPY, f"{task.target.store.url}/{min(gone)}", cause, "Repeat the command.")
     return min((max(info.locked_until, lock.until) for info in same.values()), default=lock.until)
 
 
-async def _documents(task: Task, found: Surveyed) -> str:
+async def _documents(task: Task, surveyed: Surveyed) -> str:
     """The index, the summary, the tags and the page. The summary comes after the manifest, as prune looks for that.
 
     Returns the name of one that was there and is not of the manifest, and stays, as objects are locked; else "".
     """
     from bqdump.pages.report import render_report
 
-    place, names = task.target, task.target.layout.run(found.run)
+    place, names = task.target, task.target.layout.run(surveyed.run)
     data = (await place.store.read(names.manifest.name)).data
     contents = contents_of(data, names.manifest.name)
     once = task.lock is not None
@@ -271,10 +271,10 @@ async def _documents(task: Task, found: Surveyed) -> str:
         await write_object(place.store, names.report, page, 0)
     except (BqdumpError, OSError, ImportError) as error:
         message = "run %s is copied, but its report could not be written: %s"
-        log.warning(message, found.run, error, extra=LogEvent.REPORT_FAILED.extra())
-    tags = await value_of(task.source.store, task.source.layout.tags(found.run))
+        log.warning(message, surveyed.run, error, extra=LogEvent.REPORT_FAILED.extra())
+    tags = await value_of(task.source.store, task.source.layout.tags(surveyed.run))
     if tags and tags.tags:
-        await create(place.store, place.layout.tags(found.run), Tags(found.run, tags.tags))
-    summary = place.layout.summary(found.run)
+        await create(place.store, place.layout.tags(surveyed.run), Tags(surveyed.run, tags.tags))
+    summary = place.layout.summary(surveyed.run)
     stored = await store_first(place.store, summary, summary_of(contents), once=once)
     return planted if stored else summary.name

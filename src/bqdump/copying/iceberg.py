@@ -29,13 +29,13 @@ TIMES_MADE = 3
 TIMES_SHOWN = 5
 
 
-async def with_iceberg(task: Task, found: Surveyed, manifest: Manifest) -> Manifest:
+async def with_iceberg(task: Task, surveyed: Surveyed, manifest: Manifest) -> Manifest:
     """The manifest with metadata, which is stored, for each table that is an Iceberg table in the source.
 
     Where runs of the copy were pruned meanwhile, it is made once more, without them.
     """
     place = task.target
-    of_iceberg = {entry.table for entry in found.manifest.tables if entry.iceberg}
+    of_iceberg = {entry.table for entry in surveyed.manifest.tables if entry.iceberg}
     for _ in range(TIMES_MADE):
         earlier = await _earlier(task, manifest)
         lake = Lake(place.store, place.layout, manifest, earlier)
@@ -98,15 +98,15 @@ async def show_metadata(task: Task, manifest: Manifest) -> None:
     store, layout = task.target.store, task.target.layout
     names = [hint_of(entry.iceberg[-1].name)[0] for entry in manifest.tables if entry.iceberg]
     for _ in range(TIMES_SHOWN):
-        there = dict(zip(names, await gathered(partial(read_object, store), names, REQUESTS_AT_ONCE), strict=True))
+        stored = dict(zip(names, await gathered(partial(read_object, store), names, REQUESTS_AT_ONCE), strict=True))
         latest = await value_of(store, layout.latest)
         named = await value_of(store, layout.run(manifest.run).iceberg)
         if latest is None or latest.run != manifest.run or named is None:
             return
         hints = dict(hint_of(name) for name in named.tables.values() if name)
 
-        async def show(name: str, hints: dict[str, bytes] = hints, there: dict[str, Stored | None] = there) -> bool:
-            now, data = there[name], hints.get(name)
+        async def show(name: str, hints: dict[str, bytes] = hints, stored: dict[str, Stored | None] = stored) -> bool:
+            now, data = stored[name], hints.get(name)
             if data is None or (now and now.data == data):
                 return True
             return bool(await write_object(store, name, data, now.generation if now else 0))

@@ -39,7 +39,7 @@ class Movement(NamedTuple):
 
 
 async def move(
-    task: Task, found: Surveyed, begun: Begun, plan: CopyPlan, sources: Mapping[str, ObjectInfo]
+    task: Task, surveyed: Surveyed, begun: Begun, plan: CopyPlan, sources: Mapping[str, ObjectInfo]
 ) -> Movement:
     """Move what is missing, with other tasks. sources: see sources_of.
 
@@ -47,133 +47,135 @@ async def move(
     """
     here: dict[str, Here] = {}
     own: list[Item] = []
-    shares = Shares(task, found, begun, plan)
+    shares = Shares(task, surveyed, begun, plan)
     task.tell(Checking("copying", len(plan.files), plan.bytes))
 
     async def stream() -> None:
         while batch := await shares.take():
             number, files = batch
             async with shares.moving(number):
-                moved = await task.mover.settled([await _one(task, found, missing, sources) for missing in files])
+                moved = await task.mover.settled([await _one(task, surveyed, missing, sources) for missing in files])
                 arrived = [Arrived(file.info.name, file.info.generation, file.sha256) for file in moved]
-                await _record(task, found, number, arrived)
+                await _record(task, surveyed, number, arrived)
             here.update({file.name: Here(file.generation, file.sha256) for file in arrived})
             own.extend(missing.item for missing, file in zip(files, moved, strict=True) if not file.found)
 
     at_once = REWRITES if task.mover.rewrites else STREAMS
     await _together(stream() for _ in range(min(at_once, len(plan.missing))))
-    await _add_others(task, found, plan, here)
+    await _add_others(task, surveyed, plan, here)
     return Movement(here, own)
 
 
-async def prove_others(task: Task, found: Surveyed, moved: Movement) -> None:
+async def prove_others(task: Task, surveyed: Surveyed, moved: Movement) -> None:
     """Before a manifest is signed: prove what this task has not moved itself, unless the key has signed it before."""
-    vouched, own = (await known_files(task, found.run, found.items)).crc32c, set(moved.own)
-    others = [item for item in found.items if item not in own]
-    unknown = [item for item in others if (item.target, moved.here[item.target].generation, item.size) not in vouched]
-    await prove(task, found, moved.here, unknown)
+    vouched, own = (await known_files(task, surveyed.run, surveyed.items)).crc32c, set(moved.own)
+    unmoved = [item for item in surveyed.items if item not in own]
+    unknown = [item for item in unmoved if (item.target, moved.here[item.target].generation, item.size) not in vouched]
+    await prove(task, surveyed, moved.here, unknown)
 
 
-async def prove(task: Task, found: Surveyed, here: dict[str, Here], items: Sequence[Item]) -> None:
+async def prove(task: Task, surveyed: Surveyed, here: dict[str, Here], items: Sequence[Item]) -> None:
     """Compare files of the copy with the source by their SHA-256, which is noted in `here`.
 
     Whoever has moved them: a CRC32C can be met on purpose. Raises VerificationError for other bytes.
     """
-    sources = await sources_of(task, found, map(Missing, items)) if items else {}
+    sources = await sources_of(task, surveyed, map(Missing, items)) if items else {}
     waiting = iter(items)
 
     async def compare() -> None:
         for item in waiting:
             generation = here[item.target].generation
-            there = await task.mover.digest(ObjectInfo(item.target, item.size, item.crc32c, generation))
-            if there != (item.sha256 or await _digest(task, sources[item.source])):
+            digest = await task.mover.digest(ObjectInfo(item.target, item.size, item.crc32c, generation))
+            if digest != (item.sha256 or await _digest(task, sources[item.source])):
                 cause = "it has other bytes than the source: they were made to have the same checksum"
                 hint = "Find out who stored it, and copy to another place."
                 raise VerificationError(COPY, f"{task.target.store.url}/{item.target}", cause, hint)
-            here[item.target] = Here(generation, there)
+            here[item.target] = Here(generation, digest)
 
     await _together(compare() for _ in range(STREAMS))
 
 
-async def prove_manifest(task: Task, found: Surveyed, stored: Manifest) -> Manifest:
+async def prove_manifest(task: Task, surveyed: Surveyed, stored: Manifest) -> Manifest:
     """What a copy would make now, which is the manifest that is there. Raises VerificationError for another one."""
     here = {file.name: Here(file.generation, file.sha256) for entry in stored.tables for file in entry.files}
     proven = dict(here)
-    await prove(task, found, proven, found.items)
+    await prove(task, surveyed, proven, surveyed.items)
     origin, source = stored.copy_of, str(task.source.target)
     # Without a date, verify would not look at locks.
     dated = origin and (origin.locked_until or not task.lock)
-    origin = msgspec.structs.replace(origin, content=found.content, source=source) if origin and dated else None
+    origin = msgspec.structs.replace(origin, content=surveyed.content, source=source) if origin and dated else None
     # Between buckets, it may have been made without.
     same = {name: file if here[name].sha256 else file._replace(sha256="") for name, file in proven.items()}
-    made = copied_manifest(found.manifest, task.source.target, task.target.target, same, origin) if origin else None
-    if not made or encode(made) != encode(stored):
-        subject = f"{task.target.store.url}/{task.target.layout.run(found.run).manifest.name}"
+    copied = (
+        copied_manifest(surveyed.manifest, task.source.target, task.target.target, same, origin) if origin else None
+    )
+    if not copied or encode(copied) != encode(stored):
+        subject = f"{task.target.store.url}/{task.target.layout.run(surveyed.run).manifest.name}"
         cause = "it is not what a copy of the source has: it was changed, and is not signed"
         if stored.copy_of and stored.copy_of.source != source:
             names = stored.copy_of.source[:200]
             cause = f"its manifest names source {names} and is not signed; this copy is from {source}"
         raise VerificationError("sign", subject, cause, "Copy to another place.")
-    return made
+    return copied
 
 
 async def _digest(task: Task, info: ObjectInfo) -> str:
-    found = hashlib.sha256()
+    digest = hashlib.sha256()
     for start in range(0, info.size, PIECE_BYTES):
         piece = await task.source.store.read(info.name, start, min(PIECE_BYTES, info.size - start))
         if piece.generation != info.generation:
             subject = f"{task.source.store.url}/{info.name}"
             raise VerificationError(COPY, subject, "it was replaced meanwhile", "Repeat the command.")
-        found.update(piece.data)
-    return found.hexdigest()
+        digest.update(piece.data)
+    return digest.hexdigest()
 
 
-async def read_unread(task: Task, found: Surveyed, here: dict[str, Here]) -> None:
+async def read_unread(task: Task, surveyed: Surveyed, here: dict[str, Here]) -> None:
     """Compute the SHA-256 of files that were there, and of which no copy has recorded it; it is added to `here`."""
     if task.digests or not task.mover.rewrites:
-        unread = (item for item in found.items if not here[item.target].sha256)
+        unread = (item for item in surveyed.items if not here[item.target].sha256)
         await _together(_read(task, unread, here) for _ in range(STREAMS))
 
 
-async def _add_others(task: Task, found: Surveyed, plan: CopyPlan, here: dict[str, Here]) -> None:
+async def _add_others(task: Task, surveyed: Surveyed, plan: CopyPlan, here: dict[str, Here]) -> None:
     """Add what was there, and what other tasks have moved meanwhile. Raises VerificationError if it is not there."""
-    if all(item.target in here for item in found.items):
+    if all(item.target in here for item in surveyed.items):
         return
-    known = await known_files(task, found.run, found.items)
-    others = [item for item in found.items if item.target not in here and item.target not in plan.there]
-    there = await present(task.target.store, [item.target for item in others], known.crc32c) if others else {}
-    for item in others:
-        info = there.get(item.target)
+    known = await known_files(task, surveyed.run, surveyed.items)
+    rest = [item for item in surveyed.items if item.target not in here and item.target not in plan.there]
+    stored = await present(task.target.store, [item.target for item in rest], known.crc32c) if rest else {}
+    for item in rest:
+        info = stored.get(item.target)
         if info is None or differs(info, item):
             cause = "another task has moved it, and it is not there as it was moved"
             raise VerificationError(COPY, f"{task.target.store.url}/{item.target}", cause, "Repeat the command.")
-    for item in found.items:
+    for item in surveyed.items:
         if item.target not in here:
-            generation = plan.there.get(item.target) or there[item.target].generation
+            generation = plan.there.get(item.target) or stored[item.target].generation
             here[item.target] = Here(generation, item.sha256 or known.sha256.get((item.target, generation), ""))
 
 
-async def compare(task: Task, found: Surveyed, made: Loaded[Manifest]) -> None:
+async def compare(task: Task, surveyed: Surveyed, manifest: Loaded[Manifest]) -> None:
     """Raise VerificationError unless the copy has every file that its manifest names."""
-    files = {file.name: Here(file.generation, file.sha256) for entry in made.value.tables for file in entry.files}
-    await refuse_gone(task, found, files)
+    files = {file.name: Here(file.generation, file.sha256) for entry in manifest.value.tables for file in entry.files}
+    await refuse_gone(task, surveyed, files)
 
 
-async def refuse_gone(task: Task, found: Surveyed, here: Mapping[str, Here]) -> None:
+async def refuse_gone(task: Task, surveyed: Surveyed, here: Mapping[str, Here]) -> None:
     """Raise VerificationError unless the copy has every file of the run as it is known. here: by name."""
-    expected = {item.target: (here[item.target].generation, item.size, item.crc32c) for item in found.items}
+    expected = {item.target: (here[item.target].generation, item.size, item.crc32c) for item in surveyed.items}
     recorded = {(name, generation, size): crc32c for name, (generation, size, crc32c) in expected.items()}
-    there = await present(task.target.store, expected, recorded)
+    stored = await present(task.target.store, expected, recorded)
     wrong = [
         name
         for name, facts in expected.items()
-        if (info := there.get(name)) is None or (info.generation, info.size, info.crc32c) != facts
+        if (info := stored.get(name)) is None or (info.generation, info.size, info.crc32c) != facts
     ]
     if wrong:
-        how = "has another size, checksum or generation than was copied" if wrong[0] in there else "is missing"
+        how = "has another size, checksum or generation than was copied" if wrong[0] in stored else "is missing"
         more = f", and {counted(len(wrong) - 1, 'other file')} as well" if len(wrong) > 1 else ""
-        cause = f"it {how}{more}: the copy of run {found.run} was changed by something else"
-        manifest = task.target.layout.run(found.run).manifest
+        cause = f"it {how}{more}: the copy of run {surveyed.run} was changed by something else"
+        manifest = task.target.layout.run(surveyed.run).manifest
         again = f"To copy the run again, delete {manifest.name} there first."
         hint = again if await exists(task.target.store, manifest) else "Repeat the command."
         raise VerificationError(COPY, f"{task.target.store.url}/{wrong[0]}", cause, hint)
@@ -189,12 +191,12 @@ async def _together(work: Iterable[Coroutine[Any, Any, None]]) -> None:
         raise first_of(errors) from None
 
 
-async def _one(task: Task, found: Surveyed, missing: Missing, sources: Mapping[str, ObjectInfo]) -> Moved:
+async def _one(task: Task, surveyed: Surveyed, missing: Missing, sources: Mapping[str, ObjectInfo]) -> Moved:
     item, expect = missing
     generation = sources[item.source].generation
     moved = await task.mover.move(Copy(item.source, generation, item.target, expect, item.size, item.crc32c))
     if moved is None:
-        raise await not_as_exported(task, found, [item.source], None)
+        raise await not_as_exported(task, surveyed, [item.source], None)
     if item.sha256 and moved.sha256 and item.sha256 != moved.sha256:
         [moved] = await task.mover.settled([moved])
         await task.target.store.delete([(item.target, moved.info.generation)])
@@ -207,14 +209,14 @@ async def _one(task: Task, found: Surveyed, missing: Missing, sources: Mapping[s
     return moved._replace(sha256=sha256)
 
 
-async def _record(task: Task, found: Surveyed, number: int, arrived: Sequence[Arrived]) -> None:
+async def _record(task: Task, surveyed: Surveyed, number: int, arrived: Sequence[Arrived]) -> None:
     """Other tasks wait for this. And without it, a copy that is resumed reads the files again, for their SHA-256."""
     if task.lock:
         # Nothing there can be deleted once it is of no use.
         return
     if task.tasks > 1 or any(file.sha256 for file in arrived):
-        document = task.target.layout.run(found.run).arrived(number)
-        record = ArrivedFiles(found.run, tuple(arrived))
+        document = task.target.layout.run(surveyed.run).arrived(number)
+        record = ArrivedFiles(surveyed.run, tuple(arrived))
         if not await replace(task.target.store, document, record, 0):
             await overwrite(task.target.store, document, record)
 

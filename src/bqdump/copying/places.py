@@ -40,12 +40,12 @@ log = logging.getLogger(__name__)
 
 def refuse_overlap(source: Target, target: Target) -> None:
     """Raise UsageError where one place is the other, or inside it."""
-    here, there = _address(source), _address(target)
-    if here == there:
+    from_address, to_address = _address(source), _address(target)
+    if from_address == to_address:
         cause = "it is the export that is to be copied"
-    elif there.startswith(here):
+    elif to_address.startswith(from_address):
         cause = f"it is inside the export that is to be copied, {source}"
-    elif here.startswith(there):
+    elif from_address.startswith(to_address):
         cause = f"the export that is to be copied is inside it: {source}"
     else:
         return
@@ -69,9 +69,9 @@ async def check_place(task: Task, manifest: Manifest | SetManifest) -> None:
     place = task.target
     await _refuse_outer(task, manifest)
     await _uncover(place)
-    found = await value_of(place.store, place.layout.copies)
-    if found:
-        _refuse_other(task, found, manifest)
+    copies = await value_of(place.store, place.layout.copies)
+    if copies:
+        _refuse_other(task, copies, manifest)
         return
     if task.lock:
         await _refuse_without_locks(place)
@@ -128,19 +128,19 @@ async def _refuse_without_locks(place: Place) -> None:
         raise UsageError("copy", place.store.url, cause, hint)
 
 
-def _refuse_other(task: Task, found: CopyPlace, manifest: Manifest | SetManifest) -> None:
+def _refuse_other(task: Task, copies: CopyPlace, manifest: Manifest | SetManifest) -> None:
     place, lock = task.target, task.lock.mode if task.lock else ""
-    if found.lock != lock:
-        if lock and found.lock:
-            cause = f"its objects are locked in {found.lock} mode"
-            hint = f"Use {{setting:lock_mode={found.lock}}}, or another place."
+    if copies.lock != lock:
+        if lock and copies.lock:
+            cause = f"its objects are locked in {copies.lock} mode"
+            hint = f"Use {{setting:lock_mode={copies.lock}}}, or another place."
         elif lock:
             cause, hint = "it holds copies that are not locked", "Copy to another place, or leave out {setting:lock}."
         else:
             cause, hint = "it holds locked copies", "Lock this one as well, such as with {setting:lock=35d}."
         raise UsageError("copy", str(place.target), cause, hint)
-    if (found.project, found.dataset) != (manifest.project, manifest.dataset):
-        here, this = source_of(found.project, found.dataset), source_of(manifest.project, manifest.dataset)
+    if (copies.project, copies.dataset) != (manifest.project, manifest.dataset):
+        here, this = source_of(copies.project, copies.dataset), source_of(manifest.project, manifest.dataset)
         cause = f"it holds copies of {here}, and this is {this}"
         raise UsageError("copy", str(place.target), cause, "Each dataset, and each set, needs a place of its own.")
 

@@ -81,10 +81,10 @@ async def _entry(
     run, problem = manifest.run if line and line.state in HERE else entry.run, entry.problem or NOT_EXPORTED
     if run:
         line = lines.get((entry.dataset, run))
-        found, why = await _there(own, manifest, run, line, proven=line is not None and run != manifest.run)
-        if found:
-            _refuse_another_time(manifest, entry, found.value)
-            return _named(own.target, entry, "published" if run == manifest.run else entry.state, found)
+        stored, why = await _there(own, manifest, run, line, proven=line is not None and run != manifest.run)
+        if stored:
+            _refuse_another_time(manifest, entry, stored.value)
+            return _named(own.target, entry, "published" if run == manifest.run else entry.state, stored)
         problem = line.problem if line and line.problem else why
     failed = failed_entry(entry.dataset, entry.location, problem)
     last = await _last(own, manifest)
@@ -108,19 +108,19 @@ async def _there(
     if line and line.state not in HERE:
         return None, NOT_THERE
     try:
-        found = await load(place.store, place.layout.run(run).manifest)
+        stored = await load(place.store, place.layout.run(run).manifest)
     except DocumentError as error:
         return None, error.cause
-    if found is None:
+    if stored is None:
         return None, NOT_THERE
-    made = found.value
-    if (made.project, made.dataset, made.run) != (manifest.project, place.settings.dataset, run):
-        return None, f"what is stored in its place is run {made.run} of {made.project}.{made.dataset}"
+    member = stored.value
+    if (member.project, member.dataset, member.run) != (manifest.project, place.settings.dataset, run):
+        return None, f"what is stored in its place is run {member.run} of {member.project}.{member.dataset}"
     if task.signer and not proven and not await signed_here(task, run):
         if line and line.state != "copied":
             raise OtherKeyError
         return None, "its copy is not signed by the key of this copy"
-    return found, ""
+    return stored, ""
 
 
 async def _last(task: Task, manifest: SetManifest) -> Loaded[Manifest] | None:
@@ -129,51 +129,49 @@ async def _last(task: Task, manifest: SetManifest) -> Loaded[Manifest] | None:
     with suppress(DocumentError, NotFoundError, VerificationError):
         for line in await list_runs(place.store, place.settings):
             if line.whole:
-                found, _ = await _there(task, manifest, line.run, None)
-                if found and found.value.age < manifest.age:
-                    return found
+                stored, _ = await _there(task, manifest, line.run, None)
+                if stored and stored.value.age < manifest.age:
+                    return stored
     return None
 
 
-def _named(place: Place, entry: DatasetEntry, state: DatasetState, found: Loaded[Manifest]) -> DatasetEntry:
-    made = found.value
+def _named(place: Place, entry: DatasetEntry, state: DatasetState, stored: Loaded[Manifest]) -> DatasetEntry:
+    member = stored.value
     return DatasetEntry(
         dataset=entry.dataset,
         location=entry.location,
         state=state,
-        run=made.run,
-        snapshot_time=made.snapshot_time,
-        manifest=place.layout.run(made.run).manifest.name,
-        manifest_generation=found.generation,
-        status=made.status,
-        tables=made.totals.tables,
+        run=member.run,
+        snapshot_time=member.snapshot_time,
+        manifest=place.layout.run(member.run).manifest.name,
+        manifest_generation=stored.generation,
+        status=member.status,
+        tables=member.totals.tables,
         # As in the summary of the run: where it is not known what was exported, what was planned.
-        rows=sum(table.planned_rows if table.rows is None else table.rows for table in made.tables),
-        files=made.totals.files,
-        bytes=made.totals.bytes,
+        rows=sum(table.planned_rows if table.rows is None else table.rows for table in member.tables),
+        files=member.totals.files,
+        bytes=member.totals.bytes,
         problem=entry.problem if state == "failed" else "",
     )
 
 
-def _refuse_another_time(manifest: SetManifest, entry: DatasetEntry, made: Manifest) -> None:
-    if made.run == manifest.run and made.snapshot != manifest.snapshot:
-        cause = f"its document says {manifest.snapshot_time}, and its dataset {made.dataset} is of {made.snapshot_time}"
-        _refuse(manifest.run, cause)
-    if made.run != manifest.run and entry.state == "superseded" and made.age <= manifest.age:
-        cause = (
-            f"as later than it, its document names run {made.run} of dataset {made.dataset}, of {made.snapshot_time}"
-        )
-        _refuse(manifest.run, cause)
+def _refuse_another_time(manifest: SetManifest, entry: DatasetEntry, member: Manifest) -> None:
+    if member.run == manifest.run and member.snapshot != manifest.snapshot:
+        dataset = f"dataset {member.dataset} is of {member.snapshot_time}"
+        _refuse(manifest.run, f"its document says {manifest.snapshot_time}, and its {dataset}")
+    if member.run != manifest.run and entry.state == "superseded" and member.age <= manifest.age:
+        named_run = f"run {member.run} of dataset {member.dataset}, of {member.snapshot_time}"
+        _refuse(manifest.run, f"as later than it, its document names {named_run}")
 
 
 async def _refuse_unnamed(place: Place, manifest: SetManifest, names: Sequence[str]) -> None:
     """Raise VerificationError where the run has exported a dataset that the source's document does not name."""
     for name in sorted({*names}.difference(entry.dataset for entry in manifest.datasets)):
-        made = None
+        member = None
         with suppress(DocumentError, VerificationError):
             layout = one_dataset(place.settings, name).layout
-            made = await value_of(place.store, layout.run(manifest.run).manifest)
-        if made and (made.run, made.dataset, made.snapshot) == (manifest.run, name, manifest.snapshot):
+            member = await value_of(place.store, layout.run(manifest.run).manifest)
+        if member and (member.run, member.dataset, member.snapshot) == (manifest.run, name, manifest.snapshot):
             _refuse(manifest.run, f"it has exported dataset {name}, which its document does not name")
 
 
@@ -194,24 +192,25 @@ async def lock_set(task: Task, copied: SetManifest, lock: Locking) -> None:
     # What an earlier copy has stored counts if it names all that this one does: the source may tell less by now. Not
     # where a dataset was pruned and copied again since.
     same = before is not None and before.age == copied.age and _manifests_of(copied) <= _manifests_of(before)
-    made = before if before and same else copied
-    await claim_place(task, made)
-    lock.refuse_ended(made.run)
-    document, pointer = layout.set_run(made.run).manifest(made.digest), layout.set_pointer(made.run, made.digest)
-    stored = await create(place.store, document, made)
-    if not stored.mine and (await place.store.read(document.name)).data != encode_indented(made):
+    manifest = before if before and same else copied
+    await claim_place(task, manifest)
+    lock.refuse_ended(manifest.run)
+    document = layout.set_run(manifest.run).manifest(manifest.digest)
+    pointer = layout.set_pointer(manifest.run, manifest.digest)
+    stored = await create(place.store, document, manifest)
+    if not stored.mine and (await place.store.read(document.name)).data != encode_indented(manifest):
         # Also where a member was added that this release does not read: what is signed is every byte.
         raise _planted(place, document.name)
     if stored.mine:
-        await _log_missing(task, made)
+        await _log_missing(task, manifest)
     if task.signer:
         from bqdump.repository.signatures import sign_manifest
 
         await sign_manifest(
-            place.store, place.target, names_beside(document.name), task.signer, once=True, written=made
+            place.store, place.target, names_beside(document.name), task.signer, once=True, written=manifest
         )
-    latest = pointer_to(made, document.name, stored.generation)
-    marked = await create(place.store, layout.set_manifest, made)
+    latest = pointer_to(manifest, document.name, stored.generation)
+    marked = await create(place.store, layout.set_manifest, manifest)
     first = await create(place.store, layout.latest, latest)
     pointed = await create(place.store, pointer, latest)
     if pointed.value != latest:
@@ -220,11 +219,11 @@ async def lock_set(task: Task, copied: SetManifest, lock: Locking) -> None:
         raise _planted(place, layout.latest.name)
     if not marked.value.locked:
         raise _planted(place, layout.set_manifest.name)
-    await _extend(task, made, lock)
+    await _extend(task, manifest, lock)
     if stored.mine:
-        copied_set = LogEvent.RUN_COPIED.extra(run=made.run, target=str(place.target))
-        datasets = counted(made.published, "dataset")
-        log.info("copied run %s of the set to %s (%s)", made.run, place.target, datasets, extra=copied_set)
+        copied_set = LogEvent.RUN_COPIED.extra(run=manifest.run, target=str(place.target))
+        datasets = counted(manifest.published, "dataset")
+        log.info("copied run %s of the set to %s (%s)", manifest.run, place.target, datasets, extra=copied_set)
 
 
 async def lock_set_again(task: Task, run: str, lock: Locking) -> None:
@@ -240,14 +239,14 @@ async def lock_set_again(task: Task, run: str, lock: Locking) -> None:
         await extend_documents(task, run, [*pointers, *await names_below(store, layout.set_run(run).root)], lock)
 
 
-async def _extend(task: Task, made: SetManifest, lock: Locking) -> None:
+async def _extend(task: Task, manifest: SetManifest, lock: Locking) -> None:
     """Lock the documents of a run of the set, and those of the place, unless they are locked for longer."""
     store, layout = task.target.store, task.target.layout
-    document = layout.set_run(made.run).manifest(made.digest)
-    own = (document, layout.set_pointer(made.run, made.digest))
+    document = layout.set_run(manifest.run).manifest(manifest.digest)
+    own = (document, layout.set_pointer(manifest.run, manifest.digest))
     shared = (layout.latest, layout.set_manifest, layout.copies, layout.owner)
     signatures = await names_of_signatures(store, names_beside(document.name))
-    await extend_documents(task, made.run, [*signatures, *(one.name for one in (*own, *shared))], lock)
+    await extend_documents(task, manifest.run, [*signatures, *(one.name for one in (*own, *shared))], lock)
 
 
 async def _stored_before(task: Task, run: str = "") -> SetManifest | None:
@@ -272,21 +271,21 @@ async def _stored_before(task: Task, run: str = "") -> SetManifest | None:
     for pointer in sorted(of_sets, key=lambda pointer: (pointer.age, pointer.number), reverse=True):
         with suppress(DocumentError):
             if await is_signed(place.store, place.target, names_beside(pointer.manifest), task.signer):
-                made = await value_of(place.store, Document(pointer.manifest, SetManifest))
-                if made and made.age == pointer.age:
-                    return made
+                manifest = await value_of(place.store, Document(pointer.manifest, SetManifest))
+                if manifest and manifest.age == pointer.age:
+                    return manifest
     return None
 
 
-async def _log_missing(task: Task, made: SetManifest) -> None:
+async def _log_missing(task: Task, manifest: SetManifest) -> None:
     """Log datasets of the last set of the copy that this one neither names nor says to have left."""
     last = await _stored_before(task)
-    named = {entry.dataset for entry in made.datasets} | {entry.dataset for entry in made.removed}
+    named = {entry.dataset for entry in manifest.datasets} | {entry.dataset for entry in manifest.removed}
     gone = [entry.dataset for entry in last.datasets if entry.dataset not in named] if last else []
-    if last and gone and last.age < made.age:
+    if last and gone and last.age < manifest.age:
         message = "run %s of the set does not name %s of run %s, the last one in %s, nor say why"
         datasets = f"{'datasets' if len(gone) > 1 else 'dataset'} {listed(gone, 'and')}"
-        log.warning(message, made.run, datasets, last.run, task.target.target, extra=LogEvent.RUN_COPIED.extra())
+        log.warning(message, manifest.run, datasets, last.run, task.target.target, extra=LogEvent.RUN_COPIED.extra())
 
 
 def _manifests_of(manifest: SetManifest) -> set[tuple[str, str, int]]:

@@ -191,34 +191,34 @@ async def survey(task: Task, run: str) -> Surveyed:
     if tombstone and tombstone.decided:
         cause = f"it was pruned in {place.target}, where later runs still use its files"
         raise UsageError(COPY, f"run {run}", cause if tombstone.emptied else f"it is being pruned in {place.target}")
-    made = await load(place.store, names.manifest)
-    if made and content_of(made.value) != content:
-        return Surveyed(run, manifest, content, items, None, made)
-    if not made and not task.lock and await exists(place.store, names.plan):
+    copied = await load(place.store, names.manifest)
+    if copied and content_of(copied.value) != content:
+        return Surveyed(run, manifest, content, items, None, copied)
+    if not copied and not task.lock and await exists(place.store, names.plan):
         raise UsageError(COPY, f"run {run}", f"a run of this id was begun in {place.target}", "Copy to another place.")
-    if made and not task.lock:
+    if copied and not task.lock:
         copying = await value_of(place.store, names.copying)
         if copying is None or copying.files:
             # Its copy was stopped, or it is one that came after a prune (see is_left_over).
-            made = None
-    return Surveyed(run, manifest, content, items, made)
+            copied = None
+    return Surveyed(run, manifest, content, items, copied)
 
 
-def another_run(place: Place, run: str, of: Manifest | None = None, made: Manifest | None = None) -> UsageError:
-    """The error about a run of the same id and other content. of, made: the manifests of the source and of the copy."""
+def another_run(place: Place, run: str, of: Manifest | None = None, copied: Manifest | None = None) -> UsageError:
+    """The error about a run of the same id and other content. of, copied: the manifests of source and copy."""
     cause, hint = (
         f"{place.target} has another run of this id",
         "Copy it to another place, or prune that run there first.",
     )
-    if of and made and (of.project, of.dataset, of.snapshot) == (made.project, made.dataset, made.snapshot):
-        here, there = {note.table for note in of.erased}, {note.table for note in made.erased}
-        if lacking := sorted(here - there):
+    if of and copied and (of.project, of.dataset, of.snapshot) == (copied.project, copied.dataset, copied.snapshot):
+        in_source, in_copy = {note.table for note in of.erased}, {note.table for note in copied.erased}
+        if lacking := sorted(in_source - in_copy):
             cause = f"table {lacking[0]} was erased from it in the source, and not in {place.target}"
             table = {"table": f"{of.dataset}.{lacking[0]}"}
             hint = f"Erase it there as well: {placeholder('erase', table | place.words)}"
-            if until := made.copy_of.locked_until if made.copy_of else 0:
+            if until := copied.copy_of.locked_until if copied.copy_of else 0:
                 hint = f"It is locked there until {rfc3339(until)}: let prune delete it there after that."
-        elif lacking := sorted(there - here):
+        elif lacking := sorted(in_copy - in_source):
             cause = f"table {lacking[0]} was erased from it in {place.target}, and not in the source"
             hint = f"Erase it in the source as well, so that no copy brings it back: {{call:erase table={lacking[0]}}}"
     return UsageError(COPY, f"run {run}", cause, hint)
@@ -230,7 +230,7 @@ def pruned_meanwhile(task: Task, run: str) -> NotFoundError:
     return NotFoundError(COPY, f"run {run}", cause, "Repeat the command.")
 
 
-async def plan_of(task: Task, found: Surveyed, again: Container[tuple[str, int]] = ()) -> CopyPlan:
+async def plan_of(task: Task, surveyed: Surveyed, again: Container[tuple[str, int]] = ()) -> CopyPlan:
     """What is to be moved. Raises VerificationError for files of others under the run's names.
 
     again: files of the copy that are moved again, by name and generation. They are known before this looks at what is
@@ -238,35 +238,35 @@ async def plan_of(task: Task, found: Surveyed, again: Container[tuple[str, int]]
     """
     store, known = task.target.store, Known({}, {})
     if not store.abilities.listed_checksums:
-        known = await known_files(task, found.run, found.items)
-    there = await present(store, [item.target for item in found.items], known.crc32c)
+        known = await known_files(task, surveyed.run, surveyed.items)
+    infos = await present(store, [item.target for item in surveyed.items], known.crc32c)
     if task.lock and known.last:
         # What that copy has locked is there, whatever hides it.
-        targets = {item.target for item in found.items}
+        targets = {item.target for item in surveyed.items}
         files = (file for entry in known.last.tables for file in entry.files if file.name in targets)
-        hidden = await uncover_files(store, known.last, files, there)
-        there |= {info.name: info for info in await looked_up(store, hidden) if info}
-    here = {name: Present(info.generation, info.size, info.crc32c) for name, info in there.items()}
-    plan = plan_copy(found.items, here, again)
+        hidden = await uncover_files(store, known.last, files, infos)
+        infos |= {info.name: info for info in await looked_up(store, hidden) if info}
+    here = {name: Present(info.generation, info.size, info.crc32c) for name, info in infos.items()}
+    plan = plan_copy(surveyed.items, here, again)
     if plan.foreign:
-        others = f", and so are {counted(len(plan.foreign) - 1, 'more')}" if len(plan.foreign) > 1 else ""
-        cause = f"it is not a file of run {found.run}: it has another size or checksum{others}"
+        more = f", and so are {counted(len(plan.foreign) - 1, 'more')}" if len(plan.foreign) > 1 else ""
+        cause = f"it is not a file of run {surveyed.run}: it has another size or checksum{more}"
         hint = "Nothing was copied over it. Find out who wrote it, and delete it."
         raise VerificationError(COPY, f"{task.target.store.url}/{plan.foreign[0]}", cause, hint)
     return plan
 
 
-async def sources_of(task: Task, found: Surveyed, missing: Iterable[Missing]) -> dict[str, ObjectInfo]:
+async def sources_of(task: Task, surveyed: Surveyed, missing: Iterable[Missing]) -> dict[str, ObjectInfo]:
     """The files of the source that are to be moved, by name. Raises if any is missing, or not as exported."""
     wanted = {file.item.source: file.item for file in missing}
-    store, files = task.source.store, [file for entry in found.manifest.tables for file in entry.files]
-    there = await present(store, wanted, recorded_in(files))
-    hidden = await uncover_files(store, found.manifest, (file for file in files if file.name in wanted), there)
-    there |= {info.name: info for info in await looked_up(store, hidden) if info}
-    wrong = [name for name, item in wanted.items() if (info := there.get(name)) is None or differs(info, item)]
+    store, files = task.source.store, [file for entry in surveyed.manifest.tables for file in entry.files]
+    infos = await present(store, wanted, recorded_in(files))
+    hidden = await uncover_files(store, surveyed.manifest, (file for file in files if file.name in wanted), infos)
+    infos |= {info.name: info for info in await looked_up(store, hidden) if info}
+    wrong = [name for name, item in wanted.items() if (info := infos.get(name)) is None or differs(info, item)]
     if wrong:
-        raise await not_as_exported(task, found, wrong, there.get(wrong[0]))
-    return there
+        raise await not_as_exported(task, surveyed, wrong, infos.get(wrong[0]))
+    return infos
 
 
 def differs(info: ObjectInfo, item: Item) -> bool:
@@ -277,16 +277,16 @@ def differs(info: ObjectInfo, item: Item) -> bool:
     return (info.size, info.crc32c) != (item.size, item.crc32c)
 
 
-async def not_as_exported(task: Task, found: Surveyed, wrong: list[str], info: ObjectInfo | None) -> BqdumpError:
+async def not_as_exported(task: Task, surveyed: Surveyed, wrong: list[str], info: ObjectInfo | None) -> BqdumpError:
     """The error about files that the source does not have any more as the run exported them. info: of the first."""
     place = task.source
-    if error := await pruned(place.store, place.settings, COPY, found.run, found.manifest):
+    if error := await pruned(place.store, place.settings, COPY, surveyed.run, surveyed.manifest):
         return error
     latest = await find_latest(place.store, place.settings)
-    if found.manifest.replaces and latest and latest.run != found.run:
+    if surveyed.manifest.replaces and latest and latest.run != surveyed.run:
         cause = f"later runs have replaced {counted(len(wrong), 'file')} of it, such as {wrong[0]}"
-        return NotFoundError(COPY, f"run {found.run}", cause, f"Run {latest.run} is the published one.")
+        return NotFoundError(COPY, f"run {surveyed.run}", cause, f"Run {latest.run} is the published one.")
     how = "is missing" if info is None else "has another size or checksum than the manifest records"
-    more = f", and {counted(len(wrong) - 1, 'other file')} of run {found.run} as well" if len(wrong) > 1 else ""
-    hint = f"All differences: {{call:verify run={found.run}}}"
+    more = f", and {counted(len(wrong) - 1, 'other file')} of run {surveyed.run} as well" if len(wrong) > 1 else ""
+    hint = f"All differences: {{call:verify run={surveyed.run}}}"
     return VerificationError(COPY, f"{place.store.url}/{wrong[0]}", f"it {how}{more}", hint)

@@ -148,21 +148,21 @@ async def _begin(task: Task, latest: Latest | None) -> Loaded[Erasure]:
         plan = await _plan(task)
         _refuse(task, plan)
         erasure = Erasure(erasing=task.erasing, runs=plan.runs, files=plan.files, copied=plan.again)
-        made = await create(task.store, document, erasure)
+        record = await create(task.store, document, erasure)
     except BqdumpError:
         refusal = Erasure(erasing=task.erasing, runs=(), files=(), refused=True)
-        made = await create(task.store, document, refusal)
-        if made.value.refused:
+        record = await create(task.store, document, refusal)
+        if record.value.refused:
             await unmark(task)
             raise
-        return made
-    if made.value.refused:
+        return record
+    if record.value.refused:
         await unmark(task)
         raise _refused(task, "another start of its erasure was refused, as a run had come between", "Repeat this.")
-    for earlier in plan.held if made.mine else ():
+    for earlier in plan.held if record.mine else ():
         # This one has their files now.
         await overwrite(task.store, task.settings.layout.erasure(earlier.erasing), replace(earlier, files=()))
-    return made
+    return record
 
 
 async def _latest(task: Task) -> Latest:

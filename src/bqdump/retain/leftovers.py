@@ -51,8 +51,8 @@ async def copies_of(task: Task, run: str, files: Collection[Expected]) -> Leftov
 
     Another file under such a name is not the copy's, and stays.
     """
-    found = await arrived(task, files)
-    return found._replace(own=(*found.own, *await metadata_of(task, run)))
+    leftovers = await arrived(task, files)
+    return leftovers._replace(own=(*leftovers.own, *await metadata_of(task, run)))
 
 
 async def arrived(task: Task, files: Collection[Expected]) -> Leftovers:

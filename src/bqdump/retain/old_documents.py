@@ -170,13 +170,13 @@ async def with_locks(store: ObjectStore, infos: Sequence[ObjectInfo]) -> list[Ob
 
 async def _by_folder(store: ObjectStore, root: str) -> dict[str, list[ObjectInfo]]:
     """The objects below each folder of this one, by the folder's name."""
-    found = defaultdict[str, list[ObjectInfo]](list)
+    folders = defaultdict[str, list[ObjectInfo]](list)
     async for page in store.objects(root):
         for info in page:
             folder, slash, _ = info.name.removeprefix(root).partition("/")
             if slash:
-                found[folder].append(info)
-    return found
+                folders[folder].append(info)
+    return folders
 
 
 def _are_old(infos: Iterable[ObjectInfo], now: int) -> bool:

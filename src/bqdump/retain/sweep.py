@@ -75,11 +75,11 @@ async def erased_again(task: Task, table: str = "") -> list[tuple[Loaded[Erasure
 
     A task that is late has stored them, as another one had before they were erased. table: of this one only.
     """
-    found = list[tuple[Loaded[Erasure], list[ObjectVersion]]]()
+    records = list[tuple[Loaded[Erasure], list[ObjectVersion]]]()
     for record in await erasure_records(task.store, task.layout, table):
         again = (await arrived(task, record.value.copied)).own if record.value.done else ()
-        found.append((record, await _unnamed(task, again) if again else []))
-    return [(record, files) for record, files in found if files]
+        records.append((record, await _unnamed(task, again) if again else []))
+    return [(record, files) for record, files in records if files]
 
 
 async def delete_erased_again(task: Task) -> list[ObjectVersion]:

@@ -84,10 +84,10 @@ def time_in(text: Any) -> datetime:
             if isinstance(text, str) and (time := parse(text)).tzinfo:
                 return time
     try:
-        found: datetime = parse_timestamp(text)
+        parsed: datetime = parse_timestamp(text)
     except ValueError as error:
         raise ResponseParserError(str(error)) from error
-    return found
+    return parsed
 
 
 class Way(NamedTuple):

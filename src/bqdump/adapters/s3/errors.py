@@ -113,8 +113,8 @@ def translate(error: Exception, operation: str, subject: str) -> BqdumpError:
     """The BqdumpError for an exception of the client or of its connection."""
     if isinstance(error, boto.ClientError):
         if error.operation_name in FOR_CREDENTIALS:
-            found = _answered(error, *SIGN_IN)
-            return found if isinstance(found, UnavailableError) else AccessError(*SIGN_IN, found.cause, ROLE)
+            answered = _answered(error, *SIGN_IN)
+            return answered if isinstance(answered, UnavailableError) else AccessError(*SIGN_IN, answered.cause, ROLE)
         return _answered(error, operation, subject)
     if out_of_files(error):
         return open_files_error(operation, subject)
@@ -177,9 +177,9 @@ def _region(error: boto.ClientError) -> str:
 
 
 def _message(error: boto.ClientError) -> str:
-    found = _first_line(str(error.response.get("Error", {}).get("Message") or ""))
-    if found and not found.startswith("<"):
-        return found
+    message = _first_line(str(error.response.get("Error", {}).get("Message") or ""))
+    if message and not message.startswith("<"):
+        return message
     status = status_of(error)
     return f"HTTP {status} {HTTPStatus(status).phrase}" if status in set(HTTPStatus) else code_of(error)
 

@@ -40,8 +40,8 @@ class Listing:
         """Pages of objects, sorted by name, from this name on. They have neither checksum nor origin."""
         begin, uncovered = start.encode(), self._uncovered(prefix)
         for page in self._answers(prefix, start=start):
-            found = page.get("Contents") or ()
-            infos = {one["Key"]: info_of(one["Key"], one, self._requests.subject(one["Key"])) for one in found}
+            items = page.get("Contents") or ()
+            infos = {item["Key"]: info_of(item["Key"], item, self._requests.subject(item["Key"])) for item in items}
             if uncovered:
                 end = max(infos, default="") if page.get("IsTruncated") else LAST
                 here = {name: info for name, info in uncovered.items() if name <= end}
@@ -56,22 +56,22 @@ class Listing:
         first, most = min(names, key=str.encode), BETWEEN * len(names)
         page = next(self._answers(beginning_of(names), start=first, most=most))
         wanted, subject = set(names) - self._requests.uncovered.keys(), self._requests.subject
-        found = ((one["Key"], one) for one in page.get("Contents") or () if one["Key"] in wanted)
-        here = {name: info_of(name, one, subject(name)) for name, one in found}
+        items = ((item["Key"], item) for item in page.get("Contents") or () if item["Key"] in wanted)
+        here = {name: info_of(name, item, subject(name)) for name, item in items}
         self._near = 2 * len(here) >= len(names)
         return here
 
     def _uncovered(self, prefix: str) -> dict[str, ObjectInfo]:
         hidden = self._requests.uncovered.values()
-        return {one.name: one.info for one in hidden if one.info and one.name.startswith(prefix)}
+        return {object_.name: object_.info for object_ in hidden if object_.info and object_.name.startswith(prefix)}
 
     def folders(self, prefix: str) -> list[str]:
         """The sorted names of the folders directly below the prefix."""
-        found = [one["Prefix"] for page in self._answers(prefix, "/") for one in page.get("CommonPrefixes") or ()]
-        found += [
+        names = [item["Prefix"] for page in self._answers(prefix, "/") for item in page.get("CommonPrefixes") or ()]
+        names += [
             name[: name.index("/", len(prefix)) + 1] for name in self._uncovered(prefix) if "/" in name[len(prefix) :]
         ]
-        return sorted({folder[len(prefix) : -1] for folder in found})
+        return sorted({folder[len(prefix) : -1] for folder in names})
 
     def hidden(self, prefix: str, *, replaced: bool = False, wanted: Mapping[str, int] | None = None) -> list[Hidden]:
         """See Keeper: what is under a delete marker, or another version."""
@@ -83,18 +83,18 @@ class Listing:
             with translated("list versions in", self._requests.subject(prefix)):
                 answer: Mapping[str, Any] = self._requests.client.list_object_versions(**query)
             for some, kind in ((markers, "DeleteMarkers"), (versions, "Versions")):
-                for one in answer.get(kind) or ():
+                for version in answer.get(kind) or ():
                     # The newest comes first.
-                    some.setdefault(one["Key"], []).append(one)
+                    some.setdefault(version["Key"], []).append(version)
             if not answer.get("IsTruncated") or not answer.get("NextKeyMarker"):
                 break
             query |= {"KeyMarker": answer["NextKeyMarker"], "VersionIdMarker": answer.get("NextVersionIdMarker", "")}
-        found = (
+        objects = (
             self._hidden(name, markers.get(name, []), kept, replaced, wanted)
             for name, kept in sorted(versions.items())
             if wanted is None or name in wanted
         )
-        return [hidden for hidden in found if hidden]
+        return [hidden for hidden in objects if hidden]
 
     def _keeps_versions(self) -> bool:
         """Whether the bucket has ever kept versions, or does not tell. Once it has, it stays a bucket of versions.
@@ -123,7 +123,7 @@ class Listing:
         covered = any(marker.get("IsLatest") for marker in markers)
         if not covered and (not replaced or len(versions) == 1):
             return None
-        infos = [info_of(name, one, self._requests.subject(name)) for one in versions]
+        infos = [info_of(name, entry, self._requests.subject(name)) for entry in versions]
         # The oldest that it may be: nothing is written twice.
         oldest = range(len(versions) - 1, -1, -1)
         if wanted is not None:
@@ -133,16 +133,16 @@ class Listing:
         if kept is None or not (covered or kept):
             return None
         since = versions[kept]["LastModified"]
-        over = [one for one in (*markers, *versions[:kept]) if one["LastModified"] >= since]
+        over = [entry for entry in (*markers, *versions[:kept]) if entry["LastModified"] >= since]
         if not replaced:
-            over = [one for one in markers if one.get("IsLatest")]
-        over.sort(key=lambda one: (one["LastModified"], bool(one.get("IsLatest"))), reverse=True)
+            over = [entry for entry in markers if entry.get("IsLatest")]
+        over.sort(key=lambda entry: (entry["LastModified"], bool(entry.get("IsLatest"))), reverse=True)
         by = "hidden by a delete marker" if covered else "replaced by a version"
         when = rfc3339(int(over[0]["LastModified"].timestamp() * 1000))
-        ids = tuple(one["VersionId"] for one in over)
+        ids = tuple(entry["VersionId"] for entry in over)
         shown = ids if len(ids) <= SHOWN else ids[:1]
         back = " && ".join(self._removal(name, version) for version in shown)
-        if wanted is not None and any(one in versions and self._locked(name, one) for one in over[: len(shown)]):
+        if wanted is not None and any(entry in versions and self._locked(name, entry) for entry in over[: len(shown)]):
             back = ""
         info = infos[kept]._replace(locked_until=self._locked(name, versions[kept]))
         more = len(ids) - len(shown)
@@ -190,7 +190,7 @@ class Listing:
 def beginning_of(names: Collection[str]) -> str:
     """What all of these names begin with."""
     same = takewhile(lambda pair: pair[0] == pair[1], zip(min(names), max(names), strict=False))
-    return "".join(one for one, _ in same)
+    return "".join(letter for letter, _ in same)
 
 
 def _before(start: str) -> str:

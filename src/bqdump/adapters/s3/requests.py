@@ -51,9 +51,9 @@ def is_settled(generation: int) -> bool:
     return generation >> ETAG_BITS > 0
 
 
-def same_etag(one: int, other: int) -> bool:
+def same_etag(generation: int, other: int) -> bool:
     """Whether two generations are of the same ETag."""
-    return not (one ^ other) & (1 << ETAG_BITS) - 1
+    return not (generation ^ other) & (1 << ETAG_BITS) - 1
 
 
 def generation_in(answer: Mapping[str, Any], operation: str, subject: str) -> int:
@@ -86,24 +86,24 @@ def retention_of(lock: Lock) -> dict[str, Any]:
 
 def crc32c_in(answer: Mapping[str, Any]) -> str:
     """The CRC32C of the complete object; "" where the service has none, or one of the checksums of parts."""
-    found = str(answer.get("ChecksumCRC32C") or "")
-    return "" if "-" in found or answer.get("ChecksumType") == "COMPOSITE" else found
+    checksum = str(answer.get("ChecksumCRC32C") or "")
+    return "" if "-" in checksum or answer.get("ChecksumType") == "COMPOSITE" else checksum
 
 
 def stat(requests: Requests, name: str) -> ObjectInfo | None:
     """See ObjectStore."""
-    found = requests.head(name)
-    if found is None:
+    answer = requests.head(name)
+    if answer is None:
         return None
-    checksum = crc32c_in(found) or read_checksum(requests, name, found)
-    return info_of(name, found, requests.subject(name), checksum)
+    checksum = crc32c_in(answer) or read_checksum(requests, name, answer)
+    return info_of(name, answer, requests.subject(name), checksum)
 
 
 def as_sent(requests: Requests, sent: ObjectInfo) -> ObjectInfo | None:
     """The object that was stored, None if it is not there as it was sent. sent: see generation_of."""
-    if (found := requests.head(sent.name)) is None:
+    if (answer := requests.head(sent.name)) is None:
         return None
-    info = info_of(sent.name, found, requests.subject(sent.name), crc32c_in(found))
+    info = info_of(sent.name, answer, requests.subject(sent.name), crc32c_in(answer))
     if not info.crc32c and same_etag(info.generation, sent.generation):
         # Where the service has no checksum of the complete object, each request was sent with one.
         info = info._replace(crc32c=sent.crc32c)
@@ -161,10 +161,10 @@ class Requests:
             raise ConflictError("write", self.subject(name), "it exists")
         if expect == 0:
             return dict(CREATE)
-        found = self.head(name)
-        if found and (expect is None or generation_in(found, "write", self.subject(name)) == expect):
-            _pass_second(found)
-            return {} if expect is None else {"IfMatch": found["ETag"]}
+        answer = self.head(name)
+        if answer and (expect is None or generation_in(answer, "write", self.subject(name)) == expect):
+            _pass_second(answer)
+            return {} if expect is None else {"IfMatch": answer["ETag"]}
         if expect is None:
             return {}
         raise ConflictError("write", self.subject(name), "it has another generation, or does not exist")
@@ -198,7 +198,7 @@ def describe(requests: Requests) -> BucketInfo:
     client, bucket = requests.client, requests.bucket
     with translated("read the settings of", f"s3://{bucket}"):
         try:
-            found = client.head_bucket(Bucket=bucket)
+            answer = client.head_bucket(Bucket=bucket)
         except ClientError:
             # Unlike that one, the answer to this has the reason.
             client.list_objects_v2(Bucket=bucket, MaxKeys=1)
@@ -206,17 +206,17 @@ def describe(requests: Requests) -> BucketInfo:
     versions: Mapping[str, Any] = {}
     with suppress(DeniedError, AnswerError, TargetError), translated("read the settings of", f"s3://{bucket}"):
         versions = client.get_bucket_versioning(Bucket=bucket)
-    return BucketInfo(str(found.get("BucketRegion") or ""), 0, 0, versions=versions.get("Status") == "Enabled")
+    return BucketInfo(str(answer.get("BucketRegion") or ""), 0, 0, versions=versions.get("Status") == "Enabled")
 
 
 def extend(requests: Requests, name: str, generation: int, until: int) -> bool:
     """See Locks."""
-    found, subject = requests.head(name), requests.subject(name)
-    if found is None or generation_in(found, "lock", subject) != generation:
+    answer, subject = requests.head(name), requests.subject(name)
+    if answer is None or generation_in(answer, "lock", subject) != generation:
         return False
-    if locked_until(found) < until:
+    if locked_until(answer) < until:
         retention = retention_of(Lock(until, bool(requests.lock and requests.lock.strict)))
-        address = {"Bucket": requests.bucket, "Key": name, "VersionId": found.get("VersionId", "null")}
+        address = {"Bucket": requests.bucket, "Key": name, "VersionId": answer.get("VersionId", "null")}
         with translated("lock", subject):
             requests.client.put_object_retention(**address, Retention=retention, ChecksumAlgorithm="CRC32")
     return True
@@ -224,12 +224,12 @@ def extend(requests: Requests, name: str, generation: int, until: int) -> bool:
 
 def delete(requests: Requests, name: str, generation: int) -> bool:
     """See ObjectStore. Of a locked object, the version is deleted: without that, it would only be hidden."""
-    found, subject = requests.head(name), requests.subject(name)
-    if found is None or generation_in(found, "delete", subject) != generation:
+    answer, subject = requests.head(name), requests.subject(name)
+    if answer is None or generation_in(answer, "delete", subject) != generation:
         return False
     hidden = requests.uncovered.get(name)
-    by_version = locked_until(found) or hidden
-    which = {"VersionId": found.get("VersionId", "null")} if by_version else {"IfMatch": found["ETag"]}
+    by_version = locked_until(answer) or hidden
+    which = {"VersionId": answer.get("VersionId", "null")} if by_version else {"IfMatch": answer["ETag"]}
     with suppress(ConflictError, NotFoundError), translated("delete", subject):
         requests.client.delete_object(Bucket=requests.bucket, Key=name, **which)
         requests.uncovered.pop(name, None)
@@ -241,12 +241,12 @@ def delete(requests: Requests, name: str, generation: int) -> bool:
     return False
 
 
-def _pass_second(found: Mapping[str, Any]) -> None:
+def _pass_second(answer: Mapping[str, Any]) -> None:
     """Wait until the service's clock has left the second in which an object was written."""
-    headers = found.get("ResponseMetadata", {}).get("HTTPHeaders") or {}
+    headers = answer.get("ResponseMetadata", {}).get("HTTPHeaders") or {}
     sent = headers.get("date")
     now = parsedate_to_datetime(sent).timestamp() if sent else time.time()
-    if int(found["LastModified"].timestamp()) >= int(now):
+    if int(answer["LastModified"].timestamp()) >= int(now):
         time.sleep(1.0)
 
 
@@ -282,11 +282,11 @@ def download(requests: Requests, name: str, start: int, length: int | None) -> S
     return Stored(data, generation_in(answer, "read", subject))
 
 
-def read_checksum(requests: Requests, name: str, found: Mapping[str, Any]) -> str:
-    """The CRC32C of an object, from its bytes. found: the answer about it. Raises ConflictError if it was replaced."""
+def read_checksum(requests: Requests, name: str, head: Mapping[str, Any]) -> str:
+    """The CRC32C of an object, from its bytes. head: the answer about it. Raises ConflictError if it was replaced."""
     checksum = 0
     with translated("read", requests.subject(name)):
-        options = requests.version(name) or {"IfMatch": found["ETag"]}
+        options = requests.version(name) or {"IfMatch": head["ETag"]}
         answer = requests.client.get_object(Bucket=requests.bucket, Key=name, **options)
         with closing(answer["Body"]) as body:
             for chunk in body.iter_chunks(CHUNK):

@@ -82,10 +82,10 @@ class S3Store:
             condition = self._requests.condition(name, expect)
             etag = self._requests.put(name, data, crc32c(data), condition, ContentType=content_type(name))
             # Only the answer to another request has the time.
-            found = self._requests.head(name)
-            if found is None or found.get("ETag") != etag:
+            answer = self._requests.head(name)
+            if answer is None or answer.get("ETag") != etag:
                 return generation_of(etag, None)
-            return generation_in(found, "write", self._requests.subject(name))
+            return generation_in(answer, "write", self._requests.subject(name))
 
         return await self._threads.call(put)
 
@@ -118,9 +118,9 @@ class S3Store:
         async def settle(info: ObjectInfo) -> ObjectInfo | None:
             if is_settled(info.generation):
                 return info
-            found = listed.get(info.name)
-            if found and found.size == info.size and same_etag(found.generation, info.generation):
-                return found._replace(crc32c=info.crc32c)
+            listed_now = listed.get(info.name)
+            if listed_now and listed_now.size == info.size and same_etag(listed_now.generation, info.generation):
+                return listed_now._replace(crc32c=info.crc32c)
             return await self._threads.call(lambda: as_sent(self._requests, info))
 
         return await asyncio.gather(*map(settle, sent))
@@ -133,8 +133,8 @@ class S3Store:
     async def notes(self, prefix: str, start: str = "") -> AsyncIterator[list[Note]]:
         """See ObjectStore. S3 lists no content: each note is read, with a request of its own."""
         async for page in self.objects(prefix, start):
-            found = await asyncio.gather(*(self._read_note(info) for info in page if is_note(info.name)))
-            yield [note for note in found if note]
+            notes = await asyncio.gather(*(self._read_note(info) for info in page if is_note(info.name)))
+            yield [note for note in notes if note]
 
     async def objects(self, prefix: str, start: str = "") -> AsyncIterator[list[ObjectInfo]]:
         pages = self._listing.pages(prefix, start)
@@ -147,8 +147,8 @@ class S3Store:
     async def copy(self, copies: Sequence[Copy], origin: str) -> list[ObjectInfo | BqdumpError]:
         """See ObjectStore. The bytes pass through this process, since S3 copies no object of any size at once."""
         return await _all(
-            self._rewritten(one.source, one.source_generation, one.target, one.expect, origin={ORIGIN: origin})
-            for one in copies
+            self._rewritten(wish.source, wish.source_generation, wish.target, wish.expect, origin={ORIGIN: origin})
+            for wish in copies
         )
 
     async def append(self, name: str, generation: int, data: bytes, scratch: str) -> ObjectInfo:
@@ -160,11 +160,11 @@ class S3Store:
 
     async def delete(self, objects: Sequence[tuple[str, int]]) -> list[bool | BqdumpError]:
         """See ObjectStore. Two requests for each: the first finds the ETag that the second one names."""
-        return await _all(self._threads.call(partial(delete, self._requests, *one)) for one in objects)
+        return await _all(self._threads.call(partial(delete, self._requests, *object_)) for object_ in objects)
 
     async def extend(self, objects: Sequence[tuple[str, int]], until: int) -> list[bool | BqdumpError]:
         """See Locks. Two requests for each, one where the lock is long enough."""
-        return await _all(self._threads.call(partial(extend, self._requests, *one, until)) for one in objects)
+        return await _all(self._threads.call(partial(extend, self._requests, *object_, until)) for object_ in objects)
 
     async def hidden(
         self, prefix: str, *, replaced: bool = False, wanted: Mapping[str, int] | None = None
@@ -175,8 +175,12 @@ class S3Store:
     async def uncover(self, hidden: Sequence[Hidden]) -> list[Hidden]:
         """See Keeper. Requires s3:GetObjectVersion."""
         before = self._requests.uncovered
-        new = [one for one in hidden if (known := before.get(one.name)) is None or known.version != one.version]
-        before.update({one.name: one for one in hidden if one.version})
+        new = [
+            object_
+            for object_ in hidden
+            if (known := before.get(object_.name)) is None or known.version != object_.version
+        ]
+        before.update({object_.name: object_ for object_ in hidden if object_.version})
         return new
 
     async def discard_uploads(self, names: Collection[str]) -> None:
@@ -245,10 +249,10 @@ class S3Store:
         sent = ObjectInfo(name, file.size, file.crc32c, generation_of(etag, None))
         if late and etag and not upload.in_parts:
             return sent
-        there = kept(self._retrying, lambda: as_sent(self._requests, sent))
-        if there is None:
+        stored = kept(self._retrying, lambda: as_sent(self._requests, sent))
+        if stored is None:
             raise lost or UnavailableError("write", self._requests.subject(name), NOT_AS_SENT)
-        return there
+        return stored
 
     async def _rewritten(
         self,
@@ -261,10 +265,10 @@ class S3Store:
         origin: Mapping[str, str] | None = None,
     ) -> ObjectInfo:
         """Write the bytes of an object of this generation, and more, to a name. Raises NotFoundError if it is gone."""
-        found = await self._threads.call(lambda: self._requests.head(source))
-        size = found.get("ContentLength", 0) if found else 0
+        head = await self._threads.call(lambda: self._requests.head(source))
+        size = head.get("ContentLength", 0) if head else 0
         gone = NotFoundError("copy", self._requests.subject(source), "no such object at this generation")
-        if found is None or generation_in(found, "copy", self._requests.subject(source)) != generation:
+        if head is None or generation_in(head, "copy", self._requests.subject(source)) != generation:
             raise gone
 
         async def pieces() -> AsyncIterator[bytes]:
@@ -280,18 +284,18 @@ class S3Store:
     async def _read_note(self, info: ObjectInfo) -> Note | None:
         """The content of a note, None if it has been deleted since it was listed."""
         try:
-            found = await self.read(info.name, length=None if info.size <= NOTE_BYTES else NOTE_BYTES + 1)
+            content = await self.read(info.name, length=None if info.size <= NOTE_BYTES else NOTE_BYTES + 1)
         except NotFoundError:
             return None
-        return Note(info.name, found.data, found.generation)
+        return Note(info.name, content.data, content.generation)
 
 
 async def _all(work: Iterable[Awaitable[Result]]) -> list[Result | BqdumpError]:
     """The result of each, or its error, done at the same time."""
 
-    async def settled(one: Awaitable[Result]) -> Result | BqdumpError:
+    async def settled(awaited: Awaitable[Result]) -> Result | BqdumpError:
         try:
-            return await one
+            return await awaited
         except BqdumpError as error:
             return error
 

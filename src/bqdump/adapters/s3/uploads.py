@@ -221,8 +221,8 @@ class Upload:
         """Whether the object that is replaced has several parts, the first of which is of the usual size."""
         if not self._over.partition("-")[2].isdecimal() or self._over.endswith("-1"):
             return False
-        found = kept(self._retrying, lambda: self._requests.head(self._name, PartNumber=1))
-        return found is not None and found.get("ContentLength") == PART
+        head = kept(self._retrying, lambda: self._requests.head(self._name, PartNumber=1))
+        return head is not None and head.get("ContentLength") == PART
 
     @property
     def _subject(self) -> str:
@@ -237,8 +237,8 @@ def discard(requests: Requests, names: Collection[str]) -> None:
     query: dict[str, Any] = {"Bucket": requests.bucket, "Prefix": beginning_of(wanted)}
     with translated("list the uploads below", requests.subject(query["Prefix"])):
         pages = requests.client.get_paginator("list_multipart_uploads").paginate(**query)
-        found = [(one["Key"], one["UploadId"]) for page in pages for one in page.get("Uploads") or ()]
-    for key, upload in found:
+        uploads = [(item["Key"], item["UploadId"]) for page in pages for item in page.get("Uploads") or ()]
+    for key, upload in uploads:
         if key in wanted:
             with suppress(NotFoundError, ConflictError), translated("abort an upload of", requests.subject(key)):
                 requests.client.abort_multipart_upload(Bucket=requests.bucket, Key=key, UploadId=upload)
