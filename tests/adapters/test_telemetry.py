@@ -15,7 +15,7 @@ from bqdump import verbs
 from bqdump.adapters.memory import MemoryStore
 from bqdump.core.documents.run import Owner
 from bqdump.core.errors import TablesFailedError
-from bqdump.core.restore.drill import Portion
+from bqdump.core.restore.drill import Sample
 from bqdump.core.settings.settings import Settings
 from bqdump.core.settings.target import Target
 from bqdump.export.run import TaskResult
@@ -114,7 +114,7 @@ def test_a_table_that_is_not_restored_is_an_error_in_its_span_in_its_jobs_and_in
 def test_a_drill_that_proves_nothing_is_an_error_in_its_span(collector: Collector) -> None:
     world = ExportedWorld({"one": ["a"]})
     world.change_manifest(tables=(msgspec.structs.replace(world.manifest.tables[0], rows=7),))
-    done = asyncio.run(verbs.drill([world.task(msgspec.structs.replace(INTO, dataset=""))], Portion()))
+    done = asyncio.run(verbs.drill([world.task(msgspec.structs.replace(INTO, dataset=""))], Sample()))
     (root,) = collector.named("bqdump.drill")
     assert (root.status.code, root.status.message) == (2, done.problems[0])
     assert values(root.attributes) == {

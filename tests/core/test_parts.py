@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from bqdump.core.documents.codec import decode, encode
 from bqdump.core.documents.run import Failure, Owner, Plan, Receipt, Split
-from bqdump.core.documents.units import Claim, Unit, part_count, parts_of, portion
+from bqdump.core.documents.units import Claim, Unit, nth_part, part_count, parts_of
 from bqdump.core.errors import DocumentError
 from bqdump.core.plan.routes import route_tables
 from bqdump.core.plan.selection import Selection
@@ -52,9 +52,9 @@ def failure(unit: str, table: str = "t") -> Failure:
 
 @given(st.integers(0, 10**15), st.integers(1, 1000))
 def test_portions_make_up_the_whole_and_are_alike(amount: int, of: int) -> None:
-    portions = [portion(amount, number, of) for number in range(of)]
-    assert sum(portions) == amount
-    assert max(portions) - min(portions) <= 1
+    parts = [nth_part(amount, number, of) for number in range(of)]
+    assert sum(parts) == amount
+    assert max(parts) - min(parts) <= 1
 
 
 @pytest.mark.parametrize(

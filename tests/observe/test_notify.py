@@ -17,7 +17,7 @@ from bqdump.adapters.memory import MemoryStore
 from bqdump.core.documents.run import Owner
 from bqdump.core.errors import NotFoundError, QuotaError, TablesFailedError
 from bqdump.core.restore.drill import Drilled as RunDrilled
-from bqdump.core.restore.drill import Portion
+from bqdump.core.restore.drill import Sample
 from bqdump.core.restore.plan import Options
 from bqdump.core.settings.settings import Settings
 from bqdump.core.settings.target import Target
@@ -167,7 +167,7 @@ class Drilled(ExportedWorld):
 
     def drill(self, **request: Any) -> RunDrilled:
         task = self.task(Options(project="project", dataset=""), **request)._replace(settings=self.settings)
-        return asyncio.run(verbs.drill([task], Portion()))
+        return asyncio.run(verbs.drill([task], Sample()))
 
 
 def test_a_drill_that_finds_a_difference_is_posted_with_its_result(

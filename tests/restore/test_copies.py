@@ -12,7 +12,7 @@ from bqdump.adapters.memory import MemoryStore
 from bqdump.core.documents.run import Owner
 from bqdump.core.errors import DocumentError
 from bqdump.core.progress.log_events import LogEvent
-from bqdump.core.restore.drill import Portion
+from bqdump.core.restore.drill import Sample
 from bqdump.core.restore.plan import Options
 from bqdump.core.restore.result import Restoration
 from bqdump.core.settings.target import Target
@@ -198,7 +198,7 @@ def test_what_a_killed_drill_has_uploaded_is_deleted_after_a_week() -> None:
         scratch = msgspec.structs.replace(INTO, dataset="")
         task = folder.task(scratch, "drill")._replace(documents=MemoryStore())
         try:
-            asyncio.run(drill(killed_at(task, number), Portion()))
+            asyncio.run(drill(killed_at(task, number), Sample()))
         except* Killed:
             ended = True
         if not ended:

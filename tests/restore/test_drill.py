@@ -20,7 +20,7 @@ from bqdump.core.documents.target import Drill
 from bqdump.core.errors import DeniedError, NotFoundError, UnavailableError, UsageError
 from bqdump.core.progress.log_events import LogEvent
 from bqdump.core.restore.access import LIFETIME_MS
-from bqdump.core.restore.drill import Drilled, Portion, Restorable, in_turn, portion, restorable
+from bqdump.core.restore.drill import Drilled, Restorable, Sample, in_turn, restorable, sample_of
 from bqdump.core.restore.plan import Options
 from bqdump.core.settings.target import Target
 from bqdump.export.run import run as export
@@ -37,7 +37,7 @@ from restore.test_objects import routine, view
 from restore.world import ROWS, SETTINGS, ExportedWorld
 
 SCRATCH = Options(project="project", dataset="")
-ALL = Portion()
+ALL = Sample()
 
 
 def task(world: ExportedWorld, **fields: Any) -> Task:
@@ -45,7 +45,7 @@ def task(world: ExportedWorld, **fields: Any) -> Task:
     return made._replace(**fields)
 
 
-def drilled(world: ExportedWorld, size: Portion = ALL, **fields: Any) -> Drilled:
+def drilled(world: ExportedWorld, size: Sample = ALL, **fields: Any) -> Drilled:
     return asyncio.run(drill(task(world, **fields), size))
 
 
@@ -107,7 +107,7 @@ def test_a_drill_proves_an_incremental_export_with_files_of_earlier_runs(path: s
 def test_a_drill_of_some_tables_does_not_call_its_run_restorable(caplog: pytest.LogCaptureFixture) -> None:
     world = ExportedWorld({"one": ["x"], "two": ["x"]})
     with caplog.at_level(logging.INFO):
-        drilled(world, Portion(tables=1))
+        drilled(world, Sample(tables=1))
         drilled(world)
     said = [record.getMessage() for record in caplog.records if "compared value by value" in record.getMessage()]
     run = notes(world)[0].run
@@ -120,7 +120,7 @@ def test_a_drill_of_some_tables_does_not_call_its_run_restorable(caplog: pytest.
 
 def test_tables_take_turns_until_every_table_is_proven() -> None:
     world = ExportedWorld({f"t{number}": ["x"] for number in range(5)})
-    turns = [drilled(world, Portion(tables=2)).tables for _ in range(3)]
+    turns = [drilled(world, Sample(tables=2)).tables for _ in range(3)]
     assert turns == [("t0", "t1"), ("t2", "t3"), ("t0", "t4")]
     assert [note.of for note in notes(world)] == [5, 5, 5]
 
@@ -128,7 +128,7 @@ def test_tables_take_turns_until_every_table_is_proven() -> None:
 @pytest.mark.parametrize("share", ["10%", "15%", "34%", "50%", "99%"])
 def test_a_share_proves_every_table_in_as_many_drills_as_it_has_parts(share: str) -> None:
     names = [f"t{number}" for number in range(23)]
-    size, last, seen = portion(None, share), "", set[str]()
+    size, last, seen = sample_of(None, share), "", set[str]()
     for _ in range(size.parts):
         turn = in_turn(names, size.size(len(names)), last)
         seen, last = seen | {*turn}, turn[-1]
@@ -141,9 +141,9 @@ def test_a_table_that_disappears_does_not_disturb_the_turn() -> None:
 
 
 @pytest.mark.parametrize(("tables", "sample"), [(0, ""), (-1, ""), (None, "ten"), (None, "0%"), (1, "10%")])
-def test_a_portion_that_is_none_is_refused(tables: int | None, sample: str) -> None:
+def test_a_sample_that_is_none_is_refused(tables: int | None, sample: str) -> None:
     with pytest.raises(UsageError):
-        portion(tables, sample)
+        sample_of(tables, sample)
 
 
 def test_views_and_routines_are_proven_with_all_tables_but_not_with_some() -> None:
@@ -151,7 +151,7 @@ def test_views_and_routines_are_proven_with_all_tables_but_not_with_some() -> No
     objects = (view("v", "SELECT * FROM `project.data.one`"),)
     world.change_manifest(definitions=Definitions(objects=objects, routines=(routine("q", "SELECT 1"),)))
     assert drilled(world).objects == 2
-    some = drilled(world, Portion(tables=1))
+    some = drilled(world, Sample(tables=1))
     assert (some.state, some.objects) == ("proven", 0)
 
 
@@ -165,7 +165,7 @@ def test_views_alone_prove_nothing_of_an_export_with_rows(caplog: pytest.LogCapt
     assert LogEvent.DRILL_PROVEN not in [getattr(one, "event", "") for one in caplog.records]
     # What an earlier drill found is still the newest finding, and what one proved the newest proof.
     world.change_manifest(tables=tuple(replace(entry, rows=7) for entry in world.manifest.tables))
-    drilled(world, Portion(tables=1))
+    drilled(world, Sample(tables=1))
     drilled(world, request=Request(replace(SCRATCH, include=("v",))))
     assert "none: " in restorable(notes(world)).problem
 
@@ -215,7 +215,7 @@ def test_a_note_stays_small_whatever_has_failed() -> None:
     world = ExportedWorld(rows)
     entries = tuple(msgspec.structs.replace(entry, rows=7) for entry in world.manifest.tables)
     world.change_manifest(tables=entries)
-    assert len(drilled(world, Portion(tables=4)).different) == 4
+    assert len(drilled(world, Sample(tables=4)).different) == 4
     assert len(notes(world)[0].problems) == 3
 
 
@@ -224,7 +224,7 @@ def test_a_killed_drill_leaves_tables_that_expire_and_does_not_disturb_the_next(
     for number in itertools.count(1):
         world = ExportedWorld()
         try:
-            asyncio.run(drill(killed_at(task(world), number), Portion()))
+            asyncio.run(drill(killed_at(task(world), number), Sample()))
         except* Killed:
             for name in scratch(world):
                 left += 1
@@ -242,7 +242,7 @@ def test_two_drills_at_once_do_not_disturb_each_other() -> None:
     world = ExportedWorld()
 
     async def both() -> list[Drilled]:
-        return await asyncio.gather(*(drill(task(world), Portion()) for _ in range(2)))
+        return await asyncio.gather(*(drill(task(world), Sample()) for _ in range(2)))
 
     done = asyncio.run(both())
     assert [one.state for one in done] == ["proven", "proven"]
@@ -300,7 +300,7 @@ def test_the_dataset_is_dropped_when_a_drill_is_cancelled() -> None:
     world = ExportedWorld(seconds=lambda table: 1.0 if table == "one" else 0.0)
 
     async def cancelled() -> None:
-        running = asyncio.create_task(drill(task(world), Portion()))
+        running = asyncio.create_task(drill(task(world), Sample()))
         while not any(world.big.datasets["project", name] for name in scratch(world)):
             await asyncio.sleep(0)
         running.cancel()
@@ -348,11 +348,11 @@ def test_uploads_of_a_folder_are_deleted_also_after_a_failure() -> None:
 def test_a_drill_of_named_tables_leaves_the_turns_as_they_are() -> None:
     world = ExportedWorld({f"t{number}": ["x"] for number in range(5)})
     world.change_manifest(definitions=Definitions(objects=(view("v", "SELECT * FROM `project.data.t4`"),)))
-    assert drilled(world, Portion(tables=2)).tables == ("t0", "t1")
+    assert drilled(world, Sample(tables=2)).tables == ("t0", "t1")
     named = Request(msgspec.structs.replace(SCRATCH, include=("t3", "t4", "v")))
     done = drilled(world, request=named)
     assert (done.state, done.tables, done.of, done.objects) == ("proven", ("t3", "t4"), 5, 1)
-    assert drilled(world, Portion(tables=2)).tables == ("t2", "t3")
+    assert drilled(world, Sample(tables=2)).tables == ("t2", "t3")
 
 
 def test_a_drill_of_a_name_that_the_export_lacks_is_refused_and_creates_nothing() -> None:
@@ -400,7 +400,7 @@ def test_a_drill_whose_note_cannot_be_signed_leaves_none() -> None:
 def test_the_turn_of_a_drill_follows_the_signed_ones_where_keys_are_trusted() -> None:
     world, key = ExportedWorld(), Ed25519PrivateKey.generate()
     store = store_of_signed_drills(world.store, SETTINGS.target, FileKeys([key.public_key()]))
-    third = portion(None, "30%")
+    third = sample_of(None, "30%")
     first = drilled(world, third, store=store, signer=FileKey(key))
     planted = Drill(run="r1", snapshot=1, dataset="p.d", tool="1", began=2**42, ended=2**42, tables=1, of=3, last="one")
     asyncio.run(create(world.store, SETTINGS.layout.drill("planted"), planted))

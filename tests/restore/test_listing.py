@@ -19,7 +19,7 @@ from bqdump.core.tables.catalog import Dataset
 from bqdump.core.wording import COMMANDS, fill
 from bqdump.ports.warehouse import JobError
 from bqdump.restoration import listing as aborting
-from bqdump.restoration.listing import AllFound, Found, Place, abort, chosen, find_restores, list_restores
+from bqdump.restoration.listing import FoundRestore, FoundRestores, Place, abort, chosen, find_restores, list_restores
 from bqdump.restoration.run import run as restore
 from restore.killed import Counting, Killed, Mortal, killed_at
 from restore.test_copies import Folder, killed
@@ -31,11 +31,11 @@ DAY = 86_400_000
 OWN = "_bqdump/(restores|executions|uploads)/"
 
 
-def everything_in(world: ExportedWorld) -> AllFound:
+def everything_in(world: ExportedWorld) -> FoundRestores:
     return asyncio.run(find_restores([Place(world.store, SETTINGS.layout)]))
 
 
-def found_in(world: ExportedWorld) -> list[Found]:
+def found_in(world: ExportedWorld) -> list[FoundRestore]:
     return everything_in(world).restores
 
 
@@ -110,7 +110,7 @@ def test_a_restore_whose_job_is_at_work_is_running() -> None:
 
     async def taking_readings() -> None:
         working = asyncio.create_task(restore(world.task(INTO, "again")))
-        found: list[Found] = []
+        found: list[FoundRestore] = []
         while not (await world.big.at_work(0)):
             await asyncio.sleep(0)
         found = (await find_restores([Place(world.store, SETTINGS.layout)])).restores

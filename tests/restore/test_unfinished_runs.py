@@ -16,7 +16,7 @@ from bqdump.cli.commands.run import run as run_command
 from bqdump.cli.options import load_settings
 from bqdump.core.documents.run import Owner
 from bqdump.core.errors import NotFoundError, VerificationError
-from bqdump.core.restore.drill import Portion
+from bqdump.core.restore.drill import Sample
 from bqdump.core.restore.plan import Options
 from bqdump.core.settings.file import resume_call, settings_of_run
 from bqdump.core.settings.settings import Settings
@@ -123,10 +123,10 @@ def test_the_printed_command_has_every_setting_of_the_run(changes: dict[str, Any
 def test_a_drill_names_the_run_that_was_stopped_and_finishes_it_on_request() -> None:
     world = half_replaced()
     scratch = Options(project="project", dataset="")
-    done = asyncio.run(drill([task(world, options=scratch)], Portion()))
+    done = asyncio.run(drill([task(world, options=scratch)], Sample()))
     assert done.state == "different"
     assert "finish it (the source is not needed): bqdump run --run-id r2 " in done.problems[0]
-    done = asyncio.run(drill([task(world, options=scratch, finish_run=True)], Portion()))
+    done = asyncio.run(drill([task(world, options=scratch, finish_run=True)], Sample()))
     assert (done.state, done.run) == ("proven", "r2")
 
 

@@ -12,7 +12,7 @@ from msgspec.structs import replace
 from bqdump.adapters.memory import MemoryStore
 from bqdump.core.errors import DeniedError, UsageError
 from bqdump.core.progress.log_events import LogEvent
-from bqdump.core.restore.drill import Drilled, Portion
+from bqdump.core.restore.drill import Drilled, Sample
 from bqdump.core.restore.plan import Options
 from bqdump.repository.drills import read_drills
 from bqdump.restoration import obtain, planning
@@ -34,7 +34,7 @@ def world() -> RestoreWorld:
 def drill(world: RestoreWorld, tables: int = 0, include: tuple[str, ...] = ()) -> Drilled:
     options = Options(project="p", dataset="", include=include, temporary=True)
     task = world.restore_task(options)._replace(documents=MemoryStore())
-    return asyncio.run(drill_all([task], Portion(tables)))
+    return asyncio.run(drill_all([task], Sample(tables)))
 
 
 def scratch(world: RestoreWorld) -> list[str]:
@@ -73,7 +73,7 @@ def test_all_tables_of_one_dataset_do_not_prove_a_set(world: RestoreWorld, caplo
     assert "1 of 1 table of run r1 can be restored: 1 dataset" in caplog.text
 
 
-def test_a_portion_is_of_the_tables_of_each_dataset_in_turn(world: RestoreWorld) -> None:
+def test_a_sample_is_of_the_tables_of_each_dataset_in_turn(world: RestoreWorld) -> None:
     assert drill(world, 1).tables == tuple(f"{name}.items" for name in DATASETS)
     assert drill(world, 1).tables == tuple(f"{name}.orders" for name in DATASETS)
 
@@ -127,6 +127,6 @@ def test_within_a_limit_each_dataset_is_planned_once(world: RestoreWorld, monkey
         monkeypatch.setattr(module, "draft", counted)
     task = world.restore_task(Options(project="p", dataset="", temporary=True))._replace(documents=MemoryStore())
     limited = task._replace(settings=world.settings(max_bytes_billed=10**12))
-    done = asyncio.run(drill_all([limited], Portion()))
+    done = asyncio.run(drill_all([limited], Sample()))
     assert (done.state, set(done.tables)) == ("proven", TABLES)
     assert planned == list(DATASETS)

@@ -22,7 +22,7 @@ from bqdump.api.calls import (
     with_settings,
 )
 from bqdump.core.documents.run import Owner
-from bqdump.core.restore.drill import Drilled, Portion, portion
+from bqdump.core.restore.drill import Drilled, Sample, sample_of
 from bqdump.core.restore.listing import RestoreList
 from bqdump.core.restore.request import Asked, parse_via, requested, requested_drill
 from bqdump.core.restore.result import Restoration
@@ -175,14 +175,14 @@ def drill(
     """
     settings = settings_of(cast("Options", options), ("bucket",))
     with python_words():
-        size = portion(tables, sample)
+        size = sample_of(tables, sample)
         parsed = requested_drill(
             settings,
             scratch_project=scratch_project,
             via=via,
             include=include,
             with_policies=with_policies,
-            in_turn=size != Portion(),
+            in_turn=size != Sample(),
         )
     run = run_of(settings, run, as_of)
     settings = msgspec.structs.replace(settings, project=parsed.options.project)

@@ -34,11 +34,12 @@ Batch = tuple[int, tuple[Missing, ...]]
 
 
 class Begun(NamedTuple):
-    """A copy in progress. copying: the generation of its copying.json, which changes once it is complete.
+    """A copy in progress.
 
+    copying: the generation of its copying.json, which changes once it is complete.
     again: the files of the copy that are moved again, by name and generation: those that a prune had decided to delete
-    before, unless a run names them that is kept. What is decided later is decided with this copy in view. records: the
-    generations of what had been recorded about batches, by name, before anybody looked at what is there.
+        before, unless a run names them that is kept. What is decided later is decided with this copy in view.
+    records: the generations of what had been recorded about batches, by name, before anybody looked at what is there.
     """
 
     copying: int

@@ -131,8 +131,10 @@ class Made(NamedTuple):
 class RunningExport(NamedTuple):
     """A task with its plan, and what follows from both.
 
-    placement: how its files get their final names. extra: what is published along with them. made: where this process
-    has stored the plan: then it is not asked whether the run has ended, and its first writes create documents.
+    placement: how its files get their final names.
+    extra: what is published along with them.
+    made: where this process has stored the plan: then it is not asked whether the run has ended, and its first writes
+        create documents.
     """
 
     task: Task

@@ -21,7 +21,7 @@ from importlib import resources
 from typing import Any, NamedTuple
 
 from bqdump.core.errors import UsageError
-from bqdump.core.restore.drill import portion
+from bqdump.core.restore.drill import sample_of
 from bqdump.core.restore.request import parse_into
 from bqdump.core.settings.settings import SETTINGS
 from bqdump.core.settings.target import parse_target
@@ -112,7 +112,7 @@ def job_of(deployment: Deployment, work: Work) -> dict[str, Any]:
     ):
         if value and command not in takes:
             raise UsageError("render", flag, f"only valid with --command {listed(takes)}", "Remove it.")
-    portion(None, work.sample)
+    sample_of(None, work.sample)
     variables, arguments = dict[str, str](), list[str]()
     if work.into:
         target_project, dataset = parse_into(work.into, deployment.settings.project)

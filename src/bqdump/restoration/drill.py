@@ -14,7 +14,7 @@ from bqdump.core.documents.manifest import Manifest
 from bqdump.core.errors import BqdumpError, DeniedError, VerificationError
 from bqdump.core.progress.log_events import LogEvent
 from bqdump.core.restore.chosen import object_names, tables_with_rows
-from bqdump.core.restore.drill import Drilled, Portion, in_turn, note_on, split, state_of
+from bqdump.core.restore.drill import Drilled, Sample, in_turn, note_on, split, state_of
 from bqdump.core.restore.plan import Options
 from bqdump.core.restore.result import NotCreated, Restoration
 from bqdump.core.sizes import counted
@@ -52,7 +52,8 @@ class Prepared(NamedTuple):
     """A drill that may begin.
 
     task: of the restore that it does.
-    tables: those with rows. lost: those whose rows the export lacks.
+    tables: those with rows.
+    lost: those whose rows the export lacks.
     proposal: how it was planned, where that was necessary before it begins.
     """
 
@@ -64,22 +65,22 @@ class Prepared(NamedTuple):
     proposal: Proposal | None = None
 
 
-async def prepare(task: Task, portion: Portion) -> Prepared:
+async def prepare(task: Task, sample: Sample) -> Prepared:
     """Choose what a drill restores, and the name of its scratch dataset. Raises NotFoundError without the run."""
     manifest = (await find_manifest(task)).manifest
     tables, lost = tables_with_rows(manifest)
-    options, last = await _options(task, tables, portion)
+    options, last = await _options(task, tables, sample)
     request = task.request._replace(options=options, run=manifest.run)
     return Prepared(task._replace(request=request), manifest, tables, lost, last)
 
 
-async def drill(task: Task, portion: Portion) -> Drilled:
+async def drill(task: Task, sample: Sample) -> Drilled:
     """Prepare a drill, and do it."""
-    return await drill_prepared(await prepare(task, portion))
+    return await drill_prepared(await prepare(task, sample))
 
 
 async def drill_prepared(prepared: Prepared) -> Drilled:
-    """Restore a portion of a run into a scratch dataset of the requested project, compare, drop, and take a note of it.
+    """Restore a sample of a run into a scratch dataset of the requested project, compare, drop, and take a note of it.
 
     What differs or cannot be restored is in the result. Raises DeniedError if datasets cannot be created.
     """
@@ -127,19 +128,19 @@ async def drill_prepared(prepared: Prepared) -> Drilled:
     return result
 
 
-async def _options(task: Task, tables: list[str], portion: Portion) -> tuple[Options, str]:
+async def _options(task: Task, tables: list[str], sample: Sample) -> tuple[Options, str]:
     """What is restored, and after which table the next drill in turn continues, "" for a drill of another kind."""
     options, last = task.request.options, ""
     include = options.include
     if not include:
-        chosen = await _chosen(task, tables, portion)
+        chosen = await _chosen(task, tables, sample)
         include, last = (chosen, chosen[-1]) if len(chosen) < len(tables) else ((), "")
     return replace(options, dataset=await _free_name(task), include=include, temporary=True), last
 
 
-async def _chosen(task: Task, tables: list[str], portion: Portion) -> tuple[str, ...]:
+async def _chosen(task: Task, tables: list[str], sample: Sample) -> tuple[str, ...]:
     """The tables whose turn it is."""
-    size = portion.size(len(tables))
+    size = sample.size(len(tables))
     if size >= len(tables):
         return tuple(tables)
     turns = [earlier.last for earlier in await read_drills(task.store, task.settings.layout) if earlier.last]

@@ -47,7 +47,7 @@ class Place(NamedTuple):
     dataset: str = ""
 
 
-class Found(NamedTuple):
+class FoundRestore(NamedTuple):
     """A restore, by its documents. infos: every object in its folder."""
 
     place: Place
@@ -75,19 +75,19 @@ class Found(NamedTuple):
         return max((info.updated for info in self.infos), default=0)
 
 
-class AllFound(NamedTuple):
+class FoundRestores(NamedTuple):
     """The restores of some places that have a plan, the newest first. damaged: why others cannot be read, by id."""
 
-    restores: list[Found]
+    restores: list[FoundRestore]
     damaged: dict[str, DocumentError]
 
 
-async def find_restores(places: Sequence[Place]) -> AllFound:
+async def find_restores(places: Sequence[Place]) -> FoundRestores:
     """The restores of these places."""
     named = [(place, name) for place in places for name in await place.store.folders(Restores(place.layout).restores)]
     damaged: dict[str, DocumentError] = {}
 
-    async def find(place: Place, name: str) -> Found | None:
+    async def find(place: Place, name: str) -> FoundRestore | None:
         try:
             return await _find(place, name)
         except DocumentError as error:
@@ -95,11 +95,11 @@ async def find_restores(places: Sequence[Place]) -> AllFound:
             return None
 
     found = await gathered(lambda name: find(*name), named, AT_ONCE)
-    return AllFound(sorted(filter(None, found), key=lambda restore: -restore.decision.planned), damaged)
+    return FoundRestores(sorted(filter(None, found), key=lambda restore: -restore.decision.planned), damaged)
 
 
 async def list_restores(
-    restores: Sequence[Found], at_work: AtWork, now: int, abandoned_ms: int, jobs_in: str = ""
+    restores: Sequence[FoundRestore], at_work: AtWork, now: int, abandoned_ms: int, jobs_in: str = ""
 ) -> list[ListedRestore]:
     """The same as they are listed. now: in ms since 1970 UTC. at_work: is asked once for each project.
 
@@ -114,16 +114,16 @@ async def list_restores(
     return [_listed(restore, jobs.get(restore.jobs_in(jobs_in), set()), now, abandoned_ms) for restore in restores]
 
 
-async def _find(place: Place, name: str) -> Found | None:
+async def _find(place: Place, name: str) -> FoundRestore | None:
     layout = Restores(place.layout).restore(name)
     stored = await load(place.store, layout.plan)
     if stored is None:
         return None
     infos = [info async for page in place.store.objects(layout.root) for info in page]
-    return Found(place, stored.value, tuple(infos), await read_ledger(place.store, layout))
+    return FoundRestore(place, stored.value, tuple(infos), await read_ledger(place.store, layout))
 
 
-def _listed(restore: Found, jobs: set[str], now: int, abandoned_ms: int) -> ListedRestore:
+def _listed(restore: FoundRestore, jobs: set[str], now: int, abandoned_ms: int) -> ListedRestore:
     decision, ledger = restore.decision, restore.ledger
     last = [max(failures, key=lambda failure: failure.attempt) for failures in ledger.failures.values()]
     failed = [failure for failure in last if failure.number not in ledger.receipts]
@@ -152,7 +152,7 @@ POLL_SECONDS = 1.0
 POLLS = 120
 
 
-def chosen(restores: AllFound, restore: str, via: Target | None = None) -> Found:
+def chosen(restores: FoundRestores, restore: str, via: Target | None = None) -> FoundRestore:
     """The restore to end. via: where the documents are, if not next to the export.
 
     Raises NotFoundError without one, UsageError for one that is done, DocumentError for one that cannot be read.
@@ -169,7 +169,7 @@ def chosen(restores: AllFound, restore: str, via: Target | None = None) -> Found
     return named[0]
 
 
-async def abort(restore: Found, destination: Destination) -> AbortedRestore:
+async def abort(restore: FoundRestore, destination: Destination) -> AbortedRestore:
     """End a restore. Raises TargetError while tasks of it start new jobs."""
     decision = restore.decision
     jobs = await _cancel(restore, destination)
@@ -194,7 +194,7 @@ async def abort(restore: Found, destination: Destination) -> AbortedRestore:
     )
 
 
-async def _cancel(restore: Found, destination: Destination) -> int:
+async def _cancel(restore: FoundRestore, destination: Destination) -> int:
     """Cancel the restore's jobs, and wait until they have ended. Their number."""
     decision = restore.decision
     cancelled = jobs_of(decision, await destination.at_work(decision.planned))
@@ -214,7 +214,7 @@ async def _cancel(restore: Found, destination: Destination) -> int:
     raise TargetError(ABORT, f"restore {decision.restore}", cause, "Repeat this in some minutes.")
 
 
-async def _tables(restore: Found, destination: Destination) -> tuple[list[str], list[str]]:
+async def _tables(restore: FoundRestore, destination: Destination) -> tuple[list[str], list[str]]:
     """Its scratch tables, and the tables of the target that it has begun."""
     decision = restore.decision
     if await destination.find_dataset(decision.target.project, decision.target.name) is None:
@@ -226,7 +226,7 @@ async def _tables(restore: Found, destination: Destination) -> tuple[list[str], 
     return [name for name in mine if name.startswith(prefix)], [name for name in mine if not name.startswith(prefix)]
 
 
-async def _keep_expirations(restore: Found, destination: Destination, scratch: Sequence[str]) -> None:
+async def _keep_expirations(restore: FoundRestore, destination: Destination, scratch: Sequence[str]) -> None:
     """Set expirations again that the restore may have removed: those that tables lack which it began, and not others.
 
     scratch: its scratch tables.
@@ -244,7 +244,7 @@ async def _keep_expirations(restore: Found, destination: Destination, scratch: S
 
 
 async def _has_begun(
-    restore: Found, destination: Destination, scratch: Sequence[str], name: str, number: int | None
+    restore: FoundRestore, destination: Destination, scratch: Sequence[str], name: str, number: int | None
 ) -> bool:
     """Whether a restore has worked at a table. number: in the plan, None in a decision of an earlier version."""
     failed = {failure.name for failures in restore.ledger.failures.values() for failure in failures}
@@ -260,7 +260,7 @@ async def _has_begun(
     return False
 
 
-async def _uploads(restore: Found) -> tuple[int, int]:
+async def _uploads(restore: FoundRestore) -> tuple[int, int]:
     """Delete what it has uploaded; the number of files, and their bytes."""
     store, layout = restore.place.store, restore.place.layout
     document = Restores(layout).uploads(restore.decision.mark)
@@ -273,7 +273,7 @@ async def _uploads(restore: Found) -> tuple[int, int]:
     return deleted
 
 
-async def _documents(restore: Found) -> tuple[int, list[str]]:
+async def _documents(restore: FoundRestore) -> tuple[int, list[str]]:
     """Delete its documents, the plan last; their number, and the names of other objects in its folder."""
     store, root = restore.place.store, restore.layout.root
     infos = [info async for page in store.objects(root) for info in page]
@@ -286,7 +286,7 @@ async def _documents(restore: Found) -> tuple[int, list[str]]:
     return len(others) + len(plan), [info.name for info in infos if info not in own]
 
 
-async def _executions(restore: Found) -> list[ObjectInfo]:
+async def _executions(restore: FoundRestore) -> list[ObjectInfo]:
     """The notes of executions that take part in it."""
     store, names = restore.place.store, Restores(restore.place.layout)
     infos = [info async for page in store.objects(names.executions) for info in page]

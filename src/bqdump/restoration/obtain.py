@@ -38,8 +38,9 @@ UPLOADS_AT_ONCE = 4
 
 
 class Proposal(NamedTuple):
-    """What a task would take part in. drafted: of a new restore, which is not stored yet.
+    """What a task would take part in.
 
+    drafted: of a new restore, which is not stored yet.
     recorded: the execution takes part in it already.
     """
 
@@ -149,9 +150,9 @@ async def _new(task: Task, id_: str) -> Proposal:
     options = task.request.options
     decision = Decision(
         restore=id_,
-        run=drafted.found.manifest.run,
-        manifest=drafted.found.name,
-        generation=drafted.found.generation,
+        run=drafted.exported.manifest.run,
+        manifest=drafted.exported.name,
+        generation=drafted.exported.generation,
         tool=VERSION,
         target=drafted.plan.target,
         options=options,

@@ -23,7 +23,7 @@ from bqdump.core.sizes import named, size_text
 from bqdump.repository.published import read_replacing, refuse_pruned
 from bqdump.repository.repository import value_of
 from bqdump.restoration.ledger import planned, read_ledger
-from bqdump.restoration.survey import Found, find_manifest, survey
+from bqdump.restoration.survey import FoundManifest, find_manifest, survey
 from bqdump.restoration.task import RunningRestore, Task
 
 log = logging.getLogger(__name__)
@@ -35,7 +35,7 @@ class Draft(NamedTuple):
     state: of the target, with the expirations that are set again if a table is not replaced after all.
     """
 
-    found: Found
+    exported: FoundManifest
     state: TargetState | None
     now: int
     plan: RestorePlan
@@ -97,7 +97,7 @@ async def _note_location(task: Task, plan: RestorePlan) -> None:
 async def plan_one(task: Task) -> Restoration:
     """What the restore of one dataset would do, and what its queries would bill. Nothing is written."""
     drafted = await draft(task)
-    manifest = drafted.found.manifest
+    manifest = drafted.exported.manifest
     return planned(drafted.plan, manifest, await planned_bill(task, manifest, drafted.plan))
 
 

@@ -21,7 +21,7 @@ from bqdump.core.progress.log_events import LogEvent, about
 from bqdump.core.restore.bill import together
 from bqdump.core.restore.chosen import object_names
 from bqdump.core.restore.documents import Restores, SetExecution
-from bqdump.core.restore.drill import Drilled, Portion, drilled_together
+from bqdump.core.restore.drill import Drilled, Sample, drilled_together
 from bqdump.core.restore.result import DATASET, NotCreated, Restoration, restored_together
 from bqdump.core.sets.restoring import EVERY, Choice, with_patterns_of
 from bqdump.core.sizes import counted
@@ -40,8 +40,8 @@ from bqdump.restoration.sources import (
     choose,
     finish_runs,
     members_of,
+    of_dataset,
     of_one_dataset,
-    of_part,
     sets_at,
 )
 from bqdump.restoration.survey import find_manifest
@@ -117,8 +117,8 @@ async def _begun(task: Task, proposal: Proposal) -> RunningRestore:
         return await take_part(task, proposal)
 
 
-async def drill(tasks: Sequence[Task], portion: Portion) -> Drilled:
-    """Drill the requested run, or what is published. portion: of the tables of each dataset.
+async def drill(tasks: Sequence[Task], sample: Sample) -> Drilled:
+    """Drill the requested run, or what is published. sample: of the tables of each dataset.
 
     tasks: one for each place where the export may be: a set has one for each location. A dataset whose drill ends with
     an error is a failure of the set's; the others are drilled all the same.
@@ -127,15 +127,15 @@ async def drill(tasks: Sequence[Task], portion: Portion) -> Drilled:
         await finish_runs(tasks)
     sets = await sets_at(tasks)
     if not sets:
-        return await drill_one(await of_one_dataset(tasks, EVERY), portion)
+        return await drill_one(await of_one_dataset(tasks, EVERY), sample)
     chosen, members = await _members(sets)
-    prepared = await _within_limit(members, portion) if tasks[0].settings.max_bytes_billed else {}
+    prepared = await _within_limit(members, sample) if tasks[0].settings.max_bytes_billed else {}
     done: dict[str, Drilled] = {}
     failed: dict[str, BqdumpError] = {}
     for task in members:
         with about(task.dataset):
             try:
-                ready = prepared.get(task.dataset) or await prepare(task, portion)
+                ready = prepared.get(task.dataset) or await prepare(task, sample)
                 request = ready.task.request._replace(spent=sum(drilled.bytes_billed for drilled in done.values()))
                 done[task.dataset] = await drill_prepared(ready._replace(task=ready.task._replace(request=request)))
             except OF_THE_TASK:
@@ -162,7 +162,7 @@ async def _members(sets: Sequence[Source]) -> tuple[SetExecution, list[Task]]:
     """What is drilled, and the drill of each dataset that has an object which is included."""
     chosen, tell = await choose(sets, EVERY), Together(sets[0].task.tell)
     at = {source.target: source.task for source in sets}
-    tasks = {part.dataset: of_part(at[part.target], part, tell) for part in chosen.parts}
+    tasks = {part.dataset: of_dataset(at[part.target], part, tell) for part in chosen.parts}
     options = sets[0].task.request.options
     if not options.include:
         return chosen, list(tasks.values())
@@ -174,14 +174,14 @@ async def _members(sets: Sequence[Source]) -> tuple[SetExecution, list[Task]]:
     ]
 
 
-async def _within_limit(tasks: Sequence[Task], portion: Portion) -> dict[str, Prepared]:
+async def _within_limit(tasks: Sequence[Task], sample: Sample) -> dict[str, Prepared]:
     """The drills as they are planned, by dataset. Raises UsageError if all of them would bill more than the limit."""
     prepared: dict[str, Prepared] = {}
     bills = []
     for task in tasks:
         # Without this, the drill of the dataset meets the same error, and names it.
         with about(task.dataset), suppress(BqdumpError):
-            ready = await prepare(task, portion)
+            ready = await prepare(task, sample)
             proposal = await propose(ready.task)
             if drafted := proposal.drafted:
                 bills.append(await planned_bill(ready.task, ready.manifest, drafted.plan))
@@ -192,16 +192,16 @@ async def _within_limit(tasks: Sequence[Task], portion: Portion) -> dict[str, Pr
     return prepared
 
 
-async def plan_drill(tasks: Sequence[Task], portion: Portion) -> Restoration:
+async def plan_drill(tasks: Sequence[Task], sample: Sample) -> Restoration:
     """What a drill would restore, and what it would bill. Nothing is written."""
     sets = await sets_at(tasks)
     if not sets:
-        return await plan_one((await prepare(await of_one_dataset(tasks, EVERY), portion)).task)
+        return await plan_one((await prepare(await of_one_dataset(tasks, EVERY), sample)).task)
     chosen, members = await _members(sets)
     plans = {}
     for task in members:
         with about(task.dataset):
-            plans[task.dataset] = await plan_one((await prepare(task, portion)).task)
+            plans[task.dataset] = await plan_one((await prepare(task, sample)).task)
     return restored_together(sets[0].task.request.options, chosen.run, plans, [])
 
 

@@ -185,8 +185,9 @@ async def _compared(restore: RunningRestore, result: Restoration, before: Compar
 
 
 class _Followed(NamedTuple):
-    """A restore whose tables everything has followed. unset: properties that could not be set, as of this ledger.
+    """A restore whose tables everything has followed.
 
+    unset: properties that could not be set, as of this ledger.
     compared: the values, where row access policies hide rows afterwards.
     """
 

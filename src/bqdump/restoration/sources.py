@@ -30,7 +30,7 @@ from bqdump.core.errors import (
 from bqdump.core.progress.events import Together
 from bqdump.core.progress.log_events import LogEvent, about
 from bqdump.core.restore.chosen import object_names
-from bqdump.core.restore.documents import Part, SetExecution
+from bqdump.core.restore.documents import DatasetRun, SetExecution
 from bqdump.core.restore.plan import SHOWN
 from bqdump.core.restore.request import PLACEHOLDER, RESTORE, filled
 from bqdump.core.sets.member import one_dataset
@@ -152,7 +152,7 @@ async def choose(sets: Sequence[Source], choice: Choice) -> SetExecution:
         cause = f"dataset {twice[0]} is exported to {places}"
         raise UsageError(RESTORE, "", cause, "Name one of them by {setting:to}.", setting="locations")
     kept = sorted((pair for pair in entries if pair[1].dataset in chosen), key=lambda pair: pair[1].dataset)
-    parts = await gathered(lambda pair: _part(*pair, run), kept, AT_ONCE)
+    parts = await gathered(lambda pair: _run_of(*pair, run), kept, AT_ONCE)
     if unpublished := [part.dataset for part in parts if not part.run]:
         what = f"an export of {', '.join(unpublished)}"
         hint = f"Leave out what was never published: {{setting:exclude_datasets={','.join(unpublished)}}}."
@@ -186,10 +186,10 @@ async def _of_run(sets: Sequence[Source], run: str) -> list[tuple[Source, Entry]
     return entries
 
 
-async def _part(source: Source, entry: Entry, run: str) -> Part:
+async def _run_of(source: Source, entry: Entry, run: str) -> DatasetRun:
     """A dataset, and the run that is restored: the requested one, or what is published."""
     if isinstance(entry, Latest):
-        return Part(entry.dataset, source.target, entry.run)
+        return DatasetRun(entry.dataset, source.target, entry.run)
     if isinstance(entry, DatasetEntry) and not run:
         latest = (
             await find_latest(source.task.store, one_dataset(source.task.settings, entry.dataset))
@@ -198,7 +198,7 @@ async def _part(source: Source, entry: Entry, run: str) -> Part:
         )
         # Files that a later run has replaced are gone: it is at work on other datasets, or has ended early.
         run = latest.run if latest and latest.replaces else entry.run
-    return Part(entry.dataset, source.target, run)
+    return DatasetRun(entry.dataset, source.target, run)
 
 
 async def members_of(sets: Sequence[Source], chosen: SetExecution, choice: Choice) -> Members:
@@ -211,7 +211,7 @@ async def members_of(sets: Sequence[Source], chosen: SetExecution, choice: Choic
     _refuse_other(sets, chosen, choice)
     refuse_one_target(options, [part.dataset for part in chosen.parts])
     at = {source.target: source.task for source in sets}
-    tasks = {part.dataset: of_part(at[part.target], part, tell) for part in chosen.parts}
+    tasks = {part.dataset: of_dataset(at[part.target], part, tell) for part in chosen.parts}
     of_each = dict.fromkeys(tasks, options)
     if options.include or options.exclude:
         exported = await all_or_none(list(tasks.values()), find_manifest)
@@ -240,7 +240,7 @@ def _refuse_other(sets: Sequence[Source], chosen: SetExecution, choice: Choice) 
     raise UsageError(RESTORE, f"execution {task.owner.execution}", cause, hint)
 
 
-def of_part(task: Task, part: Part, tell: Together) -> Task:
+def of_dataset(task: Task, part: DatasetRun, tell: Together) -> Task:
     """The restore of one dataset, without its options."""
     via = task.via
     if via:

@@ -34,7 +34,7 @@ AT_ONCE = 16
 EXPIRATIONS = ("defaultTableExpirationMs", "defaultPartitionExpirationMs")
 
 
-class Found(NamedTuple):
+class FoundManifest(NamedTuple):
     """The manifest of a run, the object that holds it, and its generation."""
 
     manifest: Manifest
@@ -45,7 +45,9 @@ class Found(NamedTuple):
 class Survey(NamedTuple):
     """What the plan of a restore follows from, besides its options.
 
-    manifest: with the files as they are now. state: of the target, None if it does not exist. now: ms since 1970 UTC.
+    manifest: with the files as they are now.
+    state: of the target, None if it does not exist.
+    now: ms since 1970 UTC.
     """
 
     manifest: Manifest
@@ -54,14 +56,14 @@ class Survey(NamedTuple):
     findings: list[Finding]
 
 
-async def find_manifest(task: Task) -> Found:
+async def find_manifest(task: Task) -> FoundManifest:
     """The manifest of the requested run. Raises NotFoundError."""
     if run := task.request.run:
         await uncover_run(task.store, task.settings, run)
     else:
         run = await published_run(task.store, task.settings)
     stored = await load_manifest(task.store, task.settings, run)
-    return Found(stored.value, task.settings.layout.run(run).manifest.name, stored.generation)
+    return FoundManifest(stored.value, task.settings.layout.run(run).manifest.name, stored.generation)
 
 
 async def survey(task: Task, manifest: Manifest) -> Survey:

@@ -42,7 +42,11 @@ class _Doubt(NamedTuple):
 
 
 class _Folder(NamedTuple):
-    """A folder of a run. complete: the run, if its manifest can be read. passed: why it was passed over, "" if not."""
+    """A folder of a run.
+
+    complete: the run, if its manifest can be read.
+    passed: why it was passed over, "" if not.
+    """
 
     run: str
     complete: Complete | None = None
@@ -157,7 +161,11 @@ def _hidden(survey: Survey, name: str) -> bool:
 
 
 class FreeFiles(NamedTuple):
-    """The files of a plan. free: those to delete. left: what hidden manifests may name, and what was never locked."""
+    """The files of a plan.
+
+    free: those to delete.
+    left: what hidden manifests may name, and what was never locked.
+    """
 
     free: tuple[ObjectInfo, ...]
     left: tuple[str, ...]

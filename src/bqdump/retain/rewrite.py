@@ -42,7 +42,8 @@ from bqdump.retain.sweep import erased_again
 class Task(NamedTuple):
     """One erasure of a table from the runs of one export.
 
-    erasing: what is requested, from now on. signer: signs the manifests that are written anew.
+    erasing: what is requested, from now on.
+    signer: signs the manifests that are written anew.
     delete: False only shows.
     """
 

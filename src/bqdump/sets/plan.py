@@ -18,7 +18,7 @@ from bqdump.core.documents.sets import Ready, SetPlan
 from bqdump.core.errors import OF_THE_TASK, BqdumpError, UsageError
 from bqdump.core.plan.guards import refuse
 from bqdump.core.plan.summary import Planned
-from bqdump.core.progress.export import Part, planned_together
+from bqdump.core.progress.export import DatasetPlan, planned_together
 from bqdump.core.sets.selection import Chosen, by_target, choose_datasets, refuse_leaving
 from bqdump.core.settings.settings import Settings
 from bqdump.core.sizes import size_text
@@ -141,7 +141,7 @@ async def plan_sets(settings: Settings, tasks: Sequence[SetTask]) -> Planned:
     chosen = choose_datasets(listing, settings)
     groups = by_target(chosen.datasets, settings)
     listed = [dataset.name for dataset in listing]
-    parts: list[Part] = []
+    parts: list[DatasetPlan] = []
     plans: list[SetPlan] = []
     for task in tasks:
         if datasets := groups.get(task.settings.target):
@@ -151,13 +151,13 @@ async def plan_sets(settings: Settings, tasks: Sequence[SetTask]) -> Planned:
     return planned_together(settings, plans, parts)
 
 
-async def _plan_set(task: SetTask, chosen: Chosen, listed: Sequence[str]) -> tuple[SetPlan, list[Part]]:
+async def _plan_set(task: SetTask, chosen: Chosen, listed: Sequence[str]) -> tuple[SetPlan, list[DatasetPlan]]:
     await check_target(task.store, task.of_prefix)
     before = await read_set_manifest(task.store, task.settings)
     drafted = await draft_set(task, chosen, listed, before)
     refuse_leaving(drafted.plan.removed, before, task.settings)
 
-    async def part(number: int) -> Part:
+    async def part(number: int) -> DatasetPlan:
         member = drafted.plan.datasets[number]
         plan, problem = None, member.problem
         try:
@@ -168,6 +168,6 @@ async def _plan_set(task: SetTask, chosen: Chosen, listed: Sequence[str]) -> tup
             raise
         except BqdumpError as error:
             problem = error.sentence(COMMANDS)
-        return Part(member.dataset, member.location, plan, problem)
+        return DatasetPlan(member.dataset, member.location, plan, problem)
 
     return drafted.plan, await gathered(part, range(len(drafted.plan.datasets)), PLANNED_AT_ONCE)

@@ -16,7 +16,7 @@ from bqdump.core.errors import DeniedError
 from bqdump.core.notice import drill_ended, drill_failed
 from bqdump.core.progress.events import Billed, Incomplete, Listener, ignore
 from bqdump.core.progress.log_events import LogEvent
-from bqdump.core.restore.drill import Drilled, Portion
+from bqdump.core.restore.drill import Drilled, Sample
 from bqdump.core.restore.listing import RestoreList
 from bqdump.core.restore.result import Restoration
 from bqdump.core.sets.restoring import EVERY, Choice
@@ -104,8 +104,8 @@ async def restore(tasks: Sequence[RestoreTask], choice: Choice | None = None, *,
             reader.close()
 
 
-async def drill(tasks: Sequence[RestoreTask], portion: Portion) -> Drilled:
-    """Restore a portion of an export into a scratch dataset, compare every value with the files, and drop it.
+async def drill(tasks: Sequence[RestoreTask], sample: Sample) -> Drilled:
+    """Restore a sample of an export into a scratch dataset, compare every value with the files, and drop it.
 
     Of a set: of the export of each dataset. tasks: one for each place where the export may be.
     """
@@ -121,7 +121,7 @@ async def drill(tasks: Sequence[RestoreTask], portion: Portion) -> Drilled:
         with observed("drill", task.owner.execution, about, task.tell) as hear:
             # Nothing resumes a drill, so its receipts need not outlive it.
             members = [member._replace(request=request, documents=MemoryStore(), signer=signer) for member in tasks]
-            done = await run_drill([_observed_by(member, hear) for member in members], portion)
+            done = await run_drill([_observed_by(member, hear) for member in members], sample)
             if done.problems:
                 hear(Incomplete("; ".join(done.problems[:3])))
     except Exception as error:
@@ -155,11 +155,9 @@ async def plan_restore(
     return await plan_run(members, choice or EVERY)
 
 
-async def plan_drill(tasks: Sequence[RestoreTask], portion: Portion) -> Restoration:
+async def plan_drill(tasks: Sequence[RestoreTask], sample: Sample) -> Restoration:
     """Show what a drill would restore, and what it would bill, without writing anything."""
-    return await plan_run_drill(
-        [task._replace(request=task.request._replace(compares=True)) for task in tasks], portion
-    )
+    return await plan_run_drill([task._replace(request=task.request._replace(compares=True)) for task in tasks], sample)
 
 
 async def list_restores(services: Services, settings: Settings, via: Target | None, abort: str = "") -> RestoreList:

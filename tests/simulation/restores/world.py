@@ -16,7 +16,7 @@ from bqdump.adapters.patience import Patience
 from bqdump.adapters.retry import RetryingStore
 from bqdump.core.documents.run import Owner
 from bqdump.core.errors import BqdumpError, QuotaError, UnavailableError, UsageError, VerificationError
-from bqdump.core.restore.drill import Drilled, Portion
+from bqdump.core.restore.drill import Drilled, Sample
 from bqdump.core.restore.plan import Options
 from bqdump.core.restore.result import Restoration
 from bqdump.ports.warehouse import JobError
@@ -182,7 +182,7 @@ class SimulatedRestores:
         is_drill = not request.options.dataset
         if is_drill:
             task = task._replace(documents=MemoryStore())
-        work: Coroutine[Any, Any, Restoration | Drilled] = drill(task, Portion()) if is_drill else restore(task)
+        work: Coroutine[Any, Any, Restoration | Drilled] = drill(task, Sample()) if is_drill else restore(task)
         try:
             result = await process.execute(work)
         except CrashedError:

@@ -22,7 +22,7 @@ from bqdump.cli.output import print_json, print_section
 from bqdump.cli.signals import until_stopped
 from bqdump.core.documents.run import Owner
 from bqdump.core.errors import UsageError
-from bqdump.core.restore.drill import Drilled, Portion, portion
+from bqdump.core.restore.drill import Drilled, Sample, sample_of
 from bqdump.core.restore.request import DRILL_SETTINGS, Requested, refuse_nothing, requested_drill
 from bqdump.core.restore.result import Restoration
 from bqdump.core.settings.settings import Settings
@@ -78,7 +78,7 @@ def drill(
       bqdump drill --include 'orders*' --with-policies
     """
     settings = load_settings(options, ("bucket",))
-    size = portion(tables, sample or "")
+    size = sample_of(tables, sample or "")
     refuse_nothing("include", ",".join(include) if include else ())
     parsed = requested_drill(
         settings,
@@ -86,7 +86,7 @@ def drill(
         via=via or "",
         include=with_names(patterns(",".join(include)), tables_from),
         with_policies=with_policies,
-        in_turn=size != Portion(),
+        in_turn=size != Sample(),
     )
     # Jobs run where the tables are restored, unless another project pays for them.
     settings = msgspec.structs.replace(settings, project=parsed.options.project)
@@ -111,7 +111,7 @@ def drill(
     return EXIT_CODES[done.state]
 
 
-def _plan(settings: Settings, parsed: Requested, run: str, size: Portion, *, as_json: bool) -> int:
+def _plan(settings: Settings, parsed: Requested, run: str, size: Sample, *, as_json: bool) -> int:
     request, me = Request(parsed.options, run), Owner("plan", 0)
 
     def proposed(services: Services) -> Coroutine[Any, Any, Restoration]:

@@ -118,7 +118,7 @@ def part_count(route: str, bytes_: int, tasks: int, part_bytes: int) -> int:
     return max(1, min(tasks, bytes_ // part_bytes, MOST_PARTS))
 
 
-def portion(amount: int, number: int, of: int) -> int:
+def nth_part(amount: int, number: int, of: int) -> int:
     """The share of part `number` (from 0) in an amount that is divided into `of` parts; the shares add up to it."""
     return amount * (number + 1) // of - amount * number // of
 

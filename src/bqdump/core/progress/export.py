@@ -141,7 +141,7 @@ def exported_dataset(url: str, entry: DatasetEntry) -> DatasetExport:
     )
 
 
-class Part(NamedTuple):
+class DatasetPlan(NamedTuple):
     """The plan of one dataset, or why there is none."""
 
     dataset: str
@@ -150,7 +150,7 @@ class Part(NamedTuple):
     problem: str
 
 
-def planned_together(settings: Settings, sets: Sequence[SetPlan], parts: Sequence[Part]) -> Planned:
+def planned_together(settings: Settings, sets: Sequence[SetPlan], parts: Sequence[DatasetPlan]) -> Planned:
     """One plan with the tables of all datasets, which have their dataset's name. sets: that of each target."""
     plans = {part.dataset: part.plan for part in parts if part.plan}
     shares: list[dict[str, int]] = []
@@ -195,7 +195,7 @@ def _once(items: Any) -> tuple[Any, ...]:
     return tuple(dict.fromkeys(items))
 
 
-def _summary(part: Part) -> PlannedDataset:
+def _summary(part: DatasetPlan) -> PlannedDataset:
     totals: Mapping[str, int] = part.plan.totals if part.plan else {}
     return PlannedDataset(
         dataset=part.dataset,

@@ -22,10 +22,12 @@ VALUE_BYTES = 8
 
 
 class Bill(NamedTuple):
-    """By what the queries are for. casts: of types that load jobs cannot read. counts: of rows that would expire.
+    """By what the queries are for.
 
-    comparisons: with the files and with the source. refused: only if BigQuery refuses to load files directly, see
-    Load.like_null.
+    casts: of types that load jobs cannot read.
+    counts: of rows that would expire.
+    comparisons: with the files and with the source.
+    refused: only if BigQuery refuses to load files directly, see Load.like_null.
     """
 
     casts: int = 0

@@ -29,9 +29,10 @@ SETTING = "partitions"
 MOST = MOST_LOADS
 
 
-class Portion(NamedTuple):
-    """The partitions of a table that are restored. entry: the table as if it had been exported with these alone.
+class ChosenPartitions(NamedTuple):
+    """The partitions of a table that are restored.
 
+    entry: the table as if it had been exported with these alone.
     where: the condition for their rows, with {column} for that of the partitions; "" if the files are by partition.
     """
 
@@ -65,7 +66,7 @@ class Portion(NamedTuple):
         return self.where.replace("{column}", load.value_of(self.partitioning.column)) if self.where else ""
 
 
-def chosen_partitions(entry: TableEntry, options: Options) -> Portion | None:
+def chosen_partitions(entry: TableEntry, options: Options) -> ChosenPartitions | None:
     """The partitions of a table that the options choose; None for all.
 
     Raises UsageError for one that the export lacks, and for a table without partitions.
@@ -83,7 +84,7 @@ def chosen_partitions(entry: TableEntry, options: Options) -> Portion | None:
     if entry.shape.partition_times if partitioning.by_arrival else partitioning.column in columns:
         where = " OR ".join(f"({_within(partitioning, chosen)})" for chosen in ranges)
         unknown = msgspec.structs.replace(entry, rows=None, expected_rows=None)
-        return Portion(unknown, ranges, partitioning, where)
+        return ChosenPartitions(unknown, ranges, partitioning, where)
     cause = "its files are not by partition, and have no column that says in which partition a row is"
     raise _refused(entry.table, cause, "Restore the complete table with {setting:include}.")
 
@@ -112,7 +113,7 @@ def _checked(table: str, chosen: PartitionRange, partitioning: Partitioning) -> 
     return PartitionRange(table, partitioning.written(chosen.first), partitioning.written(chosen.last))
 
 
-def _by_files(entry: TableEntry, ranges: Sequence[PartitionRange], partitioning: Partitioning) -> Portion:
+def _by_files(entry: TableEntry, ranges: Sequence[PartitionRange], partitioning: Partitioning) -> ChosenPartitions:
     """The files of these partitions. Raises UsageError for a range without one that the export has."""
     exported = [partition.id for partition in entry.partitions]
     kept: set[str] = set()
@@ -134,7 +135,7 @@ def _by_files(entry: TableEntry, ranges: Sequence[PartitionRange], partitioning:
         planned_rows=sum(partition.planned_rows for partition, _ in some),
         planned_bytes=sum(partition.planned_bytes for partition, _ in some),
     )
-    return Portion(narrowed, tuple(ranges), partitioning)
+    return ChosenPartitions(narrowed, tuple(ranges), partitioning)
 
 
 def _is_in(partitioning: Partitioning, id_: str, chosen: PartitionRange) -> bool:
@@ -164,7 +165,7 @@ def _within(partitioning: Partitioning, chosen: PartitionRange) -> str:
     return f"{column} >= {first} AND {column} < {beyond}" if beyond else f"{column} >= {first}"
 
 
-def refuse_parts(table: str, parts: Sequence[str], chosen: Portion, definition: msgspec.Raw, now: int) -> None:
+def refuse_parts(table: str, parts: Sequence[str], chosen: ChosenPartitions, definition: msgspec.Raw, now: int) -> None:
     """Raise UsageError for partitions that an existing table would delete at once, and for those that no job writes."""
     if outside := [id_ for id_ in parts if id_ in (NULL, UNPARTITIONED)]:
         cause = f"BigQuery writes to no partition {outside[0]} of a table that exists"

@@ -163,9 +163,10 @@ OF_A_TYPE = (*LIMITS, "fields", "rangeElementType", "roundingMode", "collation",
 class Restored(NamedTuple):
     """The columns of a restored table, in the order of its files: for the API, and as a tree.
 
-    texts: those that the files have as strings. partition_times: the column that the files have in addition, with the
-    partition time of each row; "" without one. by_arrival: each file loads into the partition that its rows are from,
-    as no column has its time. notes: how they differ from the source.
+    texts: those that the files have as strings.
+    partition_times: the column that the files have in addition, with the partition time of each row; "" without one.
+    by_arrival: each file loads into the partition that its rows are from, as no column has its time.
+    notes: how they differ from the source.
     """
 
     fields: tuple[Field, ...]

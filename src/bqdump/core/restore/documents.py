@@ -30,9 +30,12 @@ RestoreId = Annotated[str, Meta(pattern=r"^[0-9a-f]{12}-[0-9]{1,6}$(?!\n)")]
 class Decision(msgspec.Struct, frozen=True, kw_only=True):
     """What a restore does: the manifest that it restores, where to, and what the target held before.
 
-    Everything else follows from it and the manifest, so every task has the same plan. manifest: the name of the object,
-    which is read at `generation`. state: the target dataset when the restore was planned, None where there was none.
-    nonce: see names.mark_of. jobs_in: the project of its jobs, "" for a restore of an earlier version.
+    Everything else follows from it and the manifest, so every task has the same plan.
+
+    manifest: the name of the object, which is read at `generation`.
+    state: the target dataset when the restore was planned, None where there was none.
+    nonce: see names.mark_of.
+    jobs_in: the project of its jobs, "" for a restore of an earlier version.
     """
 
     format_version: int = FORMAT_VERSION
@@ -57,9 +60,14 @@ class Decision(msgspec.Struct, frozen=True, kw_only=True):
 class Restored(msgspec.Struct, frozen=True, omit_defaults=True):
     """The proof that a table, or an object that follows the tables, is restored.
 
-    number: in the plan. kind: as in tables.list; ROUTINE, INDEX, POLICY or ACCESS. jobs: the number of its jobs. rows:
-    of the restored table. billed: bytes billed by its statements. started, ended: by BigQuery's clock, 0 where no job
-    ran. table: of a policy. parts: the ids of the partitions that were put in place, where each was by itself.
+    number: in the plan.
+    kind: as in tables.list; ROUTINE, INDEX, POLICY or ACCESS.
+    jobs: the number of its jobs.
+    rows: of the restored table.
+    billed: bytes billed by its statements.
+    started, ended: by BigQuery's clock, 0 where no job ran.
+    table: of a policy.
+    parts: the ids of the partitions that were put in place, where each was by itself.
     """
 
     number: Count
@@ -102,7 +110,7 @@ class Execution(msgspec.Struct, frozen=True):
     restore: RestoreId
 
 
-class Part(msgspec.Struct, frozen=True):
+class DatasetRun(msgspec.Struct, frozen=True):
     """One dataset of a set that is restored: where its set is exported to, and the run of its export ("": none)."""
 
     dataset: Name
@@ -113,11 +121,12 @@ class Part(msgspec.Struct, frozen=True):
 class SetExecution(msgspec.Struct, frozen=True):
     """What an execution restores of a set: the same for all of its tasks, whatever is published meanwhile.
 
-    run: of the set. include, exclude: the patterns that have chosen the datasets.
+    run: of the set.
+    include, exclude: the patterns that have chosen the datasets.
     """
 
     run: RunId
-    parts: tuple[Part, ...]
+    parts: tuple[DatasetRun, ...]
     include: tuple[str, ...] = ()
     exclude: tuple[str, ...] = ()
 

@@ -37,13 +37,14 @@ class Drilled(Result, frozen=True, kw_only=True):
     """What a drill proved about a run.
 
     state: `proven`: everything that it restored came back; `different`: a table has other rows or values than the
-    export, or files of the export are missing or changed; `incomplete`: something could not be restored.
-    project, dataset: the scratch dataset; of a set, those of all datasets, separated by commas. tables: those that came
-    back with the export's values, of `of` tables with rows. objects: the number of views and routines that came back.
+        export, or files of the export are missing or changed; `incomplete`: something could not be restored.
+    project, dataset: the scratch dataset; of a set, those of all datasets, separated by commas.
+    tables: those that came back with the export's values, of `of` tables with rows.
+    objects: the number of views and routines that came back.
     rows, bytes: of these tables and their files.
-    not_restored: what no restore of this run brings back, and why. last: the last table in alphabetical order, after
-    which the next drill goes on; "" if this one restored all. altered: by table, the values that the format does not
-    bring back exactly, which no comparison can see.
+    not_restored: what no restore of this run brings back, and why.
+    last: the last table in alphabetical order, after which the next drill goes on; "" if this one restored all.
+    altered: by table, the values that the format does not bring back exactly, which no comparison can see.
     """
 
     run: str
@@ -113,8 +114,12 @@ def split(failures: tuple[NotCreated, ...]) -> tuple[tuple[NotCreated, ...], tup
 DRILL = "drill"
 
 
-class Portion(NamedTuple):
-    """How much of an export one drill restores. tables: that many, 0 for all. parts: one in this many, 1 for all."""
+class Sample(NamedTuple):
+    """How much of an export one drill restores.
+
+    tables: that many, 0 for all.
+    parts: one in this many, 1 for all.
+    """
 
     tables: int = 0
     parts: int = 1
@@ -124,8 +129,8 @@ class Portion(NamedTuple):
         return min(total, self.tables or max(1, -(-total // self.parts)))
 
 
-def portion(tables: int | None, sample: str) -> Portion:
-    """The portion that is requested. Raises UsageError."""
+def sample_of(tables: int | None, sample: str) -> Sample:
+    """The sample that is requested. Raises UsageError."""
     if tables is not None and sample:
         raise UsageError(
             DRILL, "", "cannot be used together with {setting:sample}", "Use one of them.", setting="tables"
@@ -133,7 +138,7 @@ def portion(tables: int | None, sample: str) -> Portion:
     if tables is not None and tables < 1:
         raise UsageError(DRILL, str(tables), "expected at least 1 table", setting="tables")
     try:
-        return Portion(tables or 0, parse_sample(sample) if sample else 1)
+        return Sample(tables or 0, parse_sample(sample) if sample else 1)
     except ValueError as error:
         raise UsageError(DRILL, repr(sample), str(error), setting="sample") from None
 
@@ -157,7 +162,8 @@ NEVER = "never"
 class Restorable(msgspec.Struct, frozen=True):
     """The newest drill that proved an export: when, of which run, with how many tables of those that have rows.
 
-    proven: None if there is none. problem: what the newest drill found instead, "" if that one proved the export.
+    proven: None if there is none.
+    problem: what the newest drill found instead, "" if that one proved the export.
     all_proven: when a single drill last proved all tables, None if none has; all_run: of which run.
     """
 

@@ -25,10 +25,13 @@ QUIET_MS = 5 * 60 * 1000
 class ListedRestore(msgspec.Struct, frozen=True, kw_only=True):
     """A restore of which documents exist.
 
-    state: `running`; `stopped`: the same command resumes it; `abandoned`: stopped long ago; `done`. run: that it
-    restores. source: of a set, the exported dataset, else "". project, dataset: the target. began, changed: when it was
-    planned, and when its last document was written, None where the store does not say. restored: the number of tables
-    and objects that are in place. failed: what its executions could not restore, by the last attempt of each.
+    state: `running`; `stopped`: the same command resumes it; `abandoned`: stopped long ago; `done`.
+    run: that it restores.
+    source: of a set, the exported dataset, else "".
+    project, dataset: the target.
+    began, changed: when it was planned, and when its last document was written, None where the store does not say.
+    restored: the number of tables and objects that are in place.
+    failed: what its executions could not restore, by the last attempt of each.
     """
 
     restore: str
@@ -47,8 +50,10 @@ class ListedRestore(msgspec.Struct, frozen=True, kw_only=True):
 class AbortedRestore(msgspec.Struct, frozen=True, kw_only=True):
     """A restore that was ended: what was cancelled, dropped and deleted.
 
-    tables: scratch tables. files: uploads. begun: tables of the target that it has begun and that stay, empty or
-    complete. left: objects in its folder that it had not named, which stay.
+    tables: scratch tables.
+    files: uploads.
+    begun: tables of the target that it has begun and that stay, empty or complete.
+    left: objects in its folder that it had not named, which stay.
     """
 
     restore: str
@@ -63,8 +68,9 @@ class AbortedRestore(msgspec.Struct, frozen=True, kw_only=True):
 
 @public
 class RestoreList(Result, frozen=True, kw_only=True):
-    """The restores of a place, the newest first. aborted: the one that was ended on request.
+    """The restores of a place, the newest first.
 
+    aborted: the one that was ended on request.
     damaged: those with a document that cannot be read: the problem of each, by its id.
     """
 

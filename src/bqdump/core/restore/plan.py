@@ -167,7 +167,12 @@ class NotRestored(msgspec.Struct, frozen=True):
 
 
 class RestoreTotals(msgspec.Struct, frozen=True):
-    """Sums over a plan. bytes: of the files. rows: as far as they are known. jobs: the least number."""
+    """Sums over a plan.
+
+    bytes: of the files.
+    rows: as far as they are known.
+    jobs: the least number.
+    """
 
     tables: int
     objects: int

@@ -120,7 +120,7 @@ def requested_drill(
     with_policies: bool = False,
     in_turn: bool = False,
 ) -> Requested:
-    """The restore of a drill, whose dataset gets a name later. in_turn: it is of a portion. Raises UsageError."""
+    """The restore of a drill, whose dataset gets a name later. in_turn: it is of a sample. Raises UsageError."""
     project = scratch_project or settings.project
     if not project:
         hint = "Name the project of the scratch dataset, or set {required:project}."

@@ -24,14 +24,21 @@ RestorationState = Literal["restored", "incomplete", "running", "planned"]
 class RestoredTable(msgspec.Struct, frozen=True, kw_only=True):
     """A table that is restored.
 
-    action: "create", "fill" or "replace". rows: None in a plan. expected_rows: the export's rows, None where the
-    manifest does not have them. bytes, files: of its files. jobs: at least, in a plan. casts: why its values are cast
-    by a billed query, "" where its files load directly. like_null, in a plan: the columns because of which a billed
-    query fills the table if BigQuery refuses to load its files directly; bytes_billed_at_most: what is billed then.
-    as_what: how it differs from the source, such as "columns are masked"; "" where it does not. exported: its name in
-    the export, where that is another one, else "". altered: which of its values the format does not bring back exactly,
-    and a comparison cannot see, such as '"" becomes NULL in note'; "" for none. partitions: the only ones that are
-    restored, by id, or by range where the files are not by partition. seconds: of its jobs.
+    action: "create", "fill" or "replace".
+    rows: None in a plan.
+    expected_rows: the export's rows, None where the manifest does not have them.
+    bytes, files: of its files.
+    jobs: at least, in a plan.
+    casts: why its values are cast by a billed query, "" where its files load directly.
+    like_null: in a plan, the columns because of which a billed query fills the table if BigQuery refuses to load its
+        files directly.
+    bytes_billed_at_most: in a plan, what is billed then.
+    as_what: how it differs from the source, such as "columns are masked"; "" where it does not.
+    exported: its name in the export, where that is another one, else "".
+    altered: which of its values the format does not bring back exactly, and a comparison cannot see, such as '""
+        becomes NULL in note'; "" for none.
+    partitions: the only ones that are restored, by id, or by range where the files are not by partition.
+    seconds: of its jobs.
     """
 
     table: str
@@ -100,14 +107,16 @@ class Restoration(Result, frozen=True, kw_only=True):
     """How a task of a restore ended, or what a restore would do.
 
     state: `restored`; `incomplete`: some tables or objects failed, and the same command tries them again, or they are
-    no longer as an earlier start has restored them (reason `changed`); `running`: other tasks are still at work, so
-    the numbers are not complete; `planned`. restore: its id, "" in a plan.
-    not_restored: what is not restored, or not completely, and why. kept: what the target had already, and keeps.
-    bytes_billed: by queries that fill tables, and by those that compare values. bytes_billed_at_most: in a plan, if
-    BigQuery refuses to load files directly. verified: the number of tables whose values were compared with the files,
-    None unless requested.
+        no longer as an earlier start has restored them (reason `changed`); `running`: other tasks are still at work, so
+        the numbers are not complete; `planned`.
+    restore: its id, "" in a plan.
+    not_restored: what is not restored, or not completely, and why.
+    kept: what the target had already, and keeps.
+    bytes_billed: by queries that fill tables, and by those that compare values.
+    bytes_billed_at_most: in a plan, if BigQuery refuses to load files directly.
+    verified: the number of tables whose values were compared with the files, None unless requested.
     datasets: of a set, each of its datasets. Then the other fields are those of all of them: tables and objects are
-    called `dataset.table`, `dataset` is the name with `{dataset}`, and restore is "".
+        called `dataset.table`, `dataset` is the name with `{dataset}`, and restore is "".
     """
 
     restore: str

@@ -35,7 +35,11 @@ AS_A_TABLE = {
 
 
 class Planned(NamedTuple):
-    """What the steps of all tables follow from. names: of the tables, in the target. now: ms since 1970 UTC."""
+    """What the steps of all tables follow from.
+
+    names: of the tables, in the target.
+    now: ms since 1970 UTC.
+    """
 
     manifest: Manifest
     options: Options

@@ -34,7 +34,11 @@ def refuse_unfit(routed: Sequence[Routed], *, iceberg: bool) -> None:
 
 
 class RunToPlan(NamedTuple):
-    """A run before it has a plan. nonce: a number that no other plan of the run has. snapshot: its time, in ms."""
+    """A run before it has a plan.
+
+    nonce: a number that no other plan of the run has.
+    snapshot: its time, in ms.
+    """
 
     settings: Settings
     run: str

@@ -12,7 +12,7 @@ import msgspec
 from bqdump.core.dealing import JOB_WEIGHT, share_out
 from bqdump.core.documents.run import Partitioned, Plan, Share, Split, TablePlan
 from bqdump.core.documents.run_layout import unit_id
-from bqdump.core.documents.units import Unit, part_count, parts_of, portion
+from bqdump.core.documents.units import Unit, nth_part, part_count, parts_of
 from bqdump.core.documents.validation import CHANGED, files_problem, final_name_problem, place_of
 from bqdump.core.errors import DocumentError
 from bqdump.core.plan.names import name_problem, pattern_of
@@ -82,7 +82,7 @@ def _pieces(settings: Settings, routed: Sequence[Routed], tasks: int) -> list[_P
         # A view has no size: its weight is what its query reads.
         bytes_ = max(item.table.bytes, item.bills or 0)
         of = part_count(item.route, bytes_, tasks, settings.read_split)
-        pieces += [_Piece(at, number, of, portion(bytes_, number, of) + JOB_WEIGHT) for number in range(of)]
+        pieces += [_Piece(at, number, of, nth_part(bytes_, number, of) + JOB_WEIGHT) for number in range(of)]
     return pieces
 
 
@@ -94,8 +94,8 @@ def _unit(settings: Settings, id_: str, piece: _Piece, item: Routed, patterns: M
         table=table.name,
         kind=table.kind,
         route=item.route,
-        rows=portion(table.rows, piece.number, piece.of),
-        bytes=portion(table.bytes, piece.number, piece.of),
+        rows=nth_part(table.rows, piece.number, piece.of),
+        bytes=nth_part(table.bytes, piece.number, piece.of),
         pattern=patterns[part.id if part else ""],
         definition=table.definition,
         why=item.why,

@@ -39,7 +39,11 @@ def refuse_others(plan: Plan, infos: Iterable[ObjectInfo]) -> None:
 
 
 class Announced(NamedTuple):
-    """A run that may write its final names. carry: what stays of the published export. named: publishing.json."""
+    """A run that may write its final names.
+
+    carry: what stays of the published export.
+    named: publishing.json.
+    """
 
     carry: Carryover
     named: Loaded[Publishing]

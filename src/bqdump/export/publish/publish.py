@@ -35,7 +35,8 @@ KEPT_BYTES = 1 << 20
 class Published(NamedTuple):
     """How publishing ended. `superseded`: a run with a later snapshot time is published.
 
-    before: the run that was published before. document: the manifest as this process has stored it.
+    before: the run that was published before.
+    document: the manifest as this process has stored it.
     """
 
     result: Literal["published", "superseded"]
@@ -74,7 +75,9 @@ async def _step_aside(export: RunningExport) -> None:
 class _Stored(NamedTuple):
     """The manifest that is stored. Of one that this process has stored, also what publishing saw before.
 
-    latest: see swap. announced, staged: see InPlace. document: its bytes, unless it is large.
+    latest: see swap.
+    announced, staged: see InPlace.
+    document: its bytes, unless it is large.
     """
 
     files: Loaded[ManifestFiles]

@@ -42,7 +42,11 @@ UNTOUCHED = ClaimView(UnitLedger.empty(), {})
 
 
 class Worked(NamedTuple):
-    """What a task has done. taken: it has worked on any units. receipts: of the units that it has seen done."""
+    """What a task has done.
+
+    taken: it has worked on any units.
+    receipts: of the units that it has seen done.
+    """
 
     taken: bool
     receipts: dict[str, Receipt]
