@@ -163,7 +163,7 @@ NO_ANSWER = (AccessError, OutageError, UnavailableError)
 OUT_OF_REACH = (DeniedError, NotFoundError)
 # These are not about one table or dataset, as any other one would meet them as well: they end the task. OSError is
 # what this machine refuses.
-OF_THE_TASK = (*NO_ANSWER, AnswerError, OSError, QuotaError, TargetError)
+ENDS_THE_TASK = (*NO_ANSWER, AnswerError, OSError, QuotaError, TargetError)
 
 # The Python API exports them all.
 for _error in [kind for kind in globals().values() if isinstance(kind, type) and issubclass(kind, BqdumpError)]:

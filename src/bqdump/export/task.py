@@ -53,7 +53,7 @@ def _no_read_route() -> ReadRoute:
     raise RuntimeError("this task was not given what the read route works with")
 
 
-class OfSet(NamedTuple):
+class SetContext(NamedTuple):
     """What the export of one dataset of a set has from the set.
 
     number: the dataset's number, so that no two datasets give their jobs the same ids.
@@ -86,7 +86,7 @@ class Task(NamedTuple):
     tasks: int
     tell: Listener = ignore
     open_read_route: Callable[[], ReadRoute] = _no_read_route
-    of_set: OfSet | None = None
+    of_set: SetContext | None = None
     signer: Signer | None = None
 
     @property

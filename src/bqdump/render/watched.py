@@ -19,7 +19,7 @@ from bqdump.render.deployment import Deployment, check_schedule, environment
 
 CHANNEL = re.compile(r"projects/[^/\s]+/notificationChannels/[^/\s]+")
 # Keys of an item of the workflow's input that are no settings.
-OF_THE_JOB = ("tasks", "timeout", "copy_to")
+JOB_SETTINGS = ("tasks", "timeout", "copy_to")
 
 
 class Exported(NamedTuple):
@@ -98,7 +98,7 @@ def exported_by_workflow(deployment: Deployment, items: Sequence[Mapping[str, An
     """What the items of the workflow's input export. name: of the file that has them. Raises UsageError."""
     job, exports = environment(deployment.settings), list[Exported]()
     for item in items:
-        own = {key: value for key, value in item.items() if key not in OF_THE_JOB}
+        own = {key: value for key, value in item.items() if key not in JOB_SETTINGS}
         exports.append(exported(resolve(file(own, name), from_environment(job))))
     if not exports:
         raise UsageError("render", name, "it has no exports", "`bqdump render workflow --part input` prints one.")

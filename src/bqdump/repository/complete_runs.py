@@ -7,13 +7,12 @@ objects are locked, so that latest.json is never written again: the newest one w
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable
 from contextlib import suppress
 
 import msgspec
 
 from bqdump.concurrency import gathered
-from bqdump.core.documents.codec import COPIED, RESTORE, decode
+from bqdump.core.documents.codec import COPIED, RESTORE, decode, decode_moved
 from bqdump.core.documents.document import Document, RunId, Time
 from bqdump.core.documents.layout import Layout
 from bqdump.core.documents.manifest_index import Summary
@@ -25,9 +24,9 @@ from bqdump.core.settings.file import resume_call, settings_of_run
 from bqdump.core.settings.settings import Settings
 from bqdump.core.times import parse_time
 from bqdump.core.wording import COMMANDS, fill
-from bqdump.ports.store import Hidden, ObjectStore, Stored
+from bqdump.ports.store import Hidden, ObjectStore
 from bqdump.repository.objects import hidden_in, read_object, uncover
-from bqdump.repository.repository import exists, read, value_of
+from bqdump.repository.repository import Loaded, exists, read, value_of
 
 log = logging.getLogger(__name__)
 READS_AT_ONCE = 16
@@ -105,30 +104,31 @@ async def with_way_out(store: ObjectStore, settings: Settings, error: DocumentEr
 
 
 async def published_pointer(
-    store: ObjectStore, settings: Settings, stored: Stored | None, decoded: Callable[[bytes], Latest], run: str = ""
-) -> Latest | None:
-    """The pointer to the published run, also of a set, None where there is none. stored: latest.json.
+    store: ObjectStore, settings: Settings, run: str = "", *, moved: bool = False
+) -> Loaded[Latest] | None:
+    """The pointer to the published run, also of a set, with the generation of latest.json; None where there is none.
 
     Where objects are locked, it is the newest one of those below `pointers` that is valid. One is skipped and logged if
     its run is missing, has another snapshot time, or lacks a required signature. Raises its error if none is valid.
-    run: where objects are locked, the pointer to this one.
+    run: where objects are locked, the pointer to this one. moved: also as another tool has copied it, see decode_moved.
     """
-    latest, damaged = None, None
+    latest, damaged, name = None, None, settings.layout.latest.name
+    stored = await read(store, settings.layout.latest)
     try:
-        latest = decoded(stored.data) if stored else None
+        latest = (decode_moved if moved else decode)(stored.data, Latest, name) if stored else None
     except DocumentError as error:
         damaged = error
     if latest and latest.locked:
-        return await _newest_locked(store, settings, latest, run)
-    if await has_locked_pointers(store, settings):
+        latest = await _newest_locked(store, settings, latest, run)
+    elif await has_locked_pointers(store, settings):
         # Whoever may put objects there can put another latest.json over the first one, or hide it.
         why = "it cannot be read" if damaged else "it says that they are not" if latest else "it does not exist"
-        message = "%s is not used: copies there are locked, and %s"
-        log.warning(message, settings.layout.latest.name, why, extra=LogEvent.LATEST_UNREADABLE.extra())
-        return await _newest_locked(store, settings, None, run)
-    if damaged:
+        unused = LogEvent.LATEST_UNREADABLE.extra()
+        log.warning("%s is not used: copies there are locked, and %s", name, why, extra=unused)
+        latest = await _newest_locked(store, settings, None, run)
+    elif damaged:
         raise damaged
-    return latest
+    return Loaded(latest, stored.generation if stored else 0) if latest else None
 
 
 async def has_locked_pointers(store: ObjectStore, settings: Settings) -> bool:

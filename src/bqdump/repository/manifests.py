@@ -6,14 +6,12 @@ The index of a manifest, made from the manifest. What of it retention reads.
 from __future__ import annotations
 
 import hashlib
-from contextlib import suppress
-from typing import TypeVar
 
 import msgspec
 from msgspec.structs import replace
 
-from bqdump.core.documents.codec import RELEASE, RESTORE, decode, prefix_of
-from bqdump.core.documents.document import FORMAT_VERSION, STATE, Document
+from bqdump.core.documents.codec import RELEASE, RESTORE, decode, decode_moved
+from bqdump.core.documents.document import Document
 from bqdump.core.documents.fingerprints import bytes_fingerprint, fingerprint, modified, seen, way
 from bqdump.core.documents.layout import Layout
 from bqdump.core.documents.manifest import File, Head, Manifest, TableEntry
@@ -31,7 +29,6 @@ from bqdump.repository.complete_runs import published_pointer, why_unpublished, 
 from bqdump.repository.published import missing_manifest, read_replacing, refuse_pruned, refuse_set
 from bqdump.repository.repository import Loaded, exists, load, read, value_of
 
-T = TypeVar("T", Latest, Manifest)
 NOTHING_DELETED = "Nothing was deleted, because it may name files of other runs."
 
 
@@ -52,13 +49,11 @@ async def published_run(store: ObjectStore, settings: Settings) -> str:
 
 async def find_latest(store: ObjectStore, settings: Settings) -> Latest | None:
     """The pointer to the published run, None if nothing was ever published there. Raises DocumentError."""
-    document = settings.layout.latest
     try:
-        stored = await read(store, document)
-        latest = await published_pointer(store, settings, stored, lambda data: _decoded(data, document))
+        latest = await published_pointer(store, settings, moved=True)
     except DocumentError as error:
         raise await with_way_out(store, settings, error) from None
-    return latest if latest and not latest.of_set else None
+    return latest.value if latest and not latest.value.of_set else None
 
 
 async def load_manifest(store: ObjectStore, settings: Settings, run: str) -> Loaded[Manifest]:
@@ -69,25 +64,13 @@ async def load_manifest(store: ObjectStore, settings: Settings, run: str) -> Loa
         await refuse_pruned(store, settings, "read", run)
         await refuse_set(store, settings)
         raise await missing_manifest(store, settings, run)
-    manifest = _decoded(stored.data, document)
+    manifest = decode_moved(stored.data, Manifest, document.name)
     before, now = recorded_target(manifest.settings).prefix, settings.target.prefix
     if before != now:
         manifest = _moved(manifest, before, now)
         if cause := problem(manifest, document.name):
             raise DocumentError("read", document.name, cause, CHANGED)
     return Loaded(manifest, stored.generation)
-
-
-def _decoded(data: bytes, document: Document[T]) -> T:
-    """The document. One that names another prefix is decoded without a check of its names."""
-    try:
-        return decode(data, document.type, document.name)
-    except DocumentError:
-        with suppress(msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
-            manifest = msgspec.json.decode(data, type=document.type)
-            if manifest.format_version == FORMAT_VERSION and prefix_of(manifest) != document.name.partition(STATE)[0]:
-                return manifest
-        raise
 
 
 def _moved(manifest: Manifest, before: str, now: str) -> Manifest:

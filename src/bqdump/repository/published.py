@@ -12,7 +12,6 @@ from typing import NamedTuple
 
 import msgspec
 
-from bqdump.core.documents.codec import decode
 from bqdump.core.documents.document import Document
 from bqdump.core.documents.manifest import Manifest, ManifestFiles
 from bqdump.core.documents.retention import RetainedFiles
@@ -28,7 +27,7 @@ from bqdump.core.wording import COMMANDS, close_name
 from bqdump.ports.store import ObjectStore
 from bqdump.repository.complete_runs import published_pointer, uncover_run, why_unpublished, with_way_out
 from bqdump.repository.references import is_left_over
-from bqdump.repository.repository import Known, Loaded, read, swap, value_of
+from bqdump.repository.repository import Known, Loaded, swap, value_of
 
 log = logging.getLogger(__name__)
 NAMED = 10
@@ -52,14 +51,10 @@ async def read_latest(store: ObjectStore, settings: Settings) -> Latest | None:
 async def load_latest(store: ObjectStore, settings: Settings) -> Loaded[Latest] | None:
     """The same with the generation of latest.json, whose run is another one where objects are locked."""
     try:
-        document = settings.layout.latest
-        stored = await read(store, document)
-        latest = await published_pointer(
-            store, settings, stored, lambda data: decode(data, document.type, document.name)
-        )
-        return Loaded(latest, stored.generation if stored else 0) if latest and not latest.of_set else None
+        latest = await published_pointer(store, settings)
     except DocumentError as error:
         raise await with_way_out(store, settings, error) from None
+    return latest if latest and not latest.value.of_set else None
 
 
 async def readable_latest(store: ObjectStore, settings: Settings) -> Latest | None:

@@ -15,7 +15,7 @@ from typing import NamedTuple, TypeVar
 from msgspec.structs import replace
 
 from bqdump.concurrency import gathered
-from bqdump.core.errors import OF_THE_TASK, BqdumpError
+from bqdump.core.errors import ENDS_THE_TASK, BqdumpError
 from bqdump.core.progress.events import Together
 from bqdump.core.progress.log_events import LogEvent, about
 from bqdump.core.restore.bill import together
@@ -138,7 +138,7 @@ async def drill(tasks: Sequence[Task], sample: Sample) -> Drilled:
                 ready = prepared.get(task.dataset) or await prepare(task, sample)
                 request = ready.task.request._replace(spent=sum(drilled.bytes_billed for drilled in done.values()))
                 done[task.dataset] = await drill_prepared(ready._replace(task=ready.task._replace(request=request)))
-            except OF_THE_TASK:
+            except ENDS_THE_TASK:
                 raise
             except BqdumpError as error:
                 failed[task.dataset] = error

@@ -10,7 +10,7 @@ from typing import NamedTuple, TypeVar
 import msgspec
 
 from bqdump.concurrency import gathered
-from bqdump.core.errors import OF_THE_TASK, BqdumpError
+from bqdump.core.errors import ENDS_THE_TASK, BqdumpError
 from bqdump.core.progress.events import Entered, Listener, Restoring
 from bqdump.core.progress.log_events import LogEvent, about
 from bqdump.core.restore.plan import NotRestored
@@ -97,7 +97,7 @@ async def _apart(restore: RunningRestore, work: Awaitable[Answer]) -> Answer | R
     with about(restore.task.dataset):
         try:
             return await _unless_pruned(restore, work)
-        except OF_THE_TASK:
+        except ENDS_THE_TASK:
             raise
         except BqdumpError as error:
             failed = LogEvent.DATASET_NOT_RESTORED.extra(dataset=restore.task.dataset)

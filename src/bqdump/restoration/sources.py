@@ -19,7 +19,7 @@ from bqdump.core.documents.run import Owner
 from bqdump.core.documents.sets import DatasetEntry, Member, SetManifest
 from bqdump.core.documents.target import Latest
 from bqdump.core.errors import (
-    OF_THE_TASK,
+    ENDS_THE_TASK,
     BqdumpError,
     DeniedError,
     DocumentError,
@@ -266,7 +266,7 @@ async def all_or_none(tasks: Sequence[Task], ask: Callable[[Task], Awaitable[Ans
         with about(task.dataset):
             try:
                 return await ask(task)
-            except OF_THE_TASK:
+            except ENDS_THE_TASK:
                 raise
             except BqdumpError as error:
                 refused[task.dataset] = error

@@ -10,7 +10,7 @@ from typing import NamedTuple
 from bqdump.concurrency import task_group
 from bqdump.core.dealing import JOB_WEIGHT, share_out
 from bqdump.core.documents.notes import RestoreFailure
-from bqdump.core.errors import OF_THE_TASK, BqdumpError, QuotaError, open_files_error, out_of_files, words_of
+from bqdump.core.errors import ENDS_THE_TASK, BqdumpError, QuotaError, open_files_error, out_of_files, words_of
 from bqdump.core.progress.events import TableStarted
 from bqdump.core.progress.log_events import LogEvent, about
 from bqdump.core.restore.plan import TABLE, TableStep
@@ -114,7 +114,7 @@ async def _restore_one(restore: RunningRestore, watch: Watch, number: int, attem
     restore.task.tell(TableStarted(number, name, size, restore.owner.task))
     try:
         receipt = await restore_table(restore, watch, number, attempt)
-    except OF_THE_TASK:
+    except ENDS_THE_TASK:
         raise
     except FailedJobError as error:
         await _record_failure(restore, number, attempt, error.reason, error.cause)

@@ -29,7 +29,7 @@ from bqdump.repository.objects import present, uncover_generations
 from bqdump.repository.references import READS_AT_ONCE, PresentFiles
 from bqdump.retain.old_documents import delete_unlocked, with_locks
 from bqdump.retain.plan import NAMED, PrunePlan, Swept
-from bqdump.retain.survey import Complete, Look, Survey, Task, complete
+from bqdump.retain.survey import Complete, Place, Survey, Task, complete
 
 log = logging.getLogger(__name__)
 
@@ -54,7 +54,7 @@ class _Folder(NamedTuple):
     passed: str = ""
 
 
-async def survey_locked(task: Task, seen: Look) -> Survey:
+async def survey_locked(task: Task, place: Place) -> Survey:
     """What decides which runs of the place are deleted, and nothing is written.
 
     Raises DocumentError for a manifest, or the tags of a run, that cannot be read. Where keys are trusted, only for a
@@ -72,10 +72,10 @@ async def survey_locked(task: Task, seen: Look) -> Survey:
     folders = await gathered(folder_of, await task.store.folders(task.layout.runs), READS_AT_ONCE)
     replaced = frozenset(folder.run for folder in folders if folder.doubt and folder.doubt.replaced)
     return Survey(
-        seen.bucket,
+        place.bucket,
         complete=tuple(folder.complete for folder in folders if folder.complete),
         orphans=tuple(folder.run for folder in folders if not folder.complete and not folder.passed),
-        latest=seen.latest,
+        latest=place.latest,
         tags=tags,
         storage=storage,
         passed=(*_passed_over(task, [folder for folder in folders if folder.passed]), *_replaced(replaced)),

@@ -22,7 +22,7 @@ from bqdump.repository.exports import Exports
 from bqdump.retain.old_documents import delete_old, list_documents, old_of
 from bqdump.retain.plan import plan_of, result_of
 from bqdump.retain.set_documents import named_by_set, prune_set
-from bqdump.retain.survey import AtWork, States, Task, look, survey
+from bqdump.retain.survey import AtWork, States, Task, survey, survey_place
 from bqdump.retain.sweep import forecast, sweep
 from bqdump.retain.tombstones import examine
 
@@ -35,20 +35,20 @@ async def prune(task: Task) -> Pruned:
     Raises DocumentError if a document that decides cannot be read, UsageError for a copy of an export, or a bucket that
     keeps all objects. Nothing is deleted then.
     """
-    seen = await look(task)
-    if locked := seen.latest is not None and seen.latest.locked:
+    place = await survey_place(task)
+    if place.locked:
         # Imported for such places only.
         from bqdump.retain.locked import examine_locked, survey_locked, sweep_locked
 
-        plan = plan_of(await survey_locked(task, seen), task)
+        plan = plan_of(await survey_locked(task, place), task)
         files = await examine_locked(task, plan)
         swept = await sweep_locked(task, plan, files) if task.delete else files.swept
     else:
-        plan = await examine(task, plan_of(await survey(task, seen), task))
+        plan = await examine(task, plan_of(await survey(task, place), task))
         swept = await (sweep(task, plan) if task.delete else forecast(task, plan))
     # Documents that no run owns, among them those of runs that are deleted by now.
     old = old_of(await list_documents(task.store, task.layout), task.now, plan.kept)
-    denied = await delete_old(task.store, old, locked=locked) if task.delete else ()
+    denied = await delete_old(task.store, old, locked=place.locked) if task.delete else ()
     notes = tuple(old.without(denied).notes(task.store.url, deleted=task.delete))
     plan, left = plan._replace(notes=(*plan.notes, *notes)), (*swept.left, *old.left, *denied)
     result = result_of(plan, swept._replace(left=left), deleted=task.delete)

@@ -162,28 +162,33 @@ def named(latest: Latest | None, publishing: Publishing | None) -> set[str]:
     return runs | {latest.run} if latest else runs
 
 
-class Look(NamedTuple):
-    """What the first look at a place shows. bucket, latest: see Survey."""
+class Place(NamedTuple):
+    """Where runs are pruned. bucket, latest: see Survey."""
 
     bucket: BucketInfo | None
     latest: Latest | None
 
+    @property
+    def locked(self) -> bool:
+        """Whether it holds locked copies."""
+        return self.latest is not None and self.latest.locked
 
-async def look(task: Task) -> Look:
-    """Look at the bucket and the published run. Raises like survey."""
+
+async def survey_place(task: Task) -> Place:
+    """Ask about the bucket and the published run. Raises like survey."""
     bucket: BucketInfo | None = None
     with suppress(DeniedError):
         bucket = await task.store.describe()
-    return Look(bucket, await _latest_of_original(task))
+    return Place(bucket, await _latest_of_original(task))
 
 
-async def survey(task: Task, seen: Look | None = None) -> Survey:
+async def survey(task: Task, place: Place | None = None) -> Survey:
     """Ask for all that decides, and write nothing. Places of locked copies have a survey of their own.
 
     Raises DocumentError for a document that cannot be read, as a manifest may name files of other runs; UsageError for
     a copy.
     """
-    bucket, latest = seen or await look(task)
+    bucket, latest = place or await survey_place(task)
     publishing = await value_of(task.store, task.layout.publishing)
     tags = await read_tags(task.store, task.layout)
     storage, present = Storage(), PresentFiles(task.store, task.settings)

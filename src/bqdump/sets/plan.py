@@ -15,7 +15,7 @@ from contextlib import suppress
 from bqdump.concurrency import gathered, task_group
 from bqdump.core.dealing import largest_first
 from bqdump.core.documents.sets import Ready, SetPlan
-from bqdump.core.errors import OF_THE_TASK, BqdumpError, UsageError
+from bqdump.core.errors import ENDS_THE_TASK, BqdumpError, UsageError
 from bqdump.core.plan.guards import refuse
 from bqdump.core.plan.summary import Planned
 from bqdump.core.progress.export import DatasetPlan, planned_together
@@ -112,7 +112,7 @@ async def _planned(running: RunningSet, number: int, open_task: Open) -> Ready |
                 await note_failure(running, number, BqdumpError("list", "its tables", problem))
                 return None
             return Ready(number, (await obtain_plan(open_task(number))).bills)
-        except OF_THE_TASK:
+        except ENDS_THE_TASK:
             raise
         except BqdumpError as error:
             await note_failure(running, number, error)
@@ -164,7 +164,7 @@ async def _plan_set(task: SetTask, chosen: Chosen, listed: Sequence[str]) -> tup
             if not problem:
                 plan = await show_plan(draft_task(task, drafted.plan, drafted.listings, number))
                 refuse(plan.flags, f"{plan.project}.{plan.dataset}")
-        except OF_THE_TASK:
+        except ENDS_THE_TASK:
             raise
         except BqdumpError as error:
             problem = error.sentence(COMMANDS)

@@ -22,7 +22,7 @@ from bqdump.core.progress.log_events import LogEvent, about
 from bqdump.core.sets.member import at_once, member_settings, order_of
 from bqdump.core.settings.settings import Settings
 from bqdump.core.wording import UNFILLED
-from bqdump.export.task import OfSet, ReadRoute, Task
+from bqdump.export.task import ReadRoute, SetContext, Task
 from bqdump.ports.signer import Signer
 from bqdump.ports.store import ObjectStore
 from bqdump.ports.warehouse import Warehouse
@@ -123,7 +123,7 @@ def draft_task(
         task.tasks,
         task.hear(settings.dataset),
         task.open_read_route,
-        OfSet(number, listing, listings.early_of(number), plan.planned, in_flight),
+        SetContext(number, listing, listings.early_of(number), plan.planned, in_flight),
         task.signer,
     )
 

@@ -7,7 +7,7 @@ from collections.abc import Awaitable, Callable, Collection
 
 from bqdump.concurrency import task_group
 from bqdump.core.documents.sets import Ready
-from bqdump.core.errors import OF_THE_TASK, BqdumpError
+from bqdump.core.errors import ENDS_THE_TASK, BqdumpError
 from bqdump.export.run import Complete, TaskResult, complete, run
 from bqdump.export.task import Task
 from bqdump.repository.repository import replace
@@ -97,7 +97,7 @@ async def _one(running: RunningSet, number: int, step: Callable[[int], Awaitable
     with named(running, number):
         try:
             await step(number)
-        except OF_THE_TASK:
+        except ENDS_THE_TASK:
             raise
         except BqdumpError as error:
             await note_failure(running, number, error)

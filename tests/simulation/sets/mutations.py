@@ -21,7 +21,7 @@ MUTATIONS = (
     Mutation("datasets are published although another one is not complete", Law.SETS, work, "export_datasets",
              edit("if len({*progress.ready, *progress.ended}) < len(running.plan.datasets):", "if False:")),
     Mutation("a dataset that fails ends the task", Law.SETS,
-             work, "OF_THE_TASK", lambda _: BqdumpError, here_only=True),
+             work, "ENDS_THE_TASK", lambda _: BqdumpError, here_only=True),
     Mutation("a task that is late plans the set again", Law.SETS, obtain, "_make",
              edit("if not await replace(task.store, task.layout.plan, plan, 0):",
                   "if await overwrite(task.store, task.layout.plan, plan) is not None and False:")),

@@ -89,7 +89,7 @@ def _checked(name: str, table: str) -> str:
 
 
 # Settings that are the same for all tables of a copy.
-OF_THE_PLACE = ("bucket", "to", "prefix", "iceberg")
+PLACE_SETTINGS = ("bucket", "to", "prefix", "iceberg")
 
 
 class Here(NamedTuple):
@@ -166,7 +166,7 @@ def _carried(carried: Carried | None) -> Carried | None:
     """Only the path differs from the manifest's settings: the place is the manifest's."""
     if carried is None:
         return None
-    kept = {name: value for name, value in carried.settings.items() if name not in OF_THE_PLACE}
+    kept = {name: value for name, value in carried.settings.items() if name not in PLACE_SETTINGS}
     return replace(carried, settings=copied_settings(kept))
 
 

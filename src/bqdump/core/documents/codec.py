@@ -5,13 +5,14 @@ What to do about a stored document that cannot be used.
 
 from __future__ import annotations
 
+from contextlib import suppress
 from functools import reduce
 from operator import or_
 from typing import TypeVar
 
 import msgspec
 
-from bqdump.core.documents.document import FORMAT_VERSION
+from bqdump.core.documents.document import FORMAT_VERSION, STATE
 from bqdump.core.documents.manifest import Manifest
 from bqdump.core.documents.run import Plan
 from bqdump.core.documents.target import Latest
@@ -75,6 +76,7 @@ def prefix_of(document: object) -> str | None:
 
 
 Document = TypeVar("Document")
+Moved = TypeVar("Moved", Latest, Manifest)
 
 
 class _Versioned(msgspec.Struct):
@@ -115,3 +117,18 @@ def decode(data: bytes, type_: type[Document] | tuple[type[Document], ...], name
         f"it has format version {version}, but this release reads version {FORMAT_VERSION}",
         RELEASE,
     )
+
+
+def decode_moved(data: bytes, type_: type[Moved], name: str) -> Moved:
+    """The same of an export that another tool has copied: one that names another prefix, without a check of its names.
+
+    Raises DocumentError for any other one that cannot be used.
+    """
+    try:
+        return decode(data, type_, name)
+    except DocumentError:
+        with suppress(msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
+            document = msgspec.json.decode(data, type=type_)
+            if document.format_version == FORMAT_VERSION and prefix_of(document) != name.partition(STATE)[0]:
+                return document
+        raise

@@ -94,7 +94,7 @@ Mode = Literal["replace", "keep"]
 ReadAt = Literal["snapshot", "job"]
 
 
-class OfRun:
+class RunDocument:
     """A document of a run. age: orders runs."""
 
     __slots__ = ()
@@ -122,7 +122,7 @@ class ByMode:
         return self.mode == "replace"
 
 
-class OfExport(OfRun, ByMode):
+class ExportDocument(RunDocument, ByMode):
     """A document of the run of an export."""
 
     __slots__ = ()

@@ -9,7 +9,7 @@ from msgspec import Meta
 
 from bqdump.core.documents.copying import CopyOf
 from bqdump.core.documents.definitions import Definitions
-from bqdump.core.documents.document import FORMAT_VERSION, Count, Mode, OfExport, ReadAt, RunId, Time, UnitId
+from bqdump.core.documents.document import FORMAT_VERSION, Count, ExportDocument, Mode, ReadAt, RunId, Time, UnitId
 from bqdump.core.documents.run import Failure, Flag, Skipped
 from bqdump.core.documents.unchanged import Reading, Removed, RemovedPartitions
 from bqdump.core.results import public
@@ -202,7 +202,7 @@ class Erased(msgspec.Struct, frozen=True):
     reason: str
 
 
-class Head(OfExport, msgspec.Struct, frozen=True, kw_only=True):
+class Head(ExportDocument, msgspec.Struct, frozen=True, kw_only=True):
     """The part of a manifest that is not about single tables, and that its index has as well."""
 
     # Which run.

@@ -12,7 +12,7 @@ import msgspec
 from msgspec import Meta
 
 from bqdump.core.documents.copying import CopyOf, Expected
-from bqdump.core.documents.document import FORMAT_VERSION, ByMode, Count, Mode, OfExport, RunId, Time
+from bqdump.core.documents.document import FORMAT_VERSION, ByMode, Count, ExportDocument, Mode, RunId, Time
 from bqdump.core.documents.manifest import File, ManifestFiles, TableFiles
 from bqdump.core.documents.signature import Signature
 from bqdump.core.documents.target import Erasing
@@ -116,7 +116,7 @@ class RetainedTable(TableFiles, frozen=True):
         yield from zip(origins or [origin] * len(self.files), self.files, strict=False)
 
 
-class RetainedFiles(OfExport, ManifestFiles, frozen=True, kw_only=True):
+class RetainedFiles(ExportDocument, ManifestFiles, frozen=True, kw_only=True):
     """The part of a manifest that retention reads: the objects that it lists, and of which run."""
 
     tables: tuple[RetainedTable, ...]

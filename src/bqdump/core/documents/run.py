@@ -13,9 +13,9 @@ from bqdump.core.documents.document import (
     FORMAT_VERSION,
     Attempt,
     Count,
+    ExportDocument,
     Mode,
     Nonce,
-    OfExport,
     ReadAt,
     RunId,
     Time,
@@ -151,7 +151,7 @@ class TablePlan(msgspec.Struct, frozen=True, omit_defaults=True):
         return self.partitions or (self,)
 
 
-class Plan(OfExport, msgspec.Struct, frozen=True, kw_only=True):
+class Plan(ExportDocument, msgspec.Struct, frozen=True, kw_only=True):
     """What a run does, the same for all its tasks. Its units are in an object of their own, one JSON line each."""
 
     # Which run, and of what.

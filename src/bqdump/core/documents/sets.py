@@ -16,7 +16,7 @@ from typing import Annotated, Any, Literal
 import msgspec
 from msgspec import Meta
 
-from bqdump.core.documents.document import FORMAT_VERSION, At, Count, Document, Nonce, OfRun, Path, RunId, Time
+from bqdump.core.documents.document import FORMAT_VERSION, At, Count, Document, Nonce, Path, RunDocument, RunId, Time
 from bqdump.core.documents.run import Owner
 from bqdump.core.documents.target import SET
 from bqdump.core.documents.unchanged import Reading
@@ -61,7 +61,7 @@ class RemovedDataset(msgspec.Struct, frozen=True):
     snapshot_time: str
 
 
-class SetPlan(OfRun, msgspec.Struct, frozen=True, kw_only=True):
+class SetPlan(RunDocument, msgspec.Struct, frozen=True, kw_only=True):
     """The frozen list of datasets that one run exports to one target.
 
     names: the setting `dataset`.
@@ -158,7 +158,7 @@ class DatasetEntry(msgspec.Struct, frozen=True, kw_only=True):
     problem: str = ""
 
 
-class SetManifest(OfRun, msgspec.Struct, frozen=True, kw_only=True):
+class SetManifest(RunDocument, msgspec.Struct, frozen=True, kw_only=True):
     """The exports that belong together: of all datasets of a set, by one run, at one snapshot time.
 
     status: `partial` if the run has not published every one of them.

@@ -14,7 +14,7 @@ from typing import Annotated, Literal
 import msgspec
 from msgspec import Meta
 
-from bqdump.core.documents.document import FORMAT_VERSION, Count, Mode, OfExport, OfRun, RunId, Time
+from bqdump.core.documents.document import FORMAT_VERSION, Count, ExportDocument, Mode, RunDocument, RunId, Time
 from bqdump.core.documents.manifest import IcebergFile
 
 # In place of a dataset's name: all datasets of the project that are exported as a set, below this prefix.
@@ -63,7 +63,7 @@ class Stages(msgspec.Struct, frozen=True):
     run: RunId
 
 
-class Pointer(OfRun, msgspec.Struct, frozen=True):
+class Pointer(RunDocument, msgspec.Struct, frozen=True):
     """A run as `latest.json` names it."""
 
     run: RunId
@@ -87,7 +87,7 @@ class Erasing(msgspec.Struct, frozen=True):
     given: str = ""
 
 
-class Latest(OfExport, msgspec.Struct, frozen=True, kw_only=True):
+class Latest(ExportDocument, msgspec.Struct, frozen=True, kw_only=True):
     """The published run.
 
     uncleared: earlier runs whose stale files may not be deleted yet, also such that were never published.
@@ -138,7 +138,7 @@ class IcebergTables(msgspec.Struct, frozen=True, kw_only=True):
     rewritten: tuple[IcebergFile, ...] = ()
 
 
-class Publishing(OfRun, msgspec.Struct, frozen=True, omit_defaults=True):
+class Publishing(RunDocument, msgspec.Struct, frozen=True, omit_defaults=True):
     """The run that may write final names.
 
     manifest: the name of its intent.

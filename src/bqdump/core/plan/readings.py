@@ -16,7 +16,7 @@ from typing import Any
 import msgspec
 
 from bqdump.core.documents.definitions import RowPolicy
-from bqdump.core.documents.document import FORMAT_VERSION, Count, Mode, OfExport, ReadAt, RunId, Time
+from bqdump.core.documents.document import FORMAT_VERSION, Count, ExportDocument, Mode, ReadAt, RunId, Time
 from bqdump.core.documents.manifest import Carried, File, PartitionEntry
 from bqdump.core.documents.run import Flag
 from bqdump.core.documents.unchanged import Reading, RemovalReason, Removed
@@ -156,7 +156,7 @@ class PublishedTable(msgspec.Struct, frozen=True):
     partitions: tuple[PartitionEntry, ...] = ()
 
 
-class Published(OfExport, msgspec.Struct, frozen=True):
+class Published(ExportDocument, msgspec.Struct, frozen=True):
     """The published manifest, without definitions."""
 
     run: RunId

@@ -146,9 +146,9 @@ class TaskState(NamedTuple):
     state: Literal["running", "succeeded", "failed"]
 
 
-OfExport = Plan | Started | Advanced | Receipt | Failure | Looked
+ExportDocument = Plan | Started | Advanced | Receipt | Failure | Looked
 OfRestore = Restoring | TableStarted | Restored | RestoreFailure
-Event = OfExport | OfRestore | JobEnded | Billed | Incomplete | Entered | Checking | Checked | TaskState
+Event = ExportDocument | OfRestore | JobEnded | Billed | Incomplete | Entered | Checking | Checked | TaskState
 # May be called from any thread.
 Listener = Callable[[Event], None]
 

@@ -30,7 +30,7 @@ RULES = (
 )
 RETENTION = (*RULES, "abandoned_after")
 # Settings that may differ between two starts of one run: they do not change what is exported.
-OF_ONE_START = (
+START_SETTINGS = (
     *("read_memory", "read_split", "concurrency", "run_id", "snapshot_time", "location", "max_bytes_billed"),
     *("price_per_tib", "strict", "allow", "allow_partial", "patience", "endpoint", "job_timeout"),
     *("notify", "prune", *RETENTION, "sign", "trust", "newest_within"),
@@ -38,7 +38,7 @@ OF_ONE_START = (
 FULL_AFTER = 30 * 86_400
 ABANDONED_AFTER = 7 * 86_400
 # An export of a single dataset does not record them.
-OF_SETS = ("exclude_datasets", "together", "locations")
+SET_SETTINGS = ("exclude_datasets", "together", "locations")
 
 
 class Settings(msgspec.Struct, frozen=True, kw_only=True):
@@ -143,7 +143,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
         """The settings that shape the plan, as JSON: two tasks of one run must agree on all of them."""
         values: dict[str, Any] = msgspec.json.decode(msgspec.json.encode(self))
         del values["target"]
-        left_out = OF_ONE_START if self.names_several else (*OF_ONE_START, *OF_SETS)
+        left_out = START_SETTINGS if self.names_several else (*START_SETTINGS, *SET_SETTINGS)
         return {name: value for name, value in values.items() if name not in left_out} | record_of(self.target)
 
     def digest(self) -> str:

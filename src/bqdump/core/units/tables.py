@@ -22,7 +22,7 @@ from bqdump.core.tables.partitioning import Partitioning, partitioning_of
 
 NOTHING = msgspec.Raw(b"null")
 # What all units of a table have in common.
-OF_TABLE = ("definition", "shape", "rows_at", "look", "look_before", "changed_at", "reason")
+TABLE_FIELDS = ("definition", "shape", "rows_at", "look", "look_before", "changed_at", "reason")
 # The attempts from this number on are queries that follow an extract job whose files do not count. Job ids follow from
 # attempts: no task may take one for the other.
 FIRST_QUERY = 500
@@ -52,7 +52,7 @@ def described_units(units: Iterable[Unit]) -> list[Unit]:
         if unit.partition:
             known = first.setdefault(unit.table, unit)
             if unit is not known and unit.definition == NOTHING:
-                common = {name: getattr(known, name) for name in OF_TABLE}
+                common = {name: getattr(known, name) for name in TABLE_FIELDS}
                 unit = msgspec.structs.replace(unit, **common)
         described.append(unit)
     return described

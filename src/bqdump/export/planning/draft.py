@@ -45,7 +45,7 @@ from bqdump.export.planning.partitions import PartitionedRouting, with_partition
 from bqdump.export.planning.reuse import ReuseDecision, find_reusable, timed
 from bqdump.export.planning.survey import Request, Survey, survey
 from bqdump.export.planning.target import check_bill, estimate_queries, refuse_missing_packages
-from bqdump.export.task import OfSet
+from bqdump.export.task import SetContext
 from bqdump.ports.warehouse import Warehouse
 
 log = logging.getLogger(__name__)
@@ -216,7 +216,7 @@ def _seen(
     return Candidate(item, readings[name], why_inconclusive(item.table, listed.get(name), captured))
 
 
-def _nonce(of_set: OfSet | None) -> str:
+def _nonce(of_set: SetContext | None) -> str:
     """A number that no other plan of the run has; nor has that of another dataset of the set."""
     return secrets.token_hex(4) + (f"{of_set.number:06x}" if of_set else "")
 

@@ -28,7 +28,7 @@ from bqdump.core.settings.settings import Settings
 from bqdump.core.tables.catalog import Dataset, Listed, Partition, select
 from bqdump.export.planning.definitions import DESCRIBE_AT_ONCE
 from bqdump.export.planning.target import PLAN, find_dataset
-from bqdump.export.task import OfSet
+from bqdump.export.task import SetContext
 from bqdump.ports.signer import Signer
 from bqdump.ports.store import BucketInfo, ObjectStore
 from bqdump.ports.warehouse import Warehouse
@@ -59,7 +59,7 @@ class Request(NamedTuple):
     tasks: int
     bucket: BucketInfo | None
     earlier: Earlier
-    of_set: OfSet | None = None
+    of_set: SetContext | None = None
 
 
 class Survey(NamedTuple):
@@ -126,7 +126,7 @@ async def _dataset(warehouse: Warehouse, settings: Settings) -> Dataset:
 
 
 async def _listing_at_snapshot(
-    warehouse: Warehouse, dataset: Dataset, settings: Settings, of_set: OfSet | None
+    warehouse: Warehouse, dataset: Dataset, settings: Settings, of_set: SetContext | None
 ) -> tuple[int, int, list[Listed]]:
     """Now, the snapshot time, and what the dataset holds. The times come first, so that no table is missed.
 

@@ -57,7 +57,7 @@ FOR_GOOD: dict[type[BqdumpError], str] = {
     JobFailedError: "invalid",
     RowsError: "invalidRows",
 }
-OF_ROWS: dict[type[BqdumpError], str] = {RowsError: FOR_GOOD[RowsError]}
+ROW_REFUSALS: dict[type[BqdumpError], str] = {RowsError: FOR_GOOD[RowsError]}
 # In another session the rows come in other streams, so that all of the table would be read again.
 ENDED = "the read session that its tasks shared has ended before they had read it all: more tasks read it faster"
 RESUME = "Resume the run once the target can be written."
@@ -265,7 +265,7 @@ class _Attempt:
         def fill(file: IO[bytes]) -> _Written:
             batches = feed.until(lambda: self._full(file, feed))
             # Of other kinds is what the file raises, which is about the target.
-            with _refusals(OF_ROWS):
+            with _refusals(ROW_REFUSALS):
                 rows = self._export.read_route.encoder.encode(session.schema, batches, self._shape, file)
             if feed.taken:
                 self._ratio = file.tell() / feed.taken

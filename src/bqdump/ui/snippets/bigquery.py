@@ -15,7 +15,7 @@ from bqdump.ui.snippets.source import Source
 DATASET = "scratch"
 BETWEEN = ",\n  "
 # What Parquet and Avro files say of themselves.
-OF_FORMAT = {"parquet": ["enable_list_inference = true"], "avro": ["enable_logical_types = true"]}
+FORMAT_OPTIONS = {"parquet": ["enable_list_inference = true"], "avro": ["enable_logical_types = true"]}
 
 
 def bigquery(source: Source) -> str:
@@ -47,7 +47,7 @@ def _type(column: Column, source: Source) -> str:
 def _options(source: Source) -> list[str]:
     if source.format not in TEXT_FORMATS:
         decimals = ["decimal_target_types = ['NUMERIC', 'BIGNUMERIC']"] if source.has("NUMERIC", "BIGNUMERIC") else []
-        return [*OF_FORMAT[source.format], *decimals]
+        return [*FORMAT_OPTIONS[source.format], *decimals]
     options = ["compression = 'GZIP'"] if source.codec == "gzip" else []
     if source.format == "json":
         return options
