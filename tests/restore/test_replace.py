@@ -9,9 +9,9 @@ from msgspec.structs import replace
 
 from bqdump.core.documents.definitions import Definitions, RowPolicy
 from bqdump.core.errors import UsageError
+from bqdump.core.restore.actions import FORGOTTEN, UNLISTED
 from bqdump.core.restore.documents import Restores
 from bqdump.core.restore.names import is_scratch
-from bqdump.core.restore.occupied import FORGOTTEN, UNLISTED
 from bqdump.core.restore.plan import NotRestored, Options, TableStep
 from bqdump.core.tables.catalog import Dataset
 from bqdump.ports.warehouse import JobError

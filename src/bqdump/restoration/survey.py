@@ -15,9 +15,9 @@ from bqdump.concurrency import gathered
 from bqdump.core.documents.definitions import NOTHING
 from bqdump.core.documents.manifest import Manifest
 from bqdump.core.errors import DocumentError
+from bqdump.core.restore.actions import unfinished
 from bqdump.core.restore.chosen import partitions_in_target, tables_in_target
 from bqdump.core.restore.documents import Restores
-from bqdump.core.restore.occupied import unfinished
 from bqdump.core.restore.partitions import layout_of
 from bqdump.core.restore.plan import TABLE, Options, TargetState
 from bqdump.core.restore.table_requests import expirations_of

@@ -1,12 +1,8 @@
-"""Uploads that are needed no more: of restored tables, and of restores that were killed and not resumed.
+"""The files of an export while load jobs read them: by name, whatever their generation, and from Cloud Storage only.
 
-Only what a restore has named before it uploaded anything is deleted, at the generation that was listed, and only with
-the checksum of the export's file.
-
-Files of a local folder or another service, uploaded to a bucket while they are loaded: load jobs read from Cloud
-Storage only.
-
-The files of an export while they are loaded: load jobs read them by name, whatever their generation.
+So files of a local folder or another service are uploaded to a bucket first, and deleted from there when their tables
+are restored, or when the restore was killed and is not resumed. Only what a restore has named before it uploaded
+anything is deleted, at the generation that was listed, and only with the checksum of the export's file.
 """
 
 from __future__ import annotations

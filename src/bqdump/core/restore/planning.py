@@ -7,10 +7,10 @@ from collections.abc import Iterator
 from bqdump.core.documents.definitions import NOTHING
 from bqdump.core.documents.manifest import Manifest
 from bqdump.core.restore.access import access_entries, dataset_requests, temporary
+from bqdump.core.restore.actions import Actions, NamedObject, decide_actions, lost_policies, refuse_other_layouts
 from bqdump.core.restore.chosen import Chosen, choose, not_restored, refuse_nothing
 from bqdump.core.restore.names import Moves, names_in_target
 from bqdump.core.restore.objects import References, index_step, object_step, policy_step, routine_step
-from bqdump.core.restore.occupied import NamedObject, Occupied, lost_policies, occupied, refuse_other_layouts
 from bqdump.core.restore.plan import ROUTINE, TABLE, ObjectStep, Options, RestorePlan, TableStep, TargetState
 from bqdump.core.restore.table_steps import Planned, table_steps
 from bqdump.core.tables.catalog import Dataset
@@ -34,8 +34,8 @@ def plan_of(manifest: Manifest, options: Options, target: TargetState | None, no
         *(NamedObject(object_.name, object_.kind) for object_ in chosen.objects),
         *(NamedObject(routine.name, ROUTINE) for routine in chosen.routines),
     ]
-    in_target = occupied(candidates, options, into, target, {note.table for note in manifest.erased})
-    tables = table_steps(chosen.tables, Planned(manifest, options, names, in_target, into, target, now))
+    actions = decide_actions(candidates, options, into, target, {note.table for note in manifest.erased})
+    tables = table_steps(chosen.tables, Planned(manifest, options, names, actions, into, target, now))
     refuse_other_layouts(tables, into, target)
     known = {
         (names[policy.table], policy.name)
@@ -46,9 +46,9 @@ def plan_of(manifest: Manifest, options: Options, target: TargetState | None, no
     moves = Moves(source, into, options.others, names)
     references = References(moves, keep=options.keep_references)
     create, finish = dataset_requests(manifest.definitions.dataset, manifest.location)
-    objects = tuple(_object_steps(manifest, chosen, in_target, references, now))
+    objects = tuple(_object_steps(manifest, chosen, actions, references, now))
     objects += tuple(_index_steps(manifest, tables, References(moves, keep=False)))
-    present = {*in_target.kept, *(step.name for step in objects)}
+    present = {*actions.kept, *(step.name for step in objects)}
     access = access_entries(manifest, options, moves, present, tables)
     plan = RestorePlan(
         run=manifest.run,
@@ -61,7 +61,7 @@ def plan_of(manifest: Manifest, options: Options, target: TargetState | None, no
         policies=tuple(_policy_steps(manifest, options, tables, references)),
         access=access.steps,
         not_restored=(*not_restored(manifest, options, chosen, tables, target), *removed, *access.left),
-        kept=in_target.kept,
+        kept=actions.kept,
         excluded=chosen.excluded,
     )
     return temporary(plan) if options.temporary else plan
@@ -79,7 +79,7 @@ def with_kept(target: TargetState, plan: RestorePlan) -> TargetState:
 def _object_steps(
     manifest: Manifest,
     chosen: Chosen,
-    in_target: Occupied,
+    actions: Actions,
     references: References,
     now: int,
 ) -> Iterator[ObjectStep]:
@@ -87,14 +87,14 @@ def _object_steps(
     exported = {entry.table for entry in manifest.tables}
     steps = [
         object_step(
-            object_, in_target.action(object_.name, object_.kind), references, now, has_rows=object_.name in exported
+            object_, actions.action(object_.name, object_.kind), references, now, has_rows=object_.name in exported
         )
         for object_ in chosen.objects
-        if in_target.action(object_.name, object_.kind) != "keep"
+        if actions.action(object_.name, object_.kind) != "keep"
     ]
     yield from (step for step in steps if step.kind == "EXTERNAL")
     for routine in chosen.routines:
-        if (action := in_target.action(routine.name, ROUTINE)) != "keep":
+        if (action := actions.action(routine.name, ROUTINE)) != "keep":
             yield routine_step(routine, action, references)
     yield from (step for step in steps if step.kind == "VIEW")
     yield from (step for step in steps if step.kind == "MATERIALIZED_VIEW")

@@ -13,10 +13,10 @@ from bqdump.core.documents.manifest_index import read_time_of, settings_of
 from bqdump.core.errors import UsageError
 from bqdump.core.formats.types import Column, columns
 from bqdump.core.plan.altered import altered_words
+from bqdump.core.restore.actions import Actions, unfinished
 from bqdump.core.restore.chosen_partitions import NOT_BY_PARTITION, SETTING, chosen_partitions, refuse_parts
 from bqdump.core.restore.columns import TODAY, Restored, is_generated, restored_columns
 from bqdump.core.restore.loads import loading
-from bqdump.core.restore.occupied import Occupied, unfinished
 from bqdump.core.restore.partitions import layout_of, rows_to_expire
 from bqdump.core.restore.plan import PLAN, SHOWN, TABLE, Action, Load, Options, TableStep, TargetState
 from bqdump.core.restore.table_requests import Requests, requests
@@ -44,7 +44,7 @@ class Planned(NamedTuple):
     manifest: Manifest
     options: Options
     names: Mapping[str, str]
-    found: Occupied
+    actions: Actions
     into: Dataset
     target: TargetState | None
     now: int
@@ -57,7 +57,7 @@ def table_steps(entries: Sequence[TableEntry], planned: Planned) -> list[TableSt
     """
     steps, unfit = list[TableStep](), dict[str, list[str]]()
     for entry in entries:
-        action = planned.found.action(planned.names[entry.table], TABLE)
+        action = planned.actions.action(planned.names[entry.table], TABLE)
         if action == "keep":
             continue
         into_table = planned.options.data_only or bool(planned.options.partitions and action != "create")

@@ -1,4 +1,4 @@
-"""What a restore does with each object, in view of what its target holds; and what is in its way there.
+"""What a restore does with each object: created, replaced, kept or refused, as its target and the options have it.
 
 Where only rows are restored, a table keeps its own definition. Its rows are put in place by one copy job, as those of
 any table, so it has either what it had before, or all rows of the export, whatever is killed or repeated.
@@ -40,8 +40,8 @@ class NamedObject(NamedTuple):
     kind: str
 
 
-class Occupied(NamedTuple):
-    """What a restore does with each object, in view of what its target holds."""
+class Actions(NamedTuple):
+    """What a restore does with each object."""
 
     actions: dict[NamedObject, Action]
 
@@ -55,13 +55,13 @@ class Occupied(NamedTuple):
         return tuple(sorted(step.name for step, action in self.actions.items() if action == "keep"))
 
 
-def occupied(
+def decide_actions(
     candidates: Sequence[NamedObject],
     options: Options,
     into: Dataset,
     target: TargetState | None,
     erased: Collection[str] = (),
-) -> Occupied:
+) -> Actions:
     """The action for each object. erased: the tables that were erased from the run.
 
     Raises UsageError where the target has objects and the options do not say what to do with them, and for an object
@@ -72,7 +72,7 @@ def occupied(
         raise UsageError(PLAN, "", cause, "Use one of them.", setting="replace")
     if options.data_only and not options.partitions:
         filled = filling([candidate.name for candidate in candidates], options, into, target)
-        return Occupied({NamedObject(name, TABLE): action for name, action in filled.items()})
+        return Actions({NamedObject(name, TABLE): action for name, action in filled.items()})
     tables, left = _tables(target, options.restore), unfinished(target, options.restore)
     present = dict.fromkeys(target.routines, ROUTINE) | tables if target else tables
     # Under other names, tables are restored next to what is there.
@@ -101,7 +101,7 @@ def occupied(
             actions[candidate] = "replace" if options.replace or candidate.name in left else "keep"
     if in_the_way:
         raise _other_kind(into, in_the_way)
-    return Occupied(actions)
+    return Actions(actions)
 
 
 def refuse_other_layouts(tables: Iterable[TableStep], into: Dataset, target: TargetState | None) -> None:
