@@ -57,6 +57,7 @@ class Sets:
         every: bool = False,
         source: Any = None,
         trusted: TrustedKeys | None = None,
+        policy: Policy | None = None,
     ) -> Copied:
         """Copy these runs, or the published set, with a lock of so many days. source: a store of what it trusts."""
         there = target or self.target
@@ -66,7 +67,7 @@ class Sets:
         sides = Place(source or self.world.store, self.here, self.world.store), Place(there, self.there)
         mover = StreamMover(self.world.store, there)
         work = Task(*sides, mover, Owner("copy", 0), self.world.time, lock=locking, signer=signer, trusted=trusted)
-        return asyncio.run(copy_exports(work, runs, Policy(), every=every))
+        return asyncio.run(copy_exports(work, runs, policy or Policy(), every=every))
 
     def published(self) -> SetManifest | None:
         """The set that readers of the vault find."""

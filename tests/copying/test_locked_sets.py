@@ -9,14 +9,17 @@ from typing import Any
 
 import msgspec
 import pytest
+from msgspec.structs import replace
 from starlette.requests import Request
 from starlette.responses import Response
 
 from bqdump.core.copy.manifest import pointer_to
-from bqdump.core.documents.codec import encode
+from bqdump.core.documents.codec import decode, encode
 from bqdump.core.documents.retention import Tombstone
+from bqdump.core.documents.sets import Ended
 from bqdump.core.documents.target import Latest, Newest
 from bqdump.core.errors import VerificationError
+from bqdump.core.retention.policy import Policy
 from bqdump.core.sets.member import one_dataset
 from bqdump.ports.store import Abilities
 from bqdump.repository.complete_runs import holds_export
@@ -26,6 +29,7 @@ from bqdump.repository.set_runs import locked_set
 from bqdump.ui.sets import Collection, datasets_page, set_run_page
 from copying.sets_scene import Sets
 from copying.test_interrupted import Key, KilledError, Watched
+from opened import snapshot_of
 from retain.scene import KEEP
 
 
@@ -125,6 +129,57 @@ def test_a_run_of_a_set_whose_source_is_pruned_while_it_is_copied_is_named_in_th
         assert found.status == "complete"
     else:
         assert asyncio.run(value_of(vault.target, vault.there.layout.set_run("n1").plan))
+
+
+@pytest.mark.parametrize("lock", [14, 0], ids=["locked", "not locked"])
+def test_rules_choose_the_runs_of_each_dataset_and_no_plan_of_another_run_is_read(lock: int, vault: Sets) -> None:
+    for run in ("n1", "n2", "n3"):
+        vault.export(run)
+    asked = list[str]()
+    watched = Watched(vault.world.store, lambda what, name: asked.append(name) if what == "read" else None)
+    copied = vault.copy(source=watched, lock=lock, policy=Policy(last=2))
+    assert [(run.dataset, run.run) for run in copied.runs] == [
+        (name, run) for name in ("ops", "sales") for run in ("n2", "n3")
+    ]
+    plans = {run: vault.here.layout.set_run(run).plan.name for run in ("n1", "n2", "n3")}
+    assert {run for run, name in plans.items() if name in asked} == {"n2", "n3"}
+    assert vault.tied() == {"ops": "n3", "sales": "n3"}
+    stored = {name.split("/projects/")[1].split("/")[0] for name in vault.target.names_now() if "/projects/" in name}
+    assert stored == {"n2", "n3"}
+
+
+@pytest.mark.parametrize("lock", [14, 0], ids=["locked", "not locked"])
+@pytest.mark.parametrize("half", [True, False], ids=["half pruned", "pruned"])
+def test_a_dataset_that_was_superseded_has_not_failed_where_its_source_is_pruned_meanwhile(
+    half: bool, lock: int, vault: Sets
+) -> None:
+    for run in ("n1", "n2"):
+        vault.export(run)
+    source, ops, layout = vault.world.store, one_dataset(vault.here, "ops").layout, vault.here.layout.set_run("n1")
+    # Run n2 was published when the dataset's turn in run n1 came.
+    for name in [name for name in source.names_now() if name.startswith((ops.run("n1").root, ops.summary("n1").name))]:
+        source._objects.pop(name)
+    ended = decode(asyncio.run(source.read(layout.ended(0).name)).data, Ended, "")
+    later = snapshot_of(source, ops, "n2")
+    source.put_now(layout.ended(0).name, encode(replace(ended, state="superseded", run="n2", snapshot=later)))
+
+    def pruned(what: str, asked: str) -> None:
+        if what == "write" and asked == one_dataset(vault.there, "sales").layout.run("n1").report:
+            for own in [own for own in source.names_now() if own.startswith(layout.root)]:
+                if not half or own != layout.plan.name:
+                    source._objects.pop(own)
+
+    vault.copy(lock=lock, target=Watched(vault.target, pruned), every=True)
+    assert source.peek(layout.ended(0).name) is None
+    if lock:
+        found = asyncio.run(locked_set(vault.target, vault.there, "n1"))
+        assert found
+        states = {entry.dataset: (entry.state, entry.run) for entry in found.datasets}
+        assert states == {"ops": ("superseded", "n2"), "sales": ("published", "n1")}
+    else:
+        note = asyncio.run(value_of(vault.target, vault.there.layout.set_run("n1").ended(0)))
+        assert note
+        assert (note.state, note.run) == ("superseded", "n2")
 
 
 def test_a_set_that_lacks_a_dataset_gets_another_manifest_once_that_is_copied(vault: Sets) -> None:

@@ -329,6 +329,34 @@ def test_a_rotated_key_signs_what_is_copied_from_then_on(vault: Stage) -> None:
         assert vault.command("verify", run, "--to", dest(vault), "--trust", f"{key}.pub").code == 0
         assert vault.command("verify", run, "--to", dest(vault), "--trust", f"{other}.pub").code == 4
         assert vault.command("verify", run, "--to", dest(vault), "--trust", "first.pub,second.pub").code == 0
+    # Nothing signs the source: what the former key has signed is named once, and every night after that is quiet.
+    later = ("copy", dest(vault), "--sign", "second.key", "--lock", "35d")
+    for words in (("first",), ("--all",), ("--all",)):
+        copied = vault.command(*later, *words)
+        assert copied.code == 0, copied.text
+    assert vault.command("verify", "first", "--to", dest(vault), "--trust", "second.pub").code == 0
+
+
+def test_where_the_source_is_signed_a_copier_gets_another_key_and_every_night_is_quiet(vault: Stage) -> None:
+    for name in ("exporter", "first", "second"):
+        assert vault.command("keys", "new", name).code == 0
+    words = ("copy", dest(vault), "--all", "--lock", "35d")
+    for run, signer, trusted in (
+        ("one", "first", "exporter.pub"),
+        ("two", "second", "exporter.pub,first.pub"),
+        ("three", "second", "exporter.pub,first.pub"),
+    ):
+        ran = vault.run("--run-id", run, *KEEP, "--sign", "exporter.key")
+        assert ran.code == 0, ran.err
+        copied = vault.command(*words, "--sign", f"{signer}.key", "--trust", trusted)
+        assert copied.code == 0, copied.text
+    for run in ("one", "two", "three"):
+        assert vault.command("verify", run, "--to", dest(vault), "--trust", "first.pub,second.pub").code == 0
+    # Whoever forgets the former key in the copy is told which one is missing.
+    forgot = vault.command(*words, "--sign", "second.key", "--trust", "exporter.pub")
+    assert forgot.code == 3
+    assert "{setting" not in forgot.text
+    assert "or trust that key as well, where the source is signed" in forgot.text
 
 
 @pytest.mark.parametrize("mode", ["governance", "compliance"])

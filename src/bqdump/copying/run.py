@@ -38,15 +38,20 @@ from bqdump.retain.sweep import delete_erased_again
 log = logging.getLogger(__name__)
 
 
-async def copy(task: Task, runs: Sequence[str], policy: Policy, *, every: bool) -> Copied:
+async def copy(
+    task: Task, runs: Sequence[str], policy: Policy, *, every: bool, chosen: Sequence[str] | None = None
+) -> Copied:
     """Copy runs (default: the published one), or only look. every: all complete runs. policy: those that it keeps.
 
+    chosen: which these are, where that is known.
     A run whose files the source does not have any more is an error if it was named, and is left out otherwise.
     Raises UsageError for a place that is not one for these copies; nothing is changed then.
     """
     refuse_overlap(task.source.target, task.target.target)
     await refuse_bare_word(task.source, task.target.target)
-    names = await chosen_runs(task.source, runs, policy, task.now, every=every)
+    names = chosen
+    if names is None:
+        names = await chosen_runs(task.source, runs, policy, task.now, every=every)
     done, requests = list[CopiedRun](), 0
     for run in names:
         try:
@@ -147,8 +152,9 @@ async def _as_signed(task: Task, found: Surveyed) -> Surveyed:
     if trusted and any(trusted.has_signed(signature.sig, envelope.signed) for signature in signatures):
         return found._replace(signed=True)
     keys = listed([signature.keyid for signature in signatures], "and")
-    problem = f"it has a signature of {keys}, and none of the key of this copy. Name the run to have it compared"
-    return found._replace(signed=True, untrusted=f"{problem} and signed")
+    problem = f"it has a signature of {keys}, and none of the key of this copy"
+    ways = "Name the run to have it compared and signed, or trust that key as well, where the source is signed"
+    return found._replace(signed=True, untrusted=f"{problem}. {ways}")
 
 
 async def _copy_begun(task: Task, found: Surveyed, begun: Begun) -> tuple[CopiedRun, int]:

@@ -7,10 +7,12 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
+from typing import NamedTuple
 
 import msgspec
 
-from bqdump.copying.places import check_place, refuse_overlap
+from bqdump.concurrency import gathered
+from bqdump.copying.places import check_place, chosen_runs, refuse_overlap
 from bqdump.copying.run import copy, locking
 from bqdump.copying.set_documents import HERE, OtherKeyError, lock_set, lock_set_again, set_as_copied
 from bqdump.copying.survey import COPY, Place, Task
@@ -24,7 +26,7 @@ from bqdump.core.settings.target import record_of
 from bqdump.core.sizes import listed
 from bqdump.core.times import rfc3339
 from bqdump.repository.complete_runs import holds_export
-from bqdump.repository.exports import SetAt, names_in_set, published_sets
+from bqdump.repository.exports import AT_ONCE, SetAt, names_in_set, published_sets
 from bqdump.repository.published import missing_run
 from bqdump.repository.repository import create, overwrite, swap
 from bqdump.repository.set_runs import (
@@ -50,17 +52,22 @@ async def copy_exports(task: Task, runs: Sequence[str], policy: Policy, *, every
     await _refuse_another_set(task, names)
     at = SetAt(place.store, place.settings, tuple(names))
     entries: dict[str, DatasetEntry] = {}
+    chosen: dict[str, Sequence[str]] = {}
     named = runs
-    if not (runs or policy or every):
+    if policy or every:
+        chosen = await _chosen(task, names, policy, every=every)
+        named = sorted({run for some in chosen.values() for run in some})
+    elif not runs:
         [(_, manifest)] = await published_sets([at])
         entries, named = {entry.dataset: entry for entry in manifest.datasets}, (manifest.run,)
-    plans = {} if task.dry else await _plans(place, named)
-    parts = [await _copy_dataset(task, name, entries, runs, policy, every=every) for name in entries or names]
+    noted = {} if task.dry else await _all_noted(place, named)
+    each = entries or names
+    parts = [await _copy_dataset(task, name, entries, runs, policy, chosen.get(name), every=every) for name in each]
     lines = [run for part in parts for run in part.runs]
     if runs and (unknown := set(runs).difference(run.run for run in lines)):
         raise missing_run(min(unknown), place.settings)
     if not task.dry:
-        await _store_sets(task, names, lines, plans)
+        await _store_sets(task, names, lines, noted)
     return Copied(
         copied=not task.dry,
         source=str(place.target),
@@ -94,10 +101,31 @@ async def _refuse_another_set(task: Task, names: Sequence[str]) -> None:
         await check_place(task, own)
 
 
+async def _chosen(task: Task, names: Sequence[str], policy: Policy, *, every: bool) -> dict[str, Sequence[str]]:
+    """The runs of each dataset that the policy keeps, or all of them. Without a dataset that cannot be asked."""
+
+    async def of(name: str) -> Sequence[str] | None:
+        own = task.source._replace(settings=one_dataset(task.source.settings, name))
+        # Copying it raises the error, after the datasets before it.
+        with suppress(DocumentError, NotFoundError, UsageError, VerificationError):
+            return await chosen_runs(own, (), policy, task.now, every=every)
+        return None
+
+    found = await gathered(of, names, AT_ONCE)
+    return {name: some for name, some in zip(names, found, strict=True) if some is not None}
+
+
 async def _copy_dataset(
-    task: Task, name: str, entries: dict[str, DatasetEntry], runs: Sequence[str], policy: Policy, *, every: bool
+    task: Task,
+    name: str,
+    entries: dict[str, DatasetEntry],
+    runs: Sequence[str],
+    policy: Policy,
+    chosen: Sequence[str] | None,
+    *,
+    every: bool,
 ) -> Copied:
-    """Copy the runs of one dataset. One that lacks a run does not hold back the others."""
+    """Copy the runs of one dataset. One that lacks a run does not hold back the others. chosen: see copy."""
     source, target = (side._replace(settings=one_dataset(side.settings, name)) for side in (task.source, task.target))
     own = task._replace(source=source, target=target)
     nothing = Copied(copied=not task.dry, source=str(source.target), target=str(target.target), runs=())
@@ -110,7 +138,7 @@ async def _copy_dataset(
     if runs and not wanted:
         return nothing
     try:
-        done = await copy(own, wanted, policy, every=every)
+        done = await copy(own, wanted, policy, every=every, chosen=chosen)
     except (NotFoundError, UsageError, VerificationError) as error:
         if not wanted or error.subject not in {f"run {run}" for run in wanted}:
             raise
@@ -120,32 +148,50 @@ async def _copy_dataset(
     return msgspec.structs.replace(done, runs=tuple(msgspec.structs.replace(run, dataset=name) for run in done.runs))
 
 
-async def _plans(place: Place, runs: Sequence[str]) -> dict[str, SetPlan]:
-    """The plans of these runs of the set, or of all. A prune may delete them while the datasets are copied."""
-    plans = dict[str, SetPlan]()
+class _Noted(NamedTuple):
+    """What the source has noted of a run of the set. ended: the datasets that have ended, by number."""
+
+    plan: SetPlan
+    ended: Mapping[int, Ended]
+
+
+async def _noted(place: Place, published: SetManifest | None, run: str) -> _Noted | None:
+    plan = await set_plan(place.store, place.settings, published, run)
+    if plan is None:
+        return None
+    progress = await set_progress(place.store, place.settings, published, run)
+    return _Noted(plan, progress.ended)
+
+
+async def _all_noted(place: Place, runs: Sequence[str]) -> dict[str, _Noted]:
+    """What is noted of these runs of the set. A prune may delete it while the datasets are copied."""
     published = await read_set_manifest(place.store, place.settings)
-    for run in runs or await place.store.folders(place.layout.set_runs):
-        # One that cannot be read is reported once the datasets are copied.
+
+    async def noted(run: str) -> _Noted | None:
+        # What cannot be read is reported once the datasets are copied.
         with suppress(DocumentError, VerificationError):
-            if plan := await set_plan(place.store, place.settings, published, run):
-                plans[run] = plan
-    return plans
+            return await _noted(place, published, run)
+        return None
+
+    found = await gathered(noted, runs, AT_ONCE)
+    return {run: note for run, note in zip(runs, found, strict=True) if note}
 
 
 async def _store_sets(
-    task: Task, names: Sequence[str], lines: Sequence[CopiedRun], plans: Mapping[str, SetPlan]
+    task: Task, names: Sequence[str], lines: Sequence[CopiedRun], noted: Mapping[str, _Noted]
 ) -> None:
     """Store the documents of these runs of the set, of which project.json names the latest.
 
-    plans: as they were before the datasets were copied, for runs that the source has forgotten since.
+    noted: before the datasets were copied, as the source may have forgotten it since, or half of it.
     One that cannot be stored does not hold back the others. Raises the first error then.
     """
     place, errors = task.source, list[BqdumpError]()
     published = await read_set_manifest(place.store, place.settings)
     for run in sorted({line.run for line in lines if line.state in HERE}):
         try:
-            plan = await set_plan(place.store, place.settings, published, run) or plans.get(run)
-            manifest = await _manifest_of(place, published, run, plan)
+            before, now = noted.get(run), await _noted(place, published, run)
+            note = now._replace(ended={**before.ended, **now.ended}) if now and before else now or before
+            manifest = await _manifest_of(place, published, run, note)
             copied = await _as_copied(task, manifest, names, lines) if manifest else None
             if copied is None:
                 if task.lock:
@@ -155,7 +201,7 @@ async def _store_sets(
                 with locking(task.lock, run):
                     await lock_set(task, copied, task.lock)
             else:
-                await _store_set(task, plan, copied)
+                await _store_set(task, note.plan if note else None, copied)
         except (DocumentError, VerificationError) as error:
             errors.append(error)
     if errors:
@@ -173,18 +219,18 @@ async def _as_copied(
 
 
 async def _manifest_of(
-    place: Place, published: SetManifest | None, run: str, plan: SetPlan | None
+    place: Place, published: SetManifest | None, run: str, note: _Noted | None
 ) -> SetManifest | None:
     """What the source has of a run of the set: as published, or as its notes show it. None where it had no set."""
     if published and published.run == run:
         return published
     if published and published.locked and (locked := await locked_set(place.store, place.settings, run)):
         return locked
-    if plan is None:
+    if note is None:
         return None
-    progress = await set_progress(place.store, place.settings, published, run)
+    plan = note.plan
     entries = tuple(
-        _entry_of(member.dataset, member.location, progress.ended.get(number))
+        _entry_of(member.dataset, member.location, note.ended.get(number))
         for number, member in enumerate(plan.datasets)
     )
     return SetManifest(
