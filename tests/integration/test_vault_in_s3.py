@@ -127,6 +127,35 @@ def test_the_copier_and_the_pruner_get_by_with_the_permissions_that_the_page_lis
     assert stage.command("status", *vault.at).code == 0
 
 
+def test_a_pruner_who_cannot_see_locks_hides_nothing(stage: Stage, vault: Vault, served: S3Server) -> None:
+    stage.table("a")
+    night(stage, vault, "one")
+    night(stage, vault, "two")
+    served.allowed = frozenset({*of_role("pruner"), "s3:DeleteObject"}) - {"s3:GetObjectRetention"}
+    try:
+        for words in ((), ("--yes",)):
+            called = stage.command("prune", *vault.at, "--keep-last", "1", *words)
+            assert called.code == 5, called.text
+            assert "Requires s3:GetObjectRetention." in called.text
+    finally:
+        served.allowed = None
+    called = stage.command("verify", "one", *vault.at)
+    assert called.code == 0, called.text
+
+
+def test_each_prune_names_a_document_that_a_legal_hold_keeps(stage: Stage, vault: Vault, served: S3Server) -> None:
+    stage.table("a")
+    night(stage, vault, "one")
+    night(stage, vault, "two")
+    served.end_locks(vault.bucket)
+    report = next(name for name in vault.versions() if name.endswith("/one/report.html"))
+    vault.s3.put_object_legal_hold(Bucket=vault.bucket, Key=report, LegalHold={"Status": "ON"})
+    for _ in range(2):
+        called = stage.command("prune", *vault.at, "--keep-last", "1", "--yes")
+        assert called.code == 0, called.text
+        assert f"left: {report}" in called.out
+
+
 def vault_names(served: S3Server, vault: Vault) -> list[str]:
     return [name for name in served.names(vault.bucket) if name.startswith("sales/")]
 

@@ -17,7 +17,7 @@ from typing import NamedTuple
 
 from bqdump.concurrency import gathered
 from bqdump.core.documents.document import RUN_ID
-from bqdump.core.errors import DocumentError, VerificationError
+from bqdump.core.errors import DeniedError, DocumentError, VerificationError
 from bqdump.core.progress.log_events import LogEvent
 from bqdump.core.retention.pruned import Storage, files_of
 from bqdump.core.sizes import counted
@@ -58,7 +58,7 @@ async def survey_locked(task: Task, place: Place) -> Survey:
     """What decides which runs of the place are deleted, and nothing is written.
 
     Raises DocumentError for a manifest, or the tags of a run, that cannot be read. Where keys are trusted, only for a
-    manifest that one of them has signed.
+    manifest that one of them has signed. DeniedError: see _refuse_unseen.
     """
     storage, files = Storage(), PresentFiles(task.store, task.settings)
     tags, damaged = await readable_tags(task.store, task.layout)
@@ -70,6 +70,7 @@ async def survey_locked(task: Task, place: Place) -> Survey:
             return await _passed(task, run, error)
 
     folders = await gathered(folder_of, await task.store.folders(task.layout.runs), READS_AT_ONCE)
+    _refuse_unseen(task, [folder.complete.locked_until for folder in folders if folder.complete])
     replaced = frozenset(folder.run for folder in folders if folder.doubt and folder.doubt.replaced)
     return Survey(
         place.bucket,
@@ -82,6 +83,18 @@ async def survey_locked(task: Task, place: Place) -> Survey:
         doubtful=frozenset(folder.run for folder in folders if folder.doubt),
         replaced=replaced,
     )
+
+
+def _refuse_unseen(task: Task, locks: Sequence[int]) -> None:
+    """Raise DeniedError where no manifest shows a lock, although a copy locks each that it stores.
+
+    S3 leaves locks out of its answers to an account that may not read them. What is locked would get a delete marker,
+    and would count as deleted.
+    """
+    if task.store.abilities.markers and locks and not any(locks):
+        cause = "this account cannot see how long objects are locked"
+        hint = "Nothing was deleted. Requires s3:GetObjectRetention."
+        raise DeniedError("prune", str(task.settings.target), cause, hint)
 
 
 async def _read_folder(
@@ -225,6 +238,6 @@ async def sweep_locked(task: Task, plan: PrunePlan, files: FreeFiles) -> Swept:
     for run in plan.survey.orphans:
         own = [info async for page in task.store.objects(task.layout.run(run).root) for info in page]
         unlocked = [info for info in await with_locks(task.store, own) if info.locked_until <= task.now]
-        await delete_unlocked(task.store, unlocked)
+        left += await delete_unlocked(task.store, unlocked)
     swept = FreeFiles(tuple(info for info in files.free if info.name not in refused), files.left).swept
     return swept._replace(left=tuple(sorted({*files.left, *left, *refused})))
