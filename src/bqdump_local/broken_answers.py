@@ -12,10 +12,12 @@ if TYPE_CHECKING:
     from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 # The values of a rule's `status` other than an HTTP status. Without an answer: the connection is reset or closed. With
-# an answer: the same after half of its body; one bit of the body is flipped; the parts of a batch are in another order.
+# an answer: the same after half of its body; one bit of the body is flipped; the parts of a batch are in another order;
+# the body is missing.
 RESET, CLOSE, RESET_BODY, CLOSE_BODY, FLIP, SHUFFLE = "reset", "close", "reset-body", "close-body", "flip", "shuffle"
+EMPTY = "empty"
 UNANSWERED = (RESET, CLOSE)
-SPOILED = (RESET_BODY, CLOSE_BODY, FLIP, SHUFFLE)
+SPOILED = (RESET_BODY, CLOSE_BODY, FLIP, SHUFFLE, EMPTY)
 
 
 async def hang_up(receive: Receive, send: Send, *, reset: bool) -> None:
@@ -55,8 +57,12 @@ async def spoiled(app: ASGIApp, scope: Scope, receive: Receive, send: Send, how:
         body = body[:middle] + bytes((body[middle] ^ 1,)) + body[middle + 1 :]
     elif how == SHUFFLE:
         body = _turned(body)
+    elif how == EMPTY:
+        body = b""
+        headers = [header for header in start["headers"] if header[0].lower() != b"content-length"]
+        start["headers"] = [*headers, (b"content-length", b"0")]
     await send(start)
-    if how in (FLIP, SHUFFLE):
+    if how in (FLIP, SHUFFLE, EMPTY):
         await send({"type": "http.response.body", "body": body})
         return
     await send({"type": "http.response.body", "body": body[: len(body) // 2], "more_body": True})

@@ -18,7 +18,7 @@ class Rule(msgspec.Struct, forbid_unknown_fields=True):
     seconds: the delay before the answer.
     status: an HTTP status, or one of these words. "reset" and "close" end the connection without an answer,
     "reset-body" and "close-body" in the middle of the answer's body; "flip" changes one bit of the body; "shuffle"
-    reverses the answers of a batch. Without a status, the rule only delays.
+    reverses the answers of a batch; "empty" leaves the body out. Without a status, the rule only delays.
     reason: the reason in the error with an HTTP status.
     after: carry the request out first. Damaged answers imply that.
     rows: the number of rows after which a stream of rows (`bigquery.storage.readRows`) breaks.

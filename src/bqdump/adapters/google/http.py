@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import warnings
 from collections.abc import Mapping
+from http import HTTPStatus
 from pathlib import Path
 from typing import Any
 
@@ -103,9 +104,24 @@ class Session(AuthorizedSession):  # type: ignore[misc]  # google-auth has no ty
         }
 
 
+class EmptyAnswerError(requests.exceptions.RequestException):
+    """An answer without the document that it should have, as of a proxy or a load balancer that has lost it."""
+
+
+def _refuse_empty(answer: requests.Response, **_: Any) -> None:
+    """Raise EmptyAnswerError. Google's clients would pass the empty body on as the document, and it is not retried."""
+    request = answer.request
+    url, method = str(request.url), request.method
+    # What may be empty: an object, and the answer that begins an upload.
+    may_be = method == "DELETE" or "alt=media" in url or "/upload/" in url
+    if answer.status_code == HTTPStatus.OK and not may_be and not answer.content:
+        raise EmptyAnswerError(request=request, response=answer)
+
+
 def session(granted: Credentials) -> Session:
     """A session with a connection pool for all threads."""
     pooled = Session(granted)
+    pooled.hooks["response"].append(_refuse_empty)
     adapter = HTTPAdapter(pool_connections=4, pool_maxsize=THREADS)
     pooled.mount("https://", adapter)
     pooled.mount("http://", adapter)
