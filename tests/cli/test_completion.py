@@ -48,6 +48,13 @@ def test_the_script_calls_bqdump(shell: str, capsys: pytest.CaptureFixture[str])
     assert f"_BQDUMP_COMPLETE={shell}_complete" in capsys.readouterr().out
 
 
+def test_the_script_for_zsh_sets_up_completion_where_that_is_not_done(capsys: pytest.CaptureFixture[str]) -> None:
+    assert start(["completion", "zsh"]) == 0
+    *_, condition, registered, end = capsys.readouterr().out.rstrip().splitlines()
+    assert condition.strip() == "(( $+functions[compdef] )) || { autoload -Uz compinit && compinit }"
+    assert (registered.strip(), end) == ("compdef _bqdump_completion bqdump", "fi")
+
+
 def test_the_documented_line_works_in_bash(tmp_path: Path) -> None:
     script = """
         eval "$(bqdump completion bash)"

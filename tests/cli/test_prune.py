@@ -33,7 +33,7 @@ def test_shows_each_run_with_the_rules_that_keep_it(scene: Scene, capsys: pytest
     before = scene.names()
     assert start(["prune", *TARGET, "--keep-last", "2", "--keep-daily", "1"]) == 0
     head, c, b, a, last = said(capsys)
-    assert head == "run as of state tables size frees alone"
+    assert head == "run as of state tables size would free"
     assert c.endswith("Z complete 2 48 B 48 B kept: published, last, daily")
     assert b.endswith("Z complete 2 48 B 48 B kept: last")
     assert a.endswith("Z complete 2 48 B 48 B remove")
@@ -131,5 +131,5 @@ def test_what_cannot_be_tagged_is_reported(
 def test_runs_shows_what_each_run_would_free(scene: Scene, capsys: pytest.CaptureFixture[str]) -> None:
     assert start(["runs", *TARGET, "--storage"]) == 0
     head, first, *_ = said(capsys)
-    assert head == "run state as of tables unchanged files bytes frees alone shared proven restorable tags"
+    assert head == "run state as of tables unchanged files bytes would free shared proven restorable tags"
     assert "48 B 48 B 0 B" in first

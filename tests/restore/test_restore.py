@@ -27,6 +27,7 @@ from bqdump.core.tables.catalog import Dataset
 from bqdump.core.wording import COMMANDS, fill
 from bqdump.ports.store import ObjectInfo
 from bqdump.ports.warehouse import JobError
+from bqdump.restoration.planning import plan_one
 from bqdump.restoration.run import run as restore
 from bqdump.retain.erase import erase
 from bqdump.retain.rewrite import Task as Erasure
@@ -122,6 +123,8 @@ def test_the_source_dataset_needs_a_confirmation() -> None:
     options = Options(project="project", dataset="data", replace=True)
     with pytest.raises(UsageError, match="is the dataset that was exported"):
         world.restore(options)
+    shown = asyncio.run(plan_one(world.task(options)))
+    assert [(table.table, table.action) for table in shown.tables][:1] == [("none", "replace")]
     world.big.put("project", "data", "one", ["changed"])
     world.restore(options, yes=True)
     assert world.rows("one", "data") == ["a", "b"]

@@ -15,6 +15,7 @@ from bqdump.core.documents.manifest import Manifest
 from bqdump.core.errors import DeniedError, NotFoundError, UsageError
 from bqdump.core.progress.log_events import LogEvent
 from bqdump.core.restore.access import UNREQUESTED
+from bqdump.core.restore.chosen import EXISTING
 from bqdump.core.restore.documents import Decision, Execution, Restores
 from bqdump.core.restore.names import digest, restore_id
 from bqdump.core.restore.plan import ACCESS, INDEX, POLICY, RestorePlan
@@ -187,8 +188,8 @@ async def _store(task: Task, decision: Decision, drafted: Draft) -> Decision:
 def _log_not_restored(plan: RestorePlan) -> None:
     for object_ in plan.not_restored[:LOGGED]:
         kind = kind_text(object_.kind)
-        # Every dataset has access entries.
-        level = logging.INFO if object_.reason == UNREQUESTED else logging.WARNING
+        # Every dataset has access entries and properties.
+        level = logging.INFO if object_.reason in (UNREQUESTED, EXISTING) else logging.WARNING
         extra = LogEvent.NOT_RESTORABLE.extra()
         log.log(level, "%s %s: not restored: %s", kind, object_.name, object_.reason, extra=extra)
     if len(plan.not_restored) > LOGGED:

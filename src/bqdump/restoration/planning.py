@@ -41,10 +41,13 @@ class Draft(NamedTuple):
     plan: RestorePlan
 
 
-async def draft(task: Task) -> Draft:
-    """Survey, plan, and refuse what cannot be done. Nothing is written. Raises like obtain_restore."""
+async def draft(task: Task, *, shown: bool = False) -> Draft:
+    """Survey, plan, and refuse what cannot be done. Nothing is written. Raises like obtain_restore.
+
+    shown: the plan is only shown, so nothing has to be confirmed.
+    """
     exported, options = await find_manifest(task), task.request.options
-    _refuse_source(options, exported.manifest, yes=task.request.yes)
+    _refuse_source(options, exported.manifest, yes=shown or task.request.yes)
     manifest, state, now, findings = await survey(task, exported.manifest)
     plan = plan_of(manifest, options, state, now)
     await _refuse_changed_files(task, plan, manifest, findings)
@@ -61,7 +64,8 @@ def _refuse_source(options: Options, manifest: Manifest, *, yes: bool) -> None:
         return
     which = "the dataset that was exported" if options.dataset == manifest.dataset else "another dataset of the set"
     cause = f"it is {which}, and its tables would be replaced"
-    hint = "Restore into another dataset, or confirm with {setting:replace} and {setting:yes}."
+    confirmed = "{setting:yes}" if options.replace else "{setting:replace} and {setting:yes}"
+    hint = f"Restore into another dataset, or confirm with {confirmed}."
     raise UsageError(RESTORE, f"{options.project}.{options.dataset}", cause, hint)
 
 
@@ -96,7 +100,7 @@ async def _note_location(task: Task, plan: RestorePlan) -> None:
 
 async def plan_one(task: Task) -> Restoration:
     """What the restore of one dataset would do, and what its queries would bill. Nothing is written."""
-    drafted = await draft(task)
+    drafted = await draft(task, shown=True)
     manifest = drafted.exported.manifest
     return planned(drafted.plan, manifest, await planned_bill(task, manifest, drafted.plan))
 

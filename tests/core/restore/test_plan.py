@@ -48,7 +48,7 @@ def test_a_dataset_that_exists_keeps_its_properties_and_its_location() -> None:
         None,
         "US",
     )
-    assert NotRestored("back", "DATASET", "it exists: its properties stay as they are") in restore_plan.not_restored
+    assert NotRestored("back", "DATASET", "it exists, so its properties stay as they are") in restore_plan.not_restored
 
 
 def test_a_target_that_is_not_empty_is_refused_with_some_of_what_is_there() -> None:

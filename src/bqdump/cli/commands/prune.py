@@ -66,7 +66,7 @@ def prune(runs: tuple[str, ...], yes: bool, quiet: bool, as_json: bool, **option
 def _print(result: Pruned, *, quiet: bool) -> None:
     if not quiet:
         rows = [_row(run, deleted=result.deleted) for run in result.runs]
-        heads: tuple[str, ...] = ("run", "as of", "state", "tables", "size", "frees alone", "")
+        heads: tuple[str, ...] = ("run", "as of", "state", "tables", "size", "would free", "")
         if several := len({run.dataset for run in result.runs if run.dataset}) > 1:
             rows = [(run.dataset, *row) for run, row in zip(result.runs, rows, strict=True)]
             heads = ("dataset", *heads)

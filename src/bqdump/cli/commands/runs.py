@@ -133,7 +133,7 @@ def _print_runs(lines: Sequence[RunLine], *, storage: bool) -> None:
         )
         for line in lines
     ]
-    sizes = ("frees alone", "shared") if storage else ()
+    sizes = ("would free", "shared") if storage else ()
     heads: tuple[str, ...] = ("", "run", "state", "as of", "tables", "unchanged", "files", "bytes", *sizes, *LAST)
     if several:
         heads = (*heads[:2], "dataset", *heads[2:])

@@ -18,6 +18,7 @@ from bqdump.core.settings.target import Target
 from bqdump.core.wording import close_name
 
 TOPIC = "settings"
+SET_UP = "(( $+functions[compdef] )) || { autoload -Uz compinit && compinit }"
 # As options.settings_options and options.log_options describe them.
 OTHERS = [
     ("--config FILE", "Read settings from this file. [BQDUMP_CONFIG; default: bqdump.toml, if it exists]"),
@@ -87,4 +88,6 @@ def completion(shell: str) -> None:
       echo 'eval "$(bqdump completion zsh)"' >> ~/.zshrc
       bqdump completion fish > ~/.config/fish/completions/bqdump.fish
     """
-    sys.stdout.write(SHELLS[shell](click.Command("bqdump"), {}, "bqdump", "_BQDUMP_COMPLETE").source() + "\n")
+    script = SHELLS[shell](click.Command("bqdump"), {}, "bqdump", "_BQDUMP_COMPLETE").source()
+    # Zsh has compdef only once its completion is set up, which no file of a new account does.
+    sys.stdout.write(script.replace("    compdef", f"    {SET_UP}\n    compdef") + "\n")

@@ -165,6 +165,7 @@ def object_names(manifest: Manifest) -> list[str]:
     return sorted(set(named))
 
 
+EXISTING = "it exists, so its properties stay as they are"
 UNREQUESTED = "row access policies are restored on request only: whoever reads the table reads all rows"
 NO_MEMBERS = "its members could not be read when it was exported"
 
@@ -205,7 +206,7 @@ def not_restored(
         # Single tables of a dataset, next to what is there.
         return
     if target is not None:
-        yield NotRestored(options.dataset, "DATASET", "it exists: its properties stay as they are")
+        yield NotRestored(options.dataset, "DATASET", EXISTING)
     elif has_access_entries(manifest) and not options.with_access and not options.temporary:
         yield NotRestored(manifest.dataset, ACCESS, NO_ACCESS)
 
