@@ -48,6 +48,12 @@ class NotifiedRuns:
             project="project", dataset="data", target=Target("gs", "memory"), header=False, notify=served.url
         )
 
+    def end(self, owner: Owner, **changed: Any) -> None:
+        """Do one task's part of run r1 as this process."""
+        settings = msgspec.structs.replace(self.settings, **changed)
+        services = Given(settings, lambda _: self.store, self.big)
+        asyncio.run(verbs.run(services, verbs.Start(settings, "r1", owner, 2, attempt=0)))
+
     def run(self, name: str = "r1", task: int = 0, attempt: int | None = None, **changed: Any) -> verbs.Ended:
         settings = msgspec.structs.replace(self.settings, **changed)
         services = Given(settings, lambda _: self.store, self.big)
@@ -63,6 +69,40 @@ def test_a_published_run_is_posted_with_its_result_once(served: Hook) -> None:
     assert (posted["event"], posted["run"], posted["dataset"], posted["error"]) == ("run_published", "r1", "data", "")
     assert (posted["result"]["state"], posted["result"]["tables"], posted["result"]["rows"]) == ("published", 2, 4)
     assert "run r1 of project.data is published: 2 tables, 4 rows" in posted["text"]
+
+
+@pytest.mark.parametrize("several", [False, True], ids=["one dataset", "a set"])
+@pytest.mark.parametrize("late", [False, True], ids=["before the notice", "while it is posted"])
+def test_a_run_that_is_stopped_before_its_notice_is_posted_once_it_is_resumed(
+    served: Hook, late: bool, several: bool
+) -> None:
+    world = Project(served) if several else NotifiedRuns(served)
+    world.end(Owner("night", 1), notify="" if not late else served.url)
+    if late:
+        for name in [name for name in world.store.names_now() if name.endswith("notified/run_published.json")]:
+            world.store._objects.pop(name)
+        served.posts.clear()
+        # It is about to post, as far as the others know: if it has stopped, it is started again.
+        world.end(Owner("night", 0))
+        assert served.posts == []
+        world.end(Owner("night", 1))
+    else:
+        assert served.posts == []
+        world.end(Owner("resumed", 0))
+    for again in (Owner("night", 0), Owner("night", 1), Owner("resumed", 1), Owner("another", 0)):
+        world.end(again)
+    assert [body["event"] for body in served.bodies] == ["run_published"]
+    assert (served.bodies[0]["result"]["state"], served.bodies[0]["run"]) == ("published", "r1")
+
+
+def test_a_notice_that_was_not_delivered_is_posted_when_the_run_is_resumed(served: Hook) -> None:
+    world = NotifiedRuns(served)
+    served.statuses = [500, 500]
+    world.run()
+    served.posts.clear()
+    world.end(Owner("resumed", 0))
+    world.end(Owner("again", 0))
+    assert len(served.posts) == 1
 
 
 def test_tables_that_fail_are_posted_once_for_all_tasks_and_attempts(served: Hook) -> None:

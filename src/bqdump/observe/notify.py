@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import logging
-from typing import Protocol
+from collections.abc import Awaitable, Callable
+from typing import TYPE_CHECKING, Final, Protocol
 
 from bqdump.core.documents.run import Owner
 from bqdump.core.errors import BqdumpError, OutageError, QuotaError, TablesFailedError, UnavailableError, first_of
@@ -11,10 +12,15 @@ from bqdump.core.notice import Notice
 from bqdump.core.progress.log_events import LogEvent
 from bqdump.core.settings.settings import Settings
 from bqdump.ports.store import ObjectStore
-from bqdump.repository.repository import create
+from bqdump.repository.repository import create, exists
+
+if TYPE_CHECKING:
+    from bqdump.core.documents.run_layout import RunLayout
+    from bqdump.core.documents.sets import SetLayout
 
 log = logging.getLogger(__name__)
 
+PUBLISHED: Final = "run_published"
 # What a restarted task may get over.
 PASSING = (OutageError, QuotaError, UnavailableError)
 
@@ -30,14 +36,15 @@ class Notifier(Protocol):
         """Deliver a notice, if need be after some retries."""
 
 
-async def notify(notifier: Notifier, notice: Notice) -> None:
-    """Post a notice. Raises nothing: an export that is done stays done."""
+async def notify(notifier: Notifier, notice: Notice) -> bool:
+    """Post a notice; whether it was delivered. Raises nothing: an export that is done stays done."""
     try:
         await notifier.post(notice)
     except BqdumpError as error:
         log.warning("%s", error, extra=LogEvent.NOTIFY_FAILED.extra())
-    else:
-        log.info("notified %s: %s", notifier.place, notice.event, extra=LogEvent.NOTIFIED.extra())
+        return False
+    log.info("notified %s: %s", notifier.place, notice.event, extra=LogEvent.NOTIFIED.extra())
+    return True
 
 
 async def notify_once(notifier: Notifier, store: ObjectStore, settings: Settings, notice: Notice, owner: Owner) -> None:
@@ -50,6 +57,28 @@ async def notify_once(notifier: Notifier, store: ObjectStore, settings: Settings
         return
     if mine:
         await notify(notifier, notice)
+
+
+async def post_published(
+    notifier: Notifier,
+    store: ObjectStore,
+    names: RunLayout | SetLayout,
+    make: Callable[[], Awaitable[Notice]],
+    owner: Owner,
+) -> None:
+    """Post that a run is published, at least once, also where the task that was about to was stopped. Raises nothing.
+
+    Another task of the same execution may be about to: it is restarted if it stops, or the run is resumed.
+    """
+    posted = names.posted(PUBLISHED)
+    try:
+        if await exists(store, posted):
+            return
+        claim = await create(store, names.notified(PUBLISHED, owner.execution), owner)
+        if claim.value == owner and await notify(notifier, await make()):
+            await create(store, posted, owner)
+    except BqdumpError as error:
+        log.warning("not notified: %s", error, extra=LogEvent.NOTIFY_FAILED.extra())
 
 
 def concerns_all(error: BaseException, owner: Owner, attempt: int | None) -> bool:

@@ -13,7 +13,7 @@ from msgspec.structs import replace
 
 from bqdump.core.documents.run import Owner
 from bqdump.core.errors import BqdumpError
-from bqdump.core.notice import run_failed, run_published
+from bqdump.core.notice import Notice, run_failed, run_published
 from bqdump.core.progress.events import Entered, Listener, Together, ignore
 from bqdump.core.progress.export import AtTarget, Export, exported_together
 from bqdump.core.progress.log_events import LogEvent
@@ -24,7 +24,7 @@ from bqdump.export.result import exported
 from bqdump.export.run import TaskResult
 from bqdump.export.run import run as run_task
 from bqdump.export.task import Task
-from bqdump.observe.notify import concerns_all, notify, notify_once, of_tables
+from bqdump.observe.notify import concerns_all, notify, notify_once, of_tables, post_published
 from bqdump.ports.signer import PROBE
 from bqdump.ports.store import ObjectStore
 from bqdump.repository.repository import value_of
@@ -40,11 +40,16 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 
 
-async def notify_set(settings: Settings, exported: Export) -> None:
-    """Post that this task has published the set, where an address is set."""
+async def notify_set(first: SetTask, settings: Settings, exported: Export) -> None:
+    """Post that the set is published, where an address is set and no task has. first: at the first target."""
     notifier = open_notifier(settings)
-    if notifier and exported.state == "published":
-        await notify(notifier, run_published(settings, exported))
+    if notifier is None or exported.state != "published":
+        return
+
+    async def notice() -> Notice:
+        return run_published(settings, exported)
+
+    await post_published(notifier, first.store, first.layout, notice, first.owner)
 
 
 class Start(NamedTuple):
@@ -84,16 +89,15 @@ async def notify_failed(start: Start, store: ObjectStore, settings: Settings, er
 
 
 async def notify_published(task: Task, result: TaskResult) -> None:
-    """Post that this task has published the run, where an address is set."""
+    """Post that the run is published, where an address is set and no task has."""
     notifier = open_notifier(task.settings)
-    if notifier is None or result.state != "published" or result.again is not None:
+    if notifier is None or result.state != "published":
         return
-    try:
-        notice = run_published(task.settings, await exported(task, result))
-    except BqdumpError as error:
-        log.warning("not notified: %s", error, extra=LogEvent.NOTIFY_FAILED.extra())
-        return
-    await notify_once(notifier, task.store, task.settings, notice, task.owner)
+
+    async def notice() -> Notice:
+        return run_published(task.settings, await exported(task, result))
+
+    await post_published(notifier, task.store, task.settings.layout.run(result.plan.run), notice, task.owner)
 
 
 class Ended(NamedTuple):
@@ -207,8 +211,7 @@ async def _run_set(services: Services, start: Start) -> Export:
             for outcome in results
         ]
     )
-    if any(result.mine for result in results):
-        await notify_set(settings, exported)
+    await notify_set(first, settings, exported)
     return exported
 
 

@@ -130,6 +130,10 @@ class RunLayout:
         """Which task posts a notice, so that the others of its execution do not."""
         return Document(f"{self.root}notified/{event}-{execution}.json", Owner)
 
+    def posted(self, event: str) -> Document[Owner]:
+        """Which task has posted a notice."""
+        return Document(f"{self.root}notified/{event}.json", Owner)
+
     @property
     def manifest_files(self) -> Document[ManifestFiles]:
         """The same object, read for the files that it names only."""

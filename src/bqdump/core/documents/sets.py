@@ -199,7 +199,7 @@ class SetManifest(RunDocument, msgspec.Struct, frozen=True, kw_only=True):
 # What is below the folder of a set's run, as SetLayout names it.
 DOCUMENTS = re.compile(
     r"(plan|planner)\.json|listing-[0-9a-f]{1,32}\.json|report\.html"
-    r"|(planned|ready|ended)/\d+\.json|failures/\d+/[^/]+\.json|[0-9a-f]{16}/(manifest|signature(-[0-9a-f]{16})?)\.json",
+    r"|notified/[^/]+\.json|(planned|ready|ended)/\d+\.json|failures/\d+/[^/]+\.json|[0-9a-f]{16}/(manifest|signature(-[0-9a-f]{16})?)\.json",
     re.DOTALL,
 )
 
@@ -236,6 +236,14 @@ class SetLayout:
     def failure(self, number: int, execution: str) -> Document[DatasetFailure]:
         """Why a dataset cannot be exported, as this execution has met it."""
         return Document(f"{self.root}failures/{number:05d}/{execution}.json", DatasetFailure, "note")
+
+    def notified(self, event: str, execution: str) -> Document[Owner]:
+        """See RunLayout."""
+        return Document(f"{self.root}notified/{event}-{execution}.json", Owner)
+
+    def posted(self, event: str) -> Document[Owner]:
+        """See RunLayout."""
+        return Document(f"{self.root}notified/{event}.json", Owner)
 
     def manifest(self, digest: str) -> Document[SetManifest]:
         """Which exports belong together, where objects are locked. Its signature is beside it."""
