@@ -59,10 +59,11 @@ variables over the file. The key is the name of the flag without `--` and with `
 | list | `orders,customers_*`; in `bqdump.toml` also `["orders", "customers_*"]` |
 | yes or no | `--header`, `--no-header`; in variables and in the file `true`, `false` |
 | size | `256MB`, `10GB`, `1 TiB` |
-| duration | `90s`, `15m`, `2h`, `30d`: a number needs its unit; in Python also a `timedelta` |
+| duration | `90s`, `15m`, `2h`, `30d`: a number needs its unit |
 | labels | `team=data,env=prod`; in `bqdump.toml` a table |
+| nothing | the default; refused where that would check less, or restore, delete or bill more |
 
-`--bucket BUCKET --prefix PREFIX` is the short form of `--to gs://BUCKET/PREFIX`; one of the two is required.
+`--bucket BUCKET --prefix PREFIX` is the short form of `--to gs://BUCKET/PREFIX`.
 
 [How tables are exported](export.md#settings-of-single-tables) describes settings of single tables,
 [formats](formats.md) which compression goes with which format, and [limits](limits.md#risks) the risks that `--allow`

@@ -363,6 +363,36 @@ def test_what_belongs_to_a_single_run_is_refused_in_the_file(
     assert (shown.out + shown.err).count("\n") == 1
 
 
+CHOOSING = (
+    *(("restore", f"BQDUMP_RESTORE_{name}") for name in ("PARTITIONS", "INCLUDE", "EXCLUDE", "AS_OF", "TABLES_FROM")),
+    *(("drill", f"BQDUMP_DRILL_{name}") for name in ("INCLUDE", "AS_OF")),
+    *(("prune", f"BQDUMP_{name}") for name in ("KEEP_LAST", "KEEP_TAG", "KEEP_WITHIN", "TRUST")),
+    *(("verify", f"BQDUMP_{name}") for name in ("TRUST", "NEWEST_WITHIN", "MAX_BYTES_BILLED")),
+    ("run", "BQDUMP_SIGN"),
+)
+
+
+@pytest.mark.parametrize(("command", "variable"), CHOOSING)
+def test_an_empty_variable_does_not_stand_for_everything(
+    command: str, variable: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv(variable, "")
+    into = ["--into", "restored"] if command == "restore" else []
+    assert start([command, *(COMPLETE if command == "run" else ["--to", "./none"]), *into]) == 2
+    shown = capsys.readouterr().err
+    assert shown.startswith(f"bqdump: {variable}: empty value. Leave it out, or give it a value")
+    assert shown.count("\n") == 1
+
+
+def test_another_empty_variable_counts_as_not_set(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for variable in ("BQDUMP_RESTORE_INTO", "BQDUMP_PREFIX", "BQDUMP_INCLUDE", "BQDUMP_NOTIFY"):
+        monkeypatch.setenv(variable, "")
+    assert start(["restore", "--to", "./none", "--into", "restored", "--via", "gs://bucket"]) != 2
+    assert "empty" not in capsys.readouterr().err
+
+
 def test_an_empty_run_id_in_the_file_is_none(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     (tmp_path / "bqdump.toml").write_text('run_id = ""\nsnapshot_time = ""\nbucket = "gs://b"\n')
     assert start(["status"]) == 2

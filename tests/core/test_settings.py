@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from bqdump.cli.errors import Flags
 from bqdump.core.errors import UsageError
 from bqdump.core.risks import Risk
-from bqdump.core.settings.resolve import arguments, check, environment, file, resolve
+from bqdump.core.settings.resolve import NEVER_EMPTY, arguments, check, environment, file, resolve
 from bqdump.core.settings.resolve import flags as given_flags
 from bqdump.core.settings.settings import BY_NAME, RETENTION, RULES, SETTINGS, TARGET, Settings
 from bqdump.core.settings.table_settings import TableSettings
@@ -58,7 +58,7 @@ VALUES: dict[str, tuple[str, Any, list[str]]] = {
     "iceberg": ("on", True, ["some", ""]),
     "on_unsupported": ("String", "string", ["", "text", "null"]),
     "null_marker": ("\\N", "\\N", ['a"', "a\nb", "\r", "\0", "\udcff"]),
-    "file_size": ("1.5MiB", 1_572_864, ["big", "-1", "1 parsec"]),
+    "file_size": ("1.5MiB", 1_572_864, ["big", "-1", "1 parsec", "1", "99999"]),
     "row_group_rows": ("100000", 100_000, ["-1", "many", "1.5", ""]),
     "read_memory": ("64 MB", 64_000_000, ["1MB", "all"]),
     "read_split": ("2GB", 2_000_000_000, ["big", "-1"]),
@@ -287,6 +287,23 @@ def test_an_empty_optional_setting_means_none() -> None:
     found = from_flags(prefix="", run_id="", snapshot_time="", location="", job_project="", include="", labels="")
     assert found == settings()
     assert (found.jobs_in, found.snapshot_ms) == ("proj", None)
+
+
+@pytest.mark.parametrize("name", NEVER_EMPTY)
+@pytest.mark.parametrize("empty", ["", " ", " , "])
+def test_nothing_is_checked_less_or_deleted_more_because_a_variable_is_not_set(name: str, empty: str) -> None:
+    variables = {"PROJECT_ID": "proj", "SOURCE_DATASET": "data", "DESTINATION_BUCKET": "bucket"}
+    for source in (given_flags(REQUIRED | {name: empty}), environment(variables | {BY_NAME[name].env: empty})):
+        with pytest.raises(UsageError, match="empty value") as refused:
+            resolve(source)
+        assert refused.value.setting == name
+
+
+def test_the_smallest_files_that_can_be_requested_are_100_kilobytes() -> None:
+    assert from_flags(file_size="100KB").file_size == 100_000
+    assert from_flags(file_size="0").file_size == 0
+    with pytest.raises(UsageError, match="expected at least 100KB, or 0 for one file per stream"):
+        from_flags(file_size="1")
 
 
 OUTSIDE_DIGEST = {"concurrency": 7, "run_id": "x", "snapshot_time": "2026-01-31T03:00:00Z", "allow_partial": True,

@@ -8,6 +8,7 @@ The options of a restore, as flags and as environment variables.
 from __future__ import annotations
 
 import logging
+import os
 import sys
 import time
 from collections.abc import Callable, Iterable
@@ -26,6 +27,7 @@ from bqdump.core.errors import UsageError
 from bqdump.core.progress.log_events import LogEvent
 from bqdump.core.restore.request import RESTORE_SETTINGS
 from bqdump.core.sets.restoring import Choice
+from bqdump.core.settings.resolve import BLANK, READ, is_blank
 from bqdump.core.settings.settings import Setting, Settings
 from bqdump.core.settings.target import QUALIFIED
 from bqdump.core.settings.values import patterns, run_id
@@ -59,10 +61,22 @@ def run_names(context: click.Context, parameter: click.Parameter, value: tuple[s
     return tuple(dict.fromkeys(name for text in value if (name := run_name(context, parameter, text))))
 
 
+def _refusing_blank(variable: str) -> Callable[[click.Context, click.Parameter, Any], Any]:
+    """A callback of an option that chooses what is restored. click takes an empty variable for one that is not set."""
+
+    def check(_context: click.Context, _option: click.Parameter, value: Any) -> Any:
+        if not value and is_blank(os.environ.get(variable)):
+            raise UsageError(READ, "", "empty value", BLANK, place=variable)
+        return value
+
+    return check
+
+
 def as_of_option(variable: str = "", help_: str = HELP) -> Callable[[Decorated], Decorated]:
     """Give a command --as-of, which arrives as `as_of`. variable: of the environment that gives it as well."""
     text = f"{help_} [{variable}]" if variable else help_
-    return click.option("--as-of", "as_of", metavar="TIME", envvar=variable or None, help=text)
+    check = _refusing_blank(variable)
+    return click.option("--as-of", "as_of", metavar="TIME", envvar=variable or None, help=text, callback=check)
 
 
 def run_of(
@@ -104,7 +118,8 @@ STDIN = "-"
 def tables_from_option(variable: str = "") -> Callable[[Decorated], Decorated]:
     """Give a command --tables-from, which arrives as `tables_from`. variable: of the environment that gives it, too."""
     text = f"{TABLES_FROM_HELP} [{variable}]" if variable else TABLES_FROM_HELP
-    return click.option("--tables-from", SETTING, metavar="FILE", envvar=variable or None, help=text)
+    check = _refusing_blank(variable)
+    return click.option("--tables-from", SETTING, metavar="FILE", envvar=variable or None, help=text, callback=check)
 
 
 def included(settings: Settings, file: str | None) -> Settings:
@@ -143,6 +158,8 @@ def restore_options(*settings: Setting) -> Callable[[Decorated], Decorated]:
     def decorate(command: Decorated) -> Decorated:
         for setting in reversed(settings):
             shape: dict[str, Any] = {"metavar": setting.metavar, "multiple": setting.repeated}
+            if setting.repeated:
+                shape["callback"] = _refusing_blank(setting.env)
             if setting.switch:
                 shape = {"is_flag": True, "default": False}
             elif setting.parse is int:

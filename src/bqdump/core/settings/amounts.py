@@ -13,6 +13,8 @@ from bqdump.core.times import parse_duration
 LONGEST_SECONDS = 24 * 3600
 LONGEST_PERIOD = 3660 * 86_400
 LEAST_MEMORY = 16 * 10**6
+# A load job reads at most 10,000,000 files: of this size, 1 TB. https://cloud.google.com/bigquery/quotas#load_jobs
+LEAST_FILE = 100 * 10**3
 HIGHEST_PRICE = 10_000
 
 
@@ -32,6 +34,14 @@ def size(value: Any) -> int:
     if isinstance(value, bool) or not isinstance(value, (int, str)):
         raise ValueError("expected a size such as 10GB or 1 TiB")
     return parse_size(str(value)) if value != "" else 0
+
+
+def file_size(value: Any) -> int:
+    """A number of bytes, at least LEAST_FILE; 0 for none."""
+    number = size(value)
+    if 0 < number < LEAST_FILE:
+        raise ValueError(f"expected at least {LEAST_FILE // 10**3}KB, or 0 for one file per stream")
+    return number
 
 
 def price(value: Any) -> float | None:

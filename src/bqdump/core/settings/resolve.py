@@ -17,6 +17,9 @@ from bqdump.core.tables.catalog import select
 from bqdump.core.wording import close_name
 
 READ = "read the settings"
+# An empty value would check less, delete more or bill more than somebody who has set it means.
+NEVER_EMPTY = ("sign", "trust", "newest_within", "max_bytes_billed", *RETENTION)
+BLANK = "Leave it out, or give it a value: a variable may not be set."
 LONGEST_SHOWN = 120
 
 
@@ -156,6 +159,8 @@ def parsed(setting: Setting, value: Any, place: str) -> Any:
     """The value that a setting has in the end. Raises UsageError."""
     if value == "" and setting.name in REQUIRED:
         raise UsageError(READ, "", "empty value", setting.help, setting=setting.name, place=place)
+    if setting.name in NEVER_EMPTY and is_blank(value):
+        raise UsageError(READ, "", "empty value", BLANK, setting=setting.name, place=place)
     try:
         return setting.parse(value)
     except ValueError as error:
@@ -169,6 +174,11 @@ def parsed(setting: Setting, value: Any, place: str) -> Any:
         quoted = isinstance(value, str) and QUOTED.fullmatch(value.strip())
         hint = "Leave out the quotes: what sets it takes them as part of the value." if quoted else ""
         raise UsageError(READ, "", cause, hint, setting=setting.name, place=place) from None
+
+
+def is_blank(value: Any) -> bool:
+    """Whether a string has no value, nor one of a list."""
+    return isinstance(value, str) and not value.strip(" ,")
 
 
 def _shown(value: Any) -> str:

@@ -252,7 +252,7 @@ SETTINGS: tuple[Setting, ...] = (
     Setting("iceberg", parse.flag, "BOOL", ICEBERG),
     Setting("on_unsupported", parse.on_unsupported, "POLICY", UNSUPPORTED, POLICIES),
     Setting("null_marker", parse.null_marker, "STRING", "String written for NULL in CSV (read route; default: empty)."),
-    Setting("file_size", amounts.size, "SIZE", FILE_SIZE),
+    Setting("file_size", amounts.file_size, "SIZE", FILE_SIZE),
     Setting("row_group_rows", amounts.rows, "N", ROWS),
     Setting("read_memory", amounts.memory, "SIZE", MEMORY),
     Setting("read_split", amounts.size, "SIZE", SPLIT),
