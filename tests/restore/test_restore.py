@@ -446,3 +446,20 @@ def test_what_would_be_restored_is_shown_without_writing_anything() -> None:
     shown = asyncio.run(plan_restore([world.task()]))
     assert (shown.state, [table.table for table in shown.tables]) == ("planned", ["none", "one", "two"])
     assert (world.store.names_now(), ("project", "copy") in world.big.datasets) == (before, False)
+
+
+@pytest.mark.parametrize("route", ["extract", "query", "read"])
+def test_a_table_without_columns_is_named_and_the_others_are_restored(route: str) -> None:
+    world = ExportedWorld()
+    world.change_definition("one", schema={})
+    entries = [
+        msgspec.structs.replace(entry, route=route) if entry.table == "one" else entry
+        for entry in world.manifest.tables
+    ]
+    world.change_manifest(tables=tuple(entries))
+    done = world.restore()
+    reason = "the export has no columns of it, and so no rows"
+    assert [(lost.name, lost.reason) for lost in done.not_restored] == [("one", reason)]
+    assert [table.table for table in done.tables] == ["none", "two"]
+    there = asyncio.run(world.big.tables(Dataset("project", "copy", "")))
+    assert {table.name for table in there} == {"none", "two"}

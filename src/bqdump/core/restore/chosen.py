@@ -117,7 +117,12 @@ def _obstacle(manifest: Manifest, entry: TableEntry, options: Options) -> str:
     unit = (definition.get("timePartitioning") or {}).get("type") or "DAY"
     if unit not in LONGEST_MS:
         return f"it is partitioned by {unit!r}, which is not one of {', '.join(LONGEST_MS)}"
-    return "" if options.schema_only else unloadable(entry, restored_columns(entry), settings_of(manifest, entry))
+    if options.schema_only:
+        return ""
+    restored = restored_columns(entry)
+    if not restored.columns:
+        return "the export has no columns of it, and so no rows"
+    return unloadable(entry, restored, settings_of(manifest, entry))
 
 
 def chosen_by(options: Options, manifest: Manifest) -> Mapping[str, bool]:
