@@ -19,6 +19,7 @@ import pytest
 from adapters.folder_faults import Killed, fault, unsynchronized
 from bqdump.adapters.checksums import crc32c
 from bqdump.adapters.folder.content import contains
+from bqdump.adapters.folder.index import locked_index
 from bqdump.adapters.folder.paths import name_rules, path_of
 from bqdump.adapters.folder.store import FolderStore
 from bqdump.core.errors import BqdumpError, TargetError, UsageError
@@ -206,6 +207,15 @@ def test_threads_take_turns_instead_of_trying_to_lock_the_index(
 
     asyncio.run(write())
     assert set(most) == {1}
+
+
+def test_files_of_a_folder_without_an_index_are_read_at_the_same_time(tmp_path: Path) -> None:
+    (tmp_path / "a").write_bytes(b"one")
+    read = threading.Thread(target=lambda: asyncio.run(FolderStore(tmp_path).read("a")), daemon=True)
+    with locked_index(tmp_path, writes=False):
+        read.start()
+        read.join(10)
+        assert not read.is_alive()
 
 
 def test_the_target_itself_may_be_a_link(tmp_path: Path, outside: Path) -> None:

@@ -14,7 +14,7 @@ import os
 import sqlite3
 import threading
 from collections.abc import Callable, Iterator
-from contextlib import closing, contextmanager, suppress
+from contextlib import closing, contextmanager, nullcontext, suppress
 from pathlib import Path
 from typing import IO, NamedTuple
 
@@ -98,14 +98,15 @@ def _recorded(root: Path, name: str, status: os.stat_result) -> Row | None:
 @contextmanager
 def locked_index(root: Path, *, writes: bool) -> Iterator[Index]:
     """The index of a folder, locked for this thread. Without `writes`, none is created; with it, the folder exists."""
-    with TURNS.setdefault(str(root), threading.Lock()), _locked_index(root, writes=writes) as index:
+    # Raises TargetError for a link.
+    kept = folder_status(root, (INDEX,)) is not None or writes
+    turn = TURNS.setdefault(str(root), threading.Lock()) if kept else nullcontext()
+    with turn, _opened(root, kept=kept, writes=writes) as index:
         yield index
 
 
 @contextmanager
-def _locked_index(root: Path, *, writes: bool) -> Iterator[Index]:
-    # Raises TargetError for a link.
-    kept = folder_status(root, (INDEX,)) is not None or writes
+def _opened(root: Path, *, kept: bool, writes: bool) -> Iterator[Index]:
     try:
         if kept and not writes and not os.access(root, os.W_OK):
             opened = _in_memory(root / INDEX)
