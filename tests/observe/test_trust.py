@@ -16,7 +16,7 @@ from bqdump.adapters.signing_keys import FileKey
 from bqdump.core.documents.codec import decode, encode
 from bqdump.core.documents.layout import Layout
 from bqdump.core.documents.target import Latest
-from bqdump.core.errors import VerificationError
+from bqdump.core.errors import NotFoundError, VerificationError
 from bqdump.core.sets.member import one_dataset
 from bqdump.core.settings.settings import Settings
 from bqdump.core.settings.target import Target
@@ -103,6 +103,19 @@ def test_status_names_a_run_that_no_trusted_key_has_signed_and_says_the_rest(tru
     assert status(made.store, trusting, "one").state == "superseded"
     made.abandon("four")
     assert status(made.store, trusting, "four").state == "running"
+
+
+def test_growth_is_that_of_trusted_runs(trust: tuple[str, ...]) -> None:
+    made = scene()
+    made.run("four")
+    sign(made.store, SETTINGS.target, LAYOUT, "four")
+    trusting = msgspec.structs.replace(SETTINGS, trust=trust)
+    grown = asyncio.run(inspection.growth(at(made.store), trusting))
+    assert (grown.run, grown.since) == ("four", "one")
+    for run, since in (("three", ""), ("four", "three")):
+        assert asyncio.run(inspection.growth(at(made.store), SETTINGS, run, since)).run == run
+        with pytest.raises(NotFoundError, match="it is not trusted: it is not signed"):
+            asyncio.run(inspection.growth(at(made.store), trusting, run, since))
 
 
 def test_a_time_does_not_choose_an_older_run_where_the_newest_has_lost_its_signature(trust: tuple[str, ...]) -> None:

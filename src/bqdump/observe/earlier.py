@@ -117,26 +117,35 @@ def chosen(lines: Iterable[RunLine], run: str, since: str) -> tuple[RunLine, Run
     since: the name of a run; or a date, a time, or a duration before the later run, which mean the newest run that is
     as old, or the oldest run where none is.
     """
-    whole = {line.run: line for line in lines if line.whole and line.snapshot_time and line.dataset in ("", "*")}
+    every = list(lines)
+    whole = {line.run: line for line in every if line.whole and line.snapshot_time and line.dataset in ("", "*")}
     after = whole.get(run) if run else next((line for line in whole.values() if line.published), None)
     if after is None or after.snapshot_time is None:
         if not run and not whole:
             raise NotFoundError("find", "a run", NOTHING, FIRST)
         what = f"run {run}" if run else "the published run"
-        raise NotFoundError("find", what, "it does not exist, or is not finished", "List the runs: {call:runs}")
+        raise NotFoundError("find", what, _why_not(every, run), "List the runs: {call:runs}")
     if not since:
         return after, whole[run_before(whole.values(), after.run)]
     if since in whole:
         return after, whole[since]
     until = _time(since, after.snapshot_time)
     if until is None:
-        raise NotFoundError("find", f"run {since}", "it does not exist, or is not finished", SINCE)
+        raise NotFoundError("find", f"run {since}", _why_not(every, since), SINCE)
     earlier = [line for line in whole.values() if line.snapshot_time and line.snapshot_time < after.snapshot_time]
     if not earlier:
         raise NotFoundError("find", f"a run before run {after.run}", "there is none", "List the runs: {call:runs}")
     dated = sorted(earlier, key=lambda line: (line.snapshot_time, line.run))
     old = [line for line in dated if line.snapshot_time and line.snapshot_time <= until]
     return after, (old or dated[:1])[-1]
+
+
+def _why_not(lines: Iterable[RunLine], run: str) -> str:
+    """Why a run (default: the published run) cannot be compared."""
+    line = next((line for line in lines if (line.run == run if run else line.published)), None)
+    if line and line.state == "not trusted":
+        return f"it is not trusted: {line.problem}"
+    return "it does not exist, or is not finished"
 
 
 def _time(since: str, after: datetime) -> datetime | None:

@@ -71,7 +71,9 @@ class SetAt(NamedTuple):
         try:
             # What cannot be read is the state of the run's parts.
             with suppress(DocumentError):
-                await set_plan(self.store, self.settings, await self.manifest(), run)
+                manifest = await self.manifest()
+                if manifest and manifest.locked:
+                    await set_plan(self.store, self.settings, manifest, run)
         except VerificationError as error:
             return fill(error.cause, COMMANDS)
         return ""
