@@ -156,6 +156,18 @@ def test_each_prune_names_a_document_that_a_legal_hold_keeps(stage: Stage, vault
         assert f"left: {report}" in called.out
 
 
+def test_a_run_that_a_legal_hold_keeps_is_not_counted_as_removed(stage: Stage, vault: Vault, served: S3Server) -> None:
+    stage.table("a")
+    night(stage, vault, "one")
+    night(stage, vault, "two")
+    served.end_locks(vault.bucket)
+    for name in vault.versions():
+        vault.s3.put_object_legal_hold(Bucket=vault.bucket, Key=name, LegalHold={"Status": "ON"})
+    called = stage.command("prune", *vault.at, "--keep-last", "1", "--yes")
+    assert "kept: held by the store" in called.out
+    assert "Removed 0 runs (0 files, 0 B); 2 runs kept." in called.out
+
+
 def vault_names(served: S3Server, vault: Vault) -> list[str]:
     return [name for name in served.names(vault.bucket) if name.startswith("sales/")]
 

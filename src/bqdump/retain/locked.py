@@ -223,7 +223,7 @@ async def _outside(task: Task) -> list[ObjectInfo]:
 
 async def sweep_locked(task: Task, plan: PrunePlan, files: FreeFiles) -> Swept:
     """Delete the runs of a plan, its files, and what copies have left that were abandoned."""
-    left = list[str]()
+    left, held = list[str](), set[str]()
     runs = [run.run for run in plan.complete]
     for run in runs:
         names = task.layout.run(run)
@@ -234,10 +234,12 @@ async def sweep_locked(task: Task, plan: PrunePlan, files: FreeFiles) -> Swept:
     refused = set(await delete_unlocked(task.store, files.free))
     for run in runs:
         manifest = await task.store.stat(task.layout.run(run).manifest.name)
-        left += await delete_unlocked(task.store, [manifest] if manifest else [])
+        if kept := await delete_unlocked(task.store, [manifest] if manifest else []):
+            held.add(run)
+            left += kept
     for run in plan.survey.orphans:
         own = [info async for page in task.store.objects(task.layout.run(run).root) for info in page]
         unlocked = [info for info in await with_locks(task.store, own) if info.locked_until <= task.now]
         left += await delete_unlocked(task.store, unlocked)
     swept = FreeFiles(tuple(info for info in files.free if info.name not in refused), files.left).swept
-    return swept._replace(left=tuple(sorted({*files.left, *left, *refused})))
+    return swept._replace(left=tuple(sorted({*files.left, *left, *refused})), held=frozenset(held))

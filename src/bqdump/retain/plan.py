@@ -32,16 +32,21 @@ NAMED = 10
 # A planner whose note is as old as this is not at work, whatever the clocks say.
 SILENT_MS = 3_600_000
 UNTRUSTED = "not trusted"
+HELD = "held by the store"
 LOCKED = "locked until"
 UNCHECKED = "cannot check whether its jobs are still running"
 
 
 class Swept(NamedTuple):
-    """The export's files that were deleted, or would be, and objects in the runs' folders that stay."""
+    """The export's files that were deleted, or would be, and objects in the runs' folders that stay.
+
+    held: the runs whose manifests the store keeps, so that they are there as before.
+    """
 
     files: int
     bytes: int
     left: tuple[str, ...]
+    held: frozenset[str] = frozenset()
 
 
 class PrunePlan(NamedTuple):

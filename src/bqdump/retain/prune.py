@@ -20,7 +20,7 @@ from bqdump.core.sizes import counted, size_text
 from bqdump.ports.store import ObjectStore
 from bqdump.repository.exports import Exports
 from bqdump.retain.old_documents import delete_old, list_documents, old_of
-from bqdump.retain.plan import plan_of, result_of
+from bqdump.retain.plan import HELD, plan_of, result_of
 from bqdump.retain.set_documents import named_by_set, prune_set
 from bqdump.retain.survey import AtWork, States, Task, survey, survey_place
 from bqdump.retain.sweep import forecast, sweep
@@ -43,6 +43,7 @@ async def prune(task: Task) -> Pruned:
         plan = plan_of(await survey_locked(task, place), task)
         files = await examine_locked(task, plan)
         swept = await sweep_locked(task, plan, files) if task.delete else files.swept
+        plan = plan.examined((), dict.fromkeys(swept.held, HELD))
     else:
         plan = await examine(task, plan_of(await survey(task, place), task))
         swept = await (sweep(task, plan) if task.delete else forecast(task, plan))
