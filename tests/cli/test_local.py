@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from pathlib import Path
 
 import pytest
@@ -21,6 +22,18 @@ def test_the_command_that_stops_the_stack_names_its_folder(
     assert f"Stop the stack: bqdump local --folder '{folder}' down\n" in capsys.readouterr().err
     assert start(["local", "up"]) == 0
     assert "Stop the stack: bqdump local down\n" in capsys.readouterr().err
+
+
+def test_variables_that_are_shown_and_not_set_come_with_the_command_that_sets_them(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    running = Stack("http://127.0.0.1:1", "http://127.0.0.1:2", (), "127.0.0.1:3", "http://127.0.0.1:4")
+    monkeypatch.setattr("bqdump_local.state.find", lambda _: running)
+    assert start(["local", "up"]) == 0
+    assert "eval" not in capsys.readouterr().err
+    monkeypatch.setattr(sys.stdout, "isatty", lambda: True)
+    assert start(["local", "up"]) == 0
+    assert 'To set these variables in this shell: eval "$(bqdump local up)"\n' in capsys.readouterr().err
 
 
 MADE = {"PROJECT_ID": PROJECT, "SOURCE_DATASET": DATASET, "DESTINATION_BUCKET": TARGET}

@@ -51,7 +51,7 @@ def local(context: click.Context, folder: Path) -> None:
 
     \b
     Examples:
-      bqdump local up
+      eval "$(bqdump local up)"
       bqdump local seed
       bqdump local execute --tasks 10
       bqdump local down
@@ -103,9 +103,11 @@ def up(folder: Path, persist: bool, bigquery_port: int, storage_port: int, cloud
         sys.stdout.write(f"export {name}={value}\n")
     # Google's client for Cloud Run takes its address as an option; there is no variable that it reads.
     sys.stdout.write(f"export CLOUD_RUN_ADDRESS={stack.cloud_run}\n")
+    at = f" --folder {shlex.quote(str(folder))}" if folder != FOLDER else ""
+    if sys.stdout.isatty():
+        sys.stderr.write(f'To set these variables in this shell: eval "$(bqdump local{at} up)"\n')
     if running:
         sys.stderr.write("Already running. ")
-    at = f" --folder {shlex.quote(str(folder))}" if folder != FOLDER else ""
     sys.stderr.write(f"Objects are files below {folder / 'buckets'}/. Stop the stack: bqdump local{at} down\n")
 
 
