@@ -111,11 +111,16 @@ class Copies:
         return asyncio.run(verify(self.target, self.there, run))
 
     def prune(self, days: int = 1, named: tuple[str, ...] = (), **settings: Any) -> Sequence[str]:
-        """Prune the copy by its own policy, or these runs, some days after the last run; the runs that went."""
+        """Prune the copy by its own policy, or these runs, some days after the last run; the runs that went.
+
+        A dry run before shows the same.
+        """
         chosen = msgspec.structs.replace(self.there, **settings)
         now = self.source.now + days * DAY
-        pruned = asyncio.run(prune(Pruning(self.target, chosen, policy_for(chosen, named), now, delete=True)))
-        return [one.run for one in pruned.removed]
+        task = Pruning(self.target, chosen, policy_for(chosen, named), now)
+        shown, pruned = asyncio.run(prune(task)), asyncio.run(prune(task._replace(delete=True)))
+        assert (shown.runs, shown.files, shown.bytes) == (pruned.runs, pruned.files, pruned.bytes)
+        return [run.run for run in pruned.removed]
 
 
 def complete(copies: Copies) -> None:

@@ -78,8 +78,15 @@ class Scene:
         return Pruning(self.store, chosen, policy_of(chosen), self.now + DAY, delete, at_work)
 
     def prune(self, *, delete: bool = True, **settings: Any) -> Pruned:
-        """Prune with these settings."""
-        return asyncio.run(prune(self.pruning(delete=delete, **settings)))
+        """Prune with these settings, after a dry run, which shows the same."""
+        task = self.pruning(delete=False, **settings)
+        shown = asyncio.run(prune(task))
+        if not delete:
+            return shown
+        pruned = asyncio.run(prune(task._replace(delete=True)))
+        assert (shown.runs, shown.files, shown.bytes) == (pruned.runs, pruned.files, pruned.bytes)
+        assert shown.left == pruned.left
+        return pruned
 
     def delete_now(self, part: str) -> None:
         """Delete the objects whose names contain this, as another process would."""

@@ -65,7 +65,10 @@ async def forecast(task: Task, plan: PrunePlan) -> Swept:
     present, left = await _removable(task, plan), list[str]()
     present += [file for _, files in await erased_again(task) for file in files] if plan.of_copies else []
     begun = {tombstone.value.run for tombstone in plan.survey.deleting}
+    for run in plan.survey.orphans:
+        left += await _foreign(task, run)
     for tombstone in (tombstone.value for tombstone in plan.deletions):
+        left += await _foreign(task, tombstone.run)
         left += (await _remaining(task, tombstone))[1] if tombstone.run in begun else tombstone.left
     return Swept(len(present), sum(file.size for file in present), tuple(left))
 
@@ -205,6 +208,13 @@ async def _delete_documents(task: Task, run: str, tombstone: int = 0) -> list[st
         if (info := await task.store.stat(name)) and await _still(task, run, tombstone):
             await delete(task.store, [(name, info.generation)])
     return left
+
+
+async def _foreign(task: Task, run: str) -> list[str]:
+    """The names of objects in the run's folder that are none of its documents."""
+    names, pages = task.layout.run(run), task.store.objects(task.layout.run(run).root)
+    found = [info.name async for page in pages for info in page if not is_document(info.name, names)]
+    return [name for name in found if name != names.tombstone.name]
 
 
 async def _still(task: Task, run: str, tombstone: int) -> bool:
