@@ -213,6 +213,9 @@ def test_a_set_is_signed_and_its_datasets_cannot_take_each_others_place(signing:
     found = trusts(signing, SOURCE_DATASET=both)
     assert found.code == 4
     assert "it is not signed" in found.out + found.err
+    listed = signing.command("runs", "--trust", "signing.pub", env={"SOURCE_DATASET": both})
+    assert f"bqdump: run one of {other}: it is not signed\n" in listed.err
+    assert f"run one of {signing.dataset}:" not in listed.err
 
 
 def test_a_set_cannot_name_a_manifest_that_no_signature_belongs_to(signing: Stage) -> None:

@@ -142,7 +142,8 @@ def _print_runs(lines: Sequence[RunLine], *, storage: bool) -> None:
         if older := mixed_times(line.carried, time_text(line.oldest_snapshot_time)):
             sys.stdout.write(f"run {line.run}: {older}\n")
         if line.problem:
-            tell(f"bqdump: run {line.run}: {line.problem}")
+            part = f" of {line.dataset}" if line.dataset not in ("", ALL) else ""
+            tell(f"bqdump: run {line.run}{part}: {line.problem}")
 
 
 def _size(count: int | None) -> str:
