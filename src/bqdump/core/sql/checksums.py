@@ -8,7 +8,8 @@ value: see `COMES_BACK`.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
+from functools import partial
 from typing import NamedTuple
 
 from bqdump.core.formats.types import Column
@@ -84,14 +85,13 @@ TEXTS: dict[str, Text] = {
     "TIMESTAMP": Text("CAST(UNIX_MICROS({}) AS STRING)", "epoch_us({})::VARCHAR", _UTC),
 }
 BY_NUMBER = Text("", "", "")
-# Of values that a format writes alike, the one that comes back, see core/formats/unfit.py.
+# Of values that a format writes alike, the one that comes back.
 COMES_BACK: dict[str, Text] = {
     "STRING": Text("NULLIF({}, '')", "nullif({}, '')", "nullif({}, '')"),
     "BYTES": Text("NULLIF({}, b'')", "nullif({}, ''::BLOB)", "nullif({}, '')"),
     "FLOAT64": Text("({} + 0.0)", "({} + 0.0)", "(TRY_CAST({} AS DOUBLE) + 0.0)"),
     "JSON": Text("IF(TO_JSON_STRING({}) = 'null', NULL, {})", "nullif({}::VARCHAR, 'null')", "nullif({}, 'null')"),
 }
-NONE: frozenset[str] = frozenset()
 
 
 class Leaf(NamedTuple):
@@ -161,7 +161,7 @@ def chunks(every_leaf: Sequence[Leaf]) -> list[Sequence[Leaf]]:
     return list(groups)
 
 
-def bigquery_statement(source: str, some: Sequence[Leaf], format_: str, alike: frozenset[str] = NONE) -> str:
+def bigquery_statement(source: str, some: Sequence[Leaf], format_: str, alike: frozenset[str] = frozenset()) -> str:
     """GoogleSQL whose one row is what `file_statement` gives for the files, summed up. source: what to select from.
 
     alike: the types with two values that the files do not tell apart.
@@ -180,34 +180,34 @@ def bigquery_statement(source: str, some: Sequence[Leaf], format_: str, alike: f
             value = ".".join(identifier(column.name) for column in leaf.path)
             inner.append(f"{_bigquery_hash(leaf, value, format_, alike)} AS h{number}")
             outer += [f"COUNT(h{number})", f"COALESCE(SUM(CAST(h{number} AS NUMERIC)), 0)"]
-            hashes.append(f"COALESCE(CAST(h{number} AS STRING), '-')")
-    row = _bigquery_md5(f"CONCAT({', '.join(_joined(hashes))})") if hashes else "0"
+            hashes += [f"COALESCE(CAST(h{number} AS STRING), '-')", "','"]
+    row = _bigquery_md5(f"CONCAT({', '.join(hashes)})") if hashes else "0"
     outer.append(f"COALESCE(SUM(CAST({row} AS NUMERIC)), 0)")
     return f"SELECT {', '.join(outer)} FROM (SELECT {', '.join(inner) or '1'} FROM {source})"
 
 
 def file_statement(
-    source: str, some: Sequence[Leaf], format_: str, *, texts: bool = False, alike: frozenset[str] = NONE
+    source: str, some: Sequence[Leaf], format_: str, *, texts: bool = False, alike: frozenset[str] = frozenset()
 ) -> str:
     """DuckDB's SQL whose one row is: rows; of each column the number of values and the sum of their hashes; the sum of
     the hashes of whole rows (without repeated columns).
 
     source: a relation with the table's columns, of texts for CSV and JSON. texts: see `Leaf.as_text`. alike: as above.
     """
-    file = _File(format_, texts, alike)
+    hash_of = partial(_file_hash, format_=format_, texts=texts, alike=alike)
     inner, outer, hashes = [], ["count(*)"], []
     for number, leaf in enumerate(some):
         if leaf.repeated:
-            inner.append(f"{_listed(leaf, file)} AS l{number}")
+            inner.append(f"{_listed(leaf, hash_of)} AS l{number}")
             outer += [
                 f"coalesce(sum(len(list_filter(l{number}, lambda x: x IS NOT NULL))), 0)",
                 f"coalesce(sum(list_sum(l{number})), 0)",
             ]
         else:
-            inner.append(f"{_file_hash(leaf, reference(leaf.path), file)} AS h{number}")
+            inner.append(f"{hash_of(leaf, reference(leaf.path))} AS h{number}")
             outer += [f"count(h{number})", f"coalesce(sum(h{number}), 0)"]
-            hashes.append(f"coalesce(h{number}::VARCHAR, '-')")
-    row = _file_md5(f"concat({', '.join(_joined(hashes))})") if hashes else "0"
+            hashes += [f"coalesce(h{number}::VARCHAR, '-')", "','"]
+    row = _file_md5(f"concat({', '.join(hashes)})") if hashes else "0"
     outer.append(f"coalesce(sum({row}), 0)")
     return f"SELECT {', '.join(outer)} FROM (SELECT {', '.join(inner) or '1'} FROM {source})"
 
@@ -229,24 +229,12 @@ def parsing_statement(source: str, some: Sequence[Leaf], format_: str) -> str:
     return f"SELECT {', '.join(outer)} FROM {source}"
 
 
-def _joined(parts: Sequence[str]) -> list[str]:
-    return [item for part in parts for item in (part, "','")]
-
-
 def _bigquery_md5(text: str) -> str:
     return f"CAST(CONCAT('0x', SUBSTR(TO_HEX(MD5({text})), 1, 15)) AS INT64)"
 
 
 def _file_md5(text: str) -> str:
     return f"('0x' || substr(md5({text}), 1, 15))::BIGINT"
-
-
-class _File(NamedTuple):
-    """How values of a file are compared."""
-
-    format: str
-    texts: bool
-    alike: frozenset[str]
 
 
 def _bigquery_hash(leaf: Leaf, value: str, format_: str, alike: frozenset[str]) -> str:
@@ -257,17 +245,17 @@ def _bigquery_hash(leaf: Leaf, value: str, format_: str, alike: frozenset[str]) 
     return _bigquery_md5(TEXTS[leaf.type].bigquery.replace("{}", value))
 
 
-def _file_hash(leaf: Leaf, value: str, file: _File) -> str:
-    of_texts = file.format in TEXT_FORMATS
-    if file.format == "csv" and leaf.type not in ("STRING", "BYTES"):
+def _file_hash(leaf: Leaf, value: str, *, format_: str, texts: bool, alike: frozenset[str]) -> str:
+    of_texts = format_ in TEXT_FORMATS
+    if format_ == "csv" and leaf.type not in ("STRING", "BYTES"):
         # It is no value of any other type, quoted or not.
         value = f"nullif({value}, '')"
-    if file.texts and leaf.as_text(file.format):
+    if texts and leaf.as_text(format_):
         return _file_md5(f"{value}::VARCHAR")
-    if leaf.type in file.alike:
+    if leaf.type in alike:
         comes_back = COMES_BACK[leaf.type]
         value = (comes_back.text if of_texts else comes_back.typed).replace("{}", value)
-    if not leaf.by_value(file.format):
+    if not leaf.by_value(format_):
         return f"if({value} IS NULL, NULL, 0)"
     text = TEXTS[leaf.type]
     return _file_md5((text.text if of_texts else text.typed).replace("{}", value))
@@ -286,26 +274,23 @@ def _unnested(leaf: Leaf) -> tuple[str, str]:
 
 def reference(path: Sequence[Column]) -> str:
     """In DuckDB's SQL: a column, or a member of a STRUCT."""
-    first, *rest = (column.name.replace('"', '""') for column in path)
-    return "".join((f'"{first}"', *(f'."{name}"' for name in rest)))
+    return ".".join(f'"{name}"' for name in (column.name.replace('"', '""') for column in path))
 
 
-def _listed(leaf: Leaf, file: _File) -> str:
+def _listed(leaf: Leaf, hash_of: Callable[[Leaf, str], str]) -> str:
     """In DuckDB's SQL: the hashes of all values of a row as one list."""
 
-    def below(value: str, path: Sequence[Column], depth: int) -> tuple[str, bool]:
-        """The hash, or the list of hashes, of what lies down the path; whether it is a list."""
+    def below(value: str, path: Sequence[Column], depth: int) -> str:
+        """The hash, or the list of hashes, of what lies down the path."""
         if not path:
-            return _file_hash(leaf, value, file), False
+            return hash_of(leaf, value)
         column, *rest = path
-        name = column.name.replace('"', '""')
-        value = f'{value}."{name}"' if value else f'"{name}"'
+        value = f"{value}.{reference([column])}" if value else reference([column])
         if not column.repeated:
             return below(value, rest, depth)
         # Columns come before parameters, so this is a name that BigQuery lets no column have.
         item = f'"${depth}"'
-        inner, is_list = below(item, rest, depth + 1)
-        listed = f"list_transform({value}, lambda {item}: {inner})"
-        return (f"flatten({listed})" if is_list else listed), True
+        listed = f"list_transform({value}, lambda {item}: {below(item, rest, depth + 1)})"
+        return f"flatten({listed})" if any(member.repeated for member in rest) else listed
 
-    return below("", leaf.path, 0)[0]
+    return below("", leaf.path, 0)
