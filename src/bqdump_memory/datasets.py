@@ -38,8 +38,8 @@ class MemoryDatasets(MemoryWarehouse):
         if (project, name) in self.datasets:
             return False
         self.datasets[project, name] = {}
-        given = {"location": self.location, **msgspec.json.decode(definition)}
-        self.resources[project, name] = {**new_dataset(project, name), **given}
+        resource = {"location": self.location, **msgspec.json.decode(definition)}
+        self.resources[project, name] = {**new_dataset(project, name), **resource}
         return True
 
     async def change_dataset(self, dataset: Dataset, changes: msgspec.Raw) -> None:
@@ -54,8 +54,8 @@ class MemoryDatasets(MemoryWarehouse):
         self.resources[dataset.project, dataset.name] = changed
 
     def _resource(self, dataset: Dataset) -> dict[str, Any]:
-        given = {"location": self.location, **new_dataset(dataset.project, dataset.name)}
-        return self.resources.setdefault((dataset.project, dataset.name), given)
+        new = {"location": self.location, **new_dataset(dataset.project, dataset.name)}
+        return self.resources.setdefault((dataset.project, dataset.name), new)
 
     def _tables_of(self, dataset: Dataset) -> dict[str, MemoryTable]:
         if (dataset.project, dataset.name) not in self.datasets:

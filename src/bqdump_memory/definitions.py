@@ -75,9 +75,9 @@ class MemoryDefinitions:
     async def routine(self, dataset: Dataset, name: str) -> RoutineDefinition | None:
         """See DefinitionReader."""
         self._require("bigquery.routines.get")
-        found = self.routine_definitions.get((dataset.project, dataset.name), {}).get(name)
-        kind = msgspec.json.decode(found).get("routineType", "") if found else ""
-        return RoutineDefinition(name, kind, found) if found else None
+        definition = self.routine_definitions.get((dataset.project, dataset.name), {}).get(name)
+        kind = msgspec.json.decode(definition).get("routineType", "") if definition else ""
+        return RoutineDefinition(name, kind, definition) if definition else None
 
     async def models(self, dataset: Dataset) -> list[str]:
         """See DefinitionReader."""

@@ -63,8 +63,8 @@ class MemoryDestination(MemoryDatasets):
 
     async def dataset(self, project: str, name: str) -> Dataset:
         """See Warehouse."""
-        found = await super().dataset(project, name)
-        return Dataset(project, name, self._resource(found)["location"])
+        stored = await super().dataset(project, name)
+        return Dataset(project, name, self._resource(stored)["location"])
 
     async def tables(self, dataset: Dataset) -> list[Listed]:
         """See Warehouse."""
@@ -86,8 +86,8 @@ class MemoryDestination(MemoryDatasets):
 
     async def present(self, dataset: Dataset) -> list[Present]:
         """See Destination."""
-        found = sorted(self._present_tables(dataset).items())
-        return [Present(name, t.kind, t.created, definition_of(t).get("labels", {})) for name, t in found]
+        tables = sorted(self._present_tables(dataset).items())
+        return [Present(name, t.kind, t.created, definition_of(t).get("labels", {})) for name, t in tables]
 
     async def create_table(self, dataset: Dataset, name: str, definition: msgspec.Raw) -> bool:
         """See Destination."""
@@ -99,22 +99,22 @@ class MemoryDestination(MemoryDatasets):
         if lifetime and "expirationTime" not in properties:
             properties["expirationTime"] = str(now + int(lifetime))
         kind = next((KINDS[key] for key in KINDS if key in properties), "TABLE")
-        made = MemoryTable(kind, now, [Version(now, ())], raw(properties | names_of(dataset, name)))
-        self._tables_of(dataset)[name] = made
+        table = MemoryTable(kind, now, [Version(now, ())], raw(properties | names_of(dataset, name)))
+        self._tables_of(dataset)[name] = table
         return True
 
     async def change_table(self, dataset: Dataset, name: str, changes: msgspec.Raw) -> None:
         """See Destination."""
-        found = self._existing(dataset, name)
-        properties = patched(definition_of(found), changes)
+        table = self._existing(dataset, name)
+        properties = patched(definition_of(table), changes)
         self._check(dataset, f"table {name}", properties)
-        self._tables_of(dataset)[name] = found._replace(definition=raw(properties))
+        self._tables_of(dataset)[name] = table._replace(definition=raw(properties))
 
     async def replace_definition(self, dataset: Dataset, name: str, definition: msgspec.Raw) -> None:
         """See Destination."""
-        found, properties = self._existing(dataset, name), msgspec.json.decode(definition)
+        table, properties = self._existing(dataset, name), msgspec.json.decode(definition)
         self._check(dataset, f"table {name}", properties)
-        self._tables_of(dataset)[name] = found._replace(definition=raw(properties | names_of(dataset, name)))
+        self._tables_of(dataset)[name] = table._replace(definition=raw(properties | names_of(dataset, name)))
 
     async def drop_table(self, dataset: Dataset, name: str) -> None:
         """See Destination."""
@@ -195,18 +195,18 @@ class MemoryDestination(MemoryDatasets):
         return job
 
     def _load(self, request: LoadRequest) -> tuple[int | None, int | None]:
-        there = self._rows(request.to)
-        if request.empty and there:
+        present = self._rows(request.to)
+        if request.empty and present:
             raise _RefusedError("duplicate", f"Already Exists: Table {request.to.dataset.name}.{request.to.table}")
         loaded: list[str] = []
         for uri in request.uris:
             bucket, _, name = uri.removeprefix("gs://").partition("/")
-            found = self.stores[bucket].peek(name) if bucket in self.stores else None
-            if found is None:
+            content = self.stores[bucket].peek(name) if bucket in self.stores else None
+            if content is None:
                 raise _RefusedError("notFound", f"Not found: URI {uri}")
             kept = -1 if self.losing(request.job_id) else None
-            loaded += rows_of(found[0], uri)[:kept]
-        self._add(request.to, (*there, *loaded))
+            loaded += rows_of(content[0], uri)[:kept]
+        self._add(request.to, (*present, *loaded))
         return len(loaded), None
 
     def _execute(self, request: StatementRequest) -> tuple[int | None, int | None]:
@@ -217,29 +217,29 @@ class MemoryDestination(MemoryDatasets):
             self.ddl.append(request.statement)
             return None, 0
         to, source = (TableName(Dataset(project, name, ""), table) for project, name, table in names)
-        there, rows = self._rows(to), self._rows(source)
+        present, rows = self._rows(to), self._rows(source)
         billed = sum(map(len, rows))
         if 0 < request.max_bytes_billed < billed:
             message = f"Query exceeded limit for bytes billed: {request.max_bytes_billed}. {billed} or higher required."
             raise _RefusedError("bytesBilledLimitExceeded", message)
         chosen = [row for row in rows if self.matching(request.statement, row)]
-        self._add(to, (*there, *chosen))
+        self._add(to, (*present, *chosen))
         return len(chosen), billed
 
     def _copy(self, request: CopyRequest) -> tuple[int | None, int | None]:
         filled, rows = self._rows(request.to), self._rows(request.source)
         if partition := request.to.partition:
-            others = [row for row in filled if day_in(row) != partition]
-            self._add(request.to, (*others, *of_partition(rows, partition)))
+            rest = [row for row in filled if day_in(row) != partition]
+            self._add(request.to, (*rest, *of_partition(rows, partition)))
             return None, None
         if request.empty and filled:
             raise _RefusedError("duplicate", f"Already Exists: Table {request.to.dataset.name}.{request.to.table}")
         tables, name = self._tables_of(request.to.dataset), request.to.table
         source = definition_of(self._tables_of(request.source.dataset)[request.source.table])
-        there = definition_of(tables[name])
-        if any(layout(source, key) != layout(there, key) for key in LAYOUT):
+        target = definition_of(tables[name])
+        if any(layout(source, key) != layout(target, key) for key in LAYOUT):
             raise _RefusedError("invalid", "Incompatible table partitioning specification.")
-        kept = {key: value for key, value in there.items() if key not in COPIED}
+        kept = {key: value for key, value in target.items() if key not in COPIED}
         copied = {key: source[key] for key in COPIED if key in source}
         tables[name] = tables[name]._replace(definition=raw({**kept, **copied}))
         self.policy_definitions[request.to.dataset.project, request.to.dataset.name, name] = {}
@@ -285,7 +285,7 @@ class MemoryDestination(MemoryDatasets):
         return {name: table for name, table in tables.items() if table.versions[-1].rows is not None}
 
     def _existing(self, dataset: Dataset, name: str) -> MemoryTable:
-        found = self._present_tables(dataset).get(name)
-        if found is None:
+        table = self._present_tables(dataset).get(name)
+        if table is None:
             raise NotFoundError("change", f"table {name}", f"Not found: Table {dataset.name}.{name}")
-        return found
+        return table

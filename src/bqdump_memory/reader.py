@@ -21,17 +21,17 @@ class MemoryReader:
     async def open(self, request: ReadRequest) -> ReadSession:
         """See Reader."""
         subject = f"table {request.table}"
-        found = self._warehouse.datasets.get((request.dataset.project, request.dataset.name), {}).get(request.table)
-        if found is None or found.versions[-1].rows is None:
+        table = self._warehouse.datasets.get((request.dataset.project, request.dataset.name), {}).get(request.table)
+        if table is None or table.versions[-1].rows is None:
             raise NotFoundError("open a read session of", subject, "no such table")
-        if found.kind != "TABLE":
+        if table.kind != "TABLE":
             cause = "non-table entities cannot be read with the storage API"
             raise JobFailedError("open a read session of", subject, cause)
         partition = day_of(request.restriction)
         if (request.restriction and not partition) or set(request.columns) - {"line"}:
             cause = "memory has one column, and supports no restriction but to one partition"
             raise JobFailedError("open a read session of", subject, cause)
-        rows = next((v.rows for v in reversed(found.versions) if v.since <= request.snapshot), None)
+        rows = next((v.rows for v in reversed(table.versions) if v.since <= request.snapshot), None)
         if rows is None:
             raise NotFoundError("open a read session of", subject, "it did not exist at the snapshot time")
         if partition:

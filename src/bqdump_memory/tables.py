@@ -50,8 +50,8 @@ class MemoryTable(NamedTuple):
 
 def day_of(condition: str) -> str:
     """The partition whose rows meet a condition in GoogleSQL; "" if it is not about one partition."""
-    found = ONE_DAY.search(condition)
-    return ("__NULL__" if found[4] else "".join(found.groups()[:3])) if found else ""
+    match = ONE_DAY.search(condition)
+    return ("__NULL__" if match[4] else "".join(match.groups()[:3])) if match else ""
 
 
 def of_partition(rows: Sequence[str], partition: str) -> tuple[str, ...]:

@@ -129,19 +129,19 @@ class MemoryWarehouse(MemoryDefinitions):
 
     def _table(self, dataset: Dataset, name: str) -> Table | None:
         table, _, partition = name.partition("$")
-        found = self.datasets[dataset.project, dataset.name].get(table)
-        if found is None or (rows := found.versions[-1].rows) is None:
+        stored = self.datasets[dataset.project, dataset.name].get(table)
+        if stored is None or (rows := stored.versions[-1].rows) is None:
             return None
-        since = found.versions[-1].modified or found.versions[-1].since
+        since = stored.versions[-1].modified or stored.versions[-1].since
         if partition:
-            rows, since = of_partition(rows, partition), found.modified_at(partition)
+            rows, since = of_partition(rows, partition), stored.modified_at(partition)
         size = sum(map(len, rows))
-        numbers = {"numRows": len(rows), "numBytes": size, "creationTime": found.created, "lastModifiedTime": since}
+        numbers = {"numRows": len(rows), "numBytes": size, "creationTime": stored.created, "lastModifiedTime": since}
         state: dict[str, object] = {key: str(number) for key, number in numbers.items()}
         if table in self.buffered:
             state["streamingBuffer"] = {"estimatedRows": str(self.buffered[table])}
-        definition = msgspec.Raw(msgspec.json.encode(state)[:-1] + b"," + bytes(found.definition)[1:])
-        return Table(name, found.kind, len(rows), size, definition)
+        definition = msgspec.Raw(msgspec.json.encode(state)[:-1] + b"," + bytes(stored.definition)[1:])
+        return Table(name, stored.kind, len(rows), size, definition)
 
     async def extract(self, request: ExtractRequest) -> Job:
         """See Warehouse."""
@@ -149,12 +149,12 @@ class MemoryWarehouse(MemoryDefinitions):
 
     async def estimate(self, dataset: Dataset, table: str, select: str, parameters: dict[str, str]) -> Estimate:
         """See Warehouse. It bills the size that the table has now, and ignores `select`."""
-        found = self._table(dataset, table)
-        if found is None:
+        metadata = self._table(dataset, table)
+        if metadata is None:
             raise TableGoneError("query", f"table {table}", f"Not found: Table {dataset.name}.{table}")
-        columns = msgspec.json.decode(found.definition, type=dict[str, msgspec.Raw]).get("schema")
+        columns = msgspec.json.decode(metadata.definition, type=dict[str, msgspec.Raw]).get("schema")
         fields = msgspec.json.decode(columns, type=dict[str, msgspec.Raw])["fields"] if columns else LINES
-        return Estimate(found.bytes, at_least=False, columns=fields)
+        return Estimate(metadata.bytes, at_least=False, columns=fields)
 
     async def ask(self, dataset: Dataset, table: str, select: str, max_bytes_billed: int) -> list[int]:
         """See Warehouse. It counts the rows of the table, as of a time where `select` has one."""
@@ -182,11 +182,11 @@ class MemoryWarehouse(MemoryDefinitions):
         """See Warehouse."""
         listed: dict[str, list[Partition]] = {}
         for name in tables:
-            found = self.datasets[dataset.project, dataset.name].get(name)
-            rows = found.versions[-1].rows if found and found.partitioned else None
+            table = self.datasets[dataset.project, dataset.name].get(name)
+            rows = table.versions[-1].rows if table and table.partitioned else None
             for partition in sorted({day_in(row) for row in rows or ()}):
                 some = of_partition(rows or (), partition)
-                at = found.modified_at(partition) if found else 0
+                at = table.modified_at(partition) if table else 0
                 listed.setdefault(name, []).append(Partition(partition, len(some), sum(map(len, some)), at))
         return listed
 
@@ -268,8 +268,8 @@ class MemoryWarehouse(MemoryDefinitions):
 
     def _rows_at(self, dataset: Dataset, table: str, at: int | None) -> tuple[str, ...] | None:
         """The rows of a table at a time (ms), or now; None if it does not exist."""
-        found = self.datasets[dataset.project, dataset.name].get(table)
-        if found is None or found.versions[-1].rows is None:
+        stored = self.datasets[dataset.project, dataset.name].get(table)
+        if stored is None or stored.versions[-1].rows is None:
             return None
         as_of = self.clock() if at is None else at
-        return next((v.rows for v in reversed(found.versions) if v.since <= as_of), None)
+        return next((v.rows for v in reversed(stored.versions) if v.since <= as_of), None)

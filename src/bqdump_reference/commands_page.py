@@ -133,8 +133,8 @@ def _shared(group: click.Group) -> list[str]:
     """The rows that all commands of a group have. The commands of `bqdump` itself are too different."""
     if group is bqdump:
         return []
-    first, *others = (_rows(command.command) for command in commands(group))
-    return [row for row in first if all(row in rows for rows in others)]
+    first, *rest = (_rows(command.command) for command in commands(group))
+    return [row for row in first if all(row in rows for rows in rest)]
 
 
 def _help(command: click.Command) -> tuple[str, str]:

@@ -166,7 +166,7 @@ def with_variables(workflow: str) -> str:
     rows = [
         f"              {setting.name}: {setting.env}\n" for setting in SETTINGS if setting.name not in NOT_IN_WORKFLOWS
     ]
-    return re.sub(r"(?m)(^ {10}- variables:\n)(?:^ {14}\w+: \w+\n)+", lambda found: found[1] + "".join(rows), workflow)
+    return re.sub(r"(?m)(^ {10}- variables:\n)(?:^ {14}\w+: \w+\n)+", lambda match: match[1] + "".join(rows), workflow)
 
 
 def main() -> None:
