@@ -207,6 +207,14 @@ def test_a_watermark_marks_tables_with_change_data_capture(world: Cloud) -> None
     assert world.sql(streamed) == []
 
 
+def test_a_query_of_a_view_of_information_schema_bills_ten_megabytes(world: Cloud) -> None:
+    name = world.dataset()
+    world.sql(f"CREATE VIEW {name}.v AS SELECT table_name FROM `{PROJECT}`.{name}.INFORMATION_SCHEMA.TABLES")
+    job = world.client.query(f"SELECT table_name FROM {name}.v")
+    assert [tuple(row) for row in job.result()] == [("v",)]
+    assert job.total_bytes_billed == 10 << 20
+
+
 def test_a_query_of_information_schema_bills_ten_megabytes_and_needs_its_permissions(world: Cloud) -> None:
     name = world.dataset()
     question = f"SELECT table_name FROM {name}.INFORMATION_SCHEMA.TABLES"

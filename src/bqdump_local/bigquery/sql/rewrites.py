@@ -12,8 +12,9 @@ from bqdump_local.bigquery.functions import dates
 from bqdump_local.bigquery.functions.nodes import call
 from bqdump_local.bigquery.settings import USER
 from bqdump_local.bigquery.sql import parameters, structs
+from bqdump_local.bigquery.sql.reads import Reads
 from bqdump_local.bigquery.tables.tables import PARTITION_TIME
-from bqdump_local.bigquery.types import Field, failing
+from bqdump_local.bigquery.types import failing
 
 # GEOGRAPHY is stored as WKT.
 TEXT_ALREADY = {"ST_GEOGFROMTEXT", "ST_ASTEXT"}
@@ -23,7 +24,7 @@ class Context(Protocol):
     """What a replacement may depend on."""
 
     now_ms: int
-    source_fields: list[Field]
+    reads: Reads
 
     def rewrite(self, node: exp.Expression) -> exp.Expression:
         """One node for DuckDB."""
@@ -84,7 +85,7 @@ def _to_json_string(context: Context, node: exp.JSONFormat) -> exp.Expression:
     """TO_JSON_STRING by the type of a column; DuckDB's JSON for any other expression."""
     if not isinstance(node.this, exp.Column):
         return node
-    known = {field.name.lower(): field for field in context.source_fields}
+    known = {field.name.lower(): field for field in context.reads.fields}
     field = known.get(node.this.name.lower())
     return duckdb(to_json_string(field, node.this.sql(dialect="duckdb"))) if field else node
 

@@ -22,6 +22,7 @@ from bqdump_local.bigquery.sql import (
     unnested,
 )
 from bqdump_local.bigquery.sql.parsing import parse
+from bqdump_local.bigquery.sql.reads import Reads
 from bqdump_local.bigquery.sql.results import cast_types
 from bqdump_local.bigquery.tables.tables import PARTITION_TIME, Table
 from bqdump_local.bigquery.types import Field, quote
@@ -44,9 +45,7 @@ class Translation:
     now_ms: int
     parameters: list[dict[str, Any]] = field(default_factory=list)
     read_external: Callable[[Table], str] | None = None
-    referenced: list[Table] = field(default_factory=list)
-    source_fields: list[Field] = field(default_factory=list)
-    reads_metadata: bool = False
+    reads: Reads = field(default_factory=Reads)
     _positional: int = 0
 
     def reference(self, node: exp.Table) -> tuple[str, str, str]:
@@ -82,7 +81,7 @@ class Translation:
         """Translate the statement, which is changed. target: a table to replace by the stored table of that name."""
         pseudo = names_pseudo_columns(statement)
         statement = self.resolve(statement, target, stored)
-        operands.check(statement, self.source_fields)
+        operands.check(statement, self.reads.fields)
         unnested.count_from_zero(statement)
         statement = calls.replace(statement)
         statement = statement.transform(self.rewrite, copy=False)
@@ -94,7 +93,7 @@ class Translation:
         return str(statement.sql(dialect="duckdb", copy=False))
 
     def resolve(self, statement: exp.Expression, target: exp.Table | None = None, stored: str = "") -> exp.Expression:
-        """The statement with stored tables in place of those that it names, which `referenced` has then."""
+        """The statement with stored tables in place of those that it names, which `reads` has then."""
         pseudo = names_pseudo_columns(statement)
         defined = {cte.alias.lower() for cte in statement.find_all(exp.CTE)}
         statement = inlining.with_calls_inlined(statement, self.catalog, self.project)
@@ -130,7 +129,7 @@ class Translation:
         node.replace(_subquery(self._within_project(self.project).to_duckdb(query), node.alias or "called"))
 
     def _within_project(self, project: str) -> Translation:
-        """The context of a view or a table function, whose names are relative to its project."""
+        """The context of a view or a table function, whose names are relative to its project. It shares `reads`."""
         return replace(self, project=project, default_dataset=None, parameters=[], _positional=0)
 
     def _relation(self, node: exp.Table, *, pseudo: bool) -> exp.Expression:
@@ -140,10 +139,10 @@ class Translation:
         project, dataset, name = self.reference(node)
         alias = node.alias.rpartition(".")[2] or name
         if virtual := metadata.virtual_table(self.catalog, project, dataset, name):
-            self.reads_metadata |= name.upper().startswith(VIEWS)
+            self.reads.metadata |= name.upper().startswith(VIEWS)
             return _subquery(virtual, alias.rpartition(".")[2])
         table = self.find(node)
-        self.referenced.append(table)
+        self.reads.tables.append(table)
         joins = node.args.get("joins")
         relation = self._table_relation(table, node, alias, pseudo=pseudo)
         if joins:
@@ -166,7 +165,7 @@ class Translation:
             raise invalid_query(objection)
         moment = node.args.get("version")
         version = table.current if moment is None else table.version_at(self.milliseconds(moment), self.now_ms)
-        self.source_fields.extend(version.fields)
+        self.reads.fields.extend(version.fields)
         buffer = table.buffer if moment is None else None
         if buffer is None and not table.ingestion_time:
             return _plain_table(version.name, alias)

@@ -77,7 +77,7 @@ def translated(
     casts = translation.casts(select)
     sql = translation.to_duckdb(select)
     with translation.catalog.warehouse.cursor() as cursor:
-        columns = describe(cursor, sql, translation.source_fields, casts)
+        columns = describe(cursor, sql, translation.reads.fields, casts)
     if defined and len(columns) != len(defined):
         raise invalid_query(
             f"The number of columns in the column list is {len(defined)}, and the query has {len(columns)}"
@@ -95,7 +95,7 @@ def view_fields(query: str, translation: Translation) -> tuple[Field, ...]:
     casts = translation.casts(select)
     sql = translation.to_duckdb(select)
     with translation.catalog.warehouse.cursor() as cursor:
-        return describe(cursor, sql, translation.source_fields, casts)
+        return describe(cursor, sql, translation.reads.fields, casts)
 
 
 def _create_view(

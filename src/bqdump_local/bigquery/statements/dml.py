@@ -41,7 +41,7 @@ def change(statement: exp.Expression, translation: Translation) -> tuple[int, di
         target = target.this
     table = translation.find(target)
     table.require_plain()
-    translation.referenced.append(table)
+    translation.reads.tables.append(table)
     _name_columns(statement, table)
     if not names_pseudo_columns(statement):
         by_position.match(statement, table.fields)

@@ -84,7 +84,7 @@ class Query:
         processed = str(self._processed())
         outcome.statistics |= {"totalBytesProcessed": processed, "totalBytesBilled": _billed(int(processed))}
         outcome.statistics["cacheHit"] = False
-        read = self._translation.referenced
+        read = self._translation.reads.tables
         outcome.statistics["rowLevelSecurityStatistics"] = {"rowLevelSecurityApplied": any(t.policies for t in read)}
         outcome.statistics["dataMaskingStatistics"] = {"dataMaskingApplied": any(t.masked for t in read)}
         return outcome
@@ -109,7 +109,7 @@ class Query:
                     casts = self._translation.casts(select)
                     sql = self._translation.to_duckdb(select)
                     with self._catalog.warehouse.cursor() as cursor:
-                        fields = describe(cursor, sql, self._translation.source_fields, casts)
+                        fields = describe(cursor, sql, self._translation.reads.fields, casts)
                     outcome.result = Result(fields, [])
                 else:
                     self._refer(statement)
@@ -119,9 +119,9 @@ class Query:
             self._catalog.warehouse.drop(self._outside)
         processed = str(self._processed())
         outcome.statistics |= {"totalBytesProcessed": processed, "totalBytesBilled": "0", "cacheHit": False}
-        external = any(table.kind == "EXTERNAL" for table in self._translation.referenced)
+        external = any(table.kind == "EXTERNAL" for table in self._translation.reads.tables)
         outcome.statistics["totalBytesProcessedAccuracy"] = "LOWER_BOUND" if external else "PRECISE"
-        distinct = {table.name: table for table in self._translation.referenced if table.view_query is None}
+        distinct = {table.name: table for table in self._translation.reads.tables if table.view_query is None}
         outcome.statistics["referencedTables"] = [
             {"projectId": table.project, "datasetId": table.dataset, "tableId": table.table_id}
             for table in distinct.values()
@@ -165,14 +165,14 @@ class Query:
     def _refer(self, statement: exp.Expression) -> None:
         if isinstance(statement, (exp.Insert, exp.Update, exp.Delete, exp.Merge)):
             for node in statement.find_all(exp.Table):
-                self._translation.referenced.append(self._translation.find(node))
+                self._translation.reads.tables.append(self._translation.find(node))
 
     def _processed(self) -> int:
-        for table in self._translation.referenced:
+        for table in self._translation.reads.tables:
             if table.name not in self._measured:
                 self._catalog.access.require(table.project, "bigquery.tables.getData")
                 self._measured[table.name] = metadata.measured(self._catalog, table)[1]
-        return sum(self._measured.values()) + metadata.LEAST_BYTES * self._translation.reads_metadata
+        return sum(self._measured.values()) + metadata.LEAST_BYTES * self._translation.reads.metadata
 
     def _statement(self, statement: exp.Expression, stopped: Callable[[], bool]) -> JobResult:
         outcome = JobResult({"statementType": _type_of(statement)})
@@ -243,7 +243,7 @@ class Query:
         ):
             columns, select = reader(cursor, files.paths, options, fields)
             cursor.execute(f"CREATE TABLE {name} AS {select}")
-        self._translation.source_fields.extend(columns)
+        self._translation.reads.fields.extend(columns)
         return name
 
 
