@@ -97,7 +97,7 @@ class StreamMover:
                 if stored is None and wish.expect:
                     # A prune has deleted what was to be replaced.
                     return await self._move(wish._replace(expect=0))
-                return await self._found(wish, stored)
+                return await self._stored_by_another(wish, stored)
             except VerificationError as error:
                 if attempt == TIMES_READ:
                     raise
@@ -110,7 +110,7 @@ class StreamMover:
         if not self._target.abilities.late_generations:
             return list(moved)
         infos = await cast("Settling", self._target).settled([file.info for file in moved])
-        return [file._replace(info=_there(self._target, file, info)) for file, info in zip(moved, infos, strict=True)]
+        return [file._replace(info=_settled(self._target, file, info)) for file, info in zip(moved, infos, strict=True)]
 
     async def digest(self, info: ObjectInfo) -> str:
         return await digest_of(self._target, info)
@@ -124,8 +124,8 @@ class StreamMover:
         )
         return _Passing(pieces, f"{self._source.url}/{wish.source}", (wish.size, wish.crc32c))
 
-    async def _found(self, wish: Copy, info: ObjectInfo | None) -> Moved:
-        """The file that somebody else has stored meanwhile."""
+    async def _stored_by_another(self, wish: Copy, info: ObjectInfo | None) -> Moved:
+        """The file that another process has stored meanwhile."""
         if info and (info.size, info.crc32c) == (wish.size, wish.crc32c):
             return Moved(info, await self.digest(info), found=True)
         raise other_file(self._target, wish)
@@ -148,7 +148,7 @@ def other_file(target: ObjectStore, wish: Copy) -> ConflictError:
     return ConflictError("copy", f"{target.url}/{wish.target}", "another file of this name is there, or was there")
 
 
-def _there(target: ObjectStore, file: Moved, info: ObjectInfo | None) -> ObjectInfo:
+def _settled(target: ObjectStore, file: Moved, info: ObjectInfo | None) -> ObjectInfo:
     if info is None:
         cause = "it was stored, and is not there any more as it was sent"
         raise UnavailableError("copy", f"{target.url}/{file.info.name}", cause)

@@ -145,7 +145,7 @@ async def compare(source: Source, prepared: Questions, digests: dict[str, Digest
         if isinstance(expected, Finding):
             findings.append(expected)
         else:
-            findings += _differences(question, expected, _found(question, digests))
+            findings += _differences(question, expected, _sums_of_files(question, digests))
     lost = {finding.table for finding in findings if finding.kind == FindingKind.SOURCE}
     tables = {question.entry.table for question in ready} - lost
     billed = sum(question.bills for question in ready)
@@ -186,7 +186,7 @@ def _has_sums(digest: Digest | None) -> bool:
     return digest is not None and bool(digest.sums)
 
 
-def _found(question: Question, digests: dict[str, Digest]) -> list[int]:
+def _sums_of_files(question: Question, digests: dict[str, Digest]) -> list[int]:
     """The sums over a table's files, in the form of BigQuery's result."""
     files = [digests[file.name] for file in question.entry.files]
     places = range(question.start, question.start + 2 * len(question.columns) + 1)

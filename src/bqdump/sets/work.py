@@ -69,7 +69,7 @@ async def _each(
 
     async def carry_on(number: int) -> None:
         try:
-            await _one(running, number, step)
+            await _take_step(running, number, step)
         finally:
             slots.release()
 
@@ -92,7 +92,7 @@ async def _each(
     return await read_set_progress(task.store, task.layout)
 
 
-async def _one(running: RunningSet, number: int, step: Callable[[int], Awaitable[None]]) -> None:
+async def _take_step(running: RunningSet, number: int, step: Callable[[int], Awaitable[None]]) -> None:
     """Take the step with one dataset. Its failure is noted, and does not hold back the others."""
     with named(running, number):
         try:

@@ -49,7 +49,7 @@ def send(client: Any, url: str, calls: Sequence[Call]) -> list[requests.Response
     DamagedError if answers cannot be matched to calls.
     """
     connection, mark = client._connection, secrets.token_hex(8)
-    targets = [connection.build_api_url(path=call.path, query_params=_given(call.query)) for call in calls]
+    targets = [connection.build_api_url(path=call.path, query_params=_without_none(call.query)) for call in calls]
     parts = [
         f"--{mark}\r\nContent-Type: application/http\r\nContent-ID: <{mark}+{number}>\r\n\r\n"
         f"{_request(call, target)}\r\n"
@@ -79,7 +79,7 @@ def _single(connection: Any, call: Call, target: str) -> requests.Response:
     return answer
 
 
-def _given(query: dict[str, Any]) -> dict[str, Any]:
+def _without_none(query: dict[str, Any]) -> dict[str, Any]:
     return {name: value for name, value in query.items() if value is not None}
 
 

@@ -41,7 +41,7 @@ def credentials(emulator_variable: str) -> Credentials:
         if (path := os.environ.get(variable)) and not Path(path).exists():
             raise UsageError("connect to Google", f"environment variable {variable}", f"no such file: {path}")
     try:
-        default = _found()
+        default = _default_credentials()
         universes = {default.universe_domain, os.environ.get("GOOGLE_CLOUD_UNIVERSE_DOMAIN") or UNIVERSE}
     except google.auth.exceptions.GoogleAuthError as error:
         raise not_signed_in(error) from None
@@ -59,7 +59,7 @@ def credentials(emulator_variable: str) -> Credentials:
     return default
 
 
-def _found() -> Credentials:
+def _default_credentials() -> Credentials:
     """The application default credentials, without a project.
 
     To find a project, google.auth.default would run gcloud, which takes a second, or call another service.

@@ -56,7 +56,7 @@ def init(output: Path, force: bool, quiet: bool, **options: Any) -> None:
     """
     if output.exists() and not force:
         raise UsageError("write", str(output), "the file exists", "Overwrite it with {setting:force}.")
-    chosen = backup(_given(options, os.environ))
+    chosen = backup(_chosen_settings(options, os.environ))
     resolve(flags(chosen), required=())
     try:
         output.write_text(settings_file(chosen), encoding="utf-8")
@@ -66,7 +66,7 @@ def init(output: Path, force: bool, quiet: bool, **options: Any) -> None:
         sys.stdout.write(_next_steps(output, chosen))
 
 
-def _given(options: Mapping[str, Any], environ: Mapping[str, str]) -> dict[str, Any]:
+def _chosen_settings(options: Mapping[str, Any], environ: Mapping[str, str]) -> dict[str, Any]:
     """The flags, and the required settings that only the environment has, as a file should have them."""
     values = {name: value for name, value in options.items() if value not in (None, ())}
     for name in REQUIRED:

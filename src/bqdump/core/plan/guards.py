@@ -115,12 +115,12 @@ def table_flags(tables: Iterable[TablePlan]) -> Iterator[Flag]:
         changed = ((Risk.LEFT_OUT_COLUMNS, table.shape.left_out), (Risk.COLUMNS_AS_TEXT, table.shape.texts))
         for risk, reasons in changed:
             if reasons:
-                yield _found(risk, table.table, "; ".join(reasons.values()), tuple(reasons))
+                yield _flag(risk, table.table, "; ".join(reasons.values()), tuple(reasons))
         if columns := masked_columns(table):
-            yield _found(Risk.MASKED_COLUMNS, table.table, ", ".join(columns), columns)
+            yield _flag(Risk.MASKED_COLUMNS, table.table, ", ".join(columns), columns)
         # Queries read the buffer; whether they do with a snapshot time is not documented.
         if table.read_at == "snapshot" and (rows := buffered_rows(table.definition)) is not None:
-            yield _found(Risk.STREAMING_BUFFER, table.table, f"about {counted(rows, 'row')}")
+            yield _flag(Risk.STREAMING_BUFFER, table.table, f"about {counted(rows, 'row')}")
 
 
 def masked_columns(table: TablePlan) -> tuple[str, ...]:
@@ -131,13 +131,13 @@ def masked_columns(table: TablePlan) -> tuple[str, ...]:
 def policy_flags(policies: Mapping[str, Sequence[RowPolicy] | None]) -> Iterator[Flag]:
     """The risks of row access policies. policies: by table, None without permission to list them."""
     if policies and all(listed is None for listed in policies.values()):
-        yield _found(Risk.UNSEEN_ROW_POLICIES, "", counted(len(policies), "table"))
+        yield _flag(Risk.UNSEEN_ROW_POLICIES, "", counted(len(policies), "table"))
         return
     for table, listed in policies.items():
         if listed is None:
-            yield _found(Risk.UNSEEN_ROW_POLICIES, table, "")
+            yield _flag(Risk.UNSEEN_ROW_POLICIES, table, "")
         elif listed:
-            yield _found(Risk.ROW_POLICIES, table, ", ".join(policy.name for policy in listed))
+            yield _flag(Risk.ROW_POLICIES, table, ", ".join(policy.name for policy in listed))
 
 
 def policed_tables(flags: Iterable[Flag]) -> frozenset[str]:
@@ -148,7 +148,7 @@ def policed_tables(flags: Iterable[Flag]) -> frozenset[str]:
 def column_flags(unknown: Mapping[str, str]) -> Iterator[Flag]:
     """The tables whose columns at the snapshot time cannot be read, each with the reason."""
     for table, reason in unknown.items():
-        yield _found(Risk.UNSEEN_COLUMNS, table, reason)
+        yield _flag(Risk.UNSEEN_COLUMNS, table, reason)
 
 
 def skipped_flags(skipped: Iterable[Skipped], later: set[str]) -> Iterator[Flag]:
@@ -157,7 +157,7 @@ def skipped_flags(skipped: Iterable[Skipped], later: set[str]) -> Iterator[Flag]
         if item.asked:
             continue
         risk = Risk.CREATED_LATER if item.table in later else Risk.SKIPPED
-        yield _found(risk, item.table, item.reason)
+        yield _flag(risk, item.table, item.reason)
 
 
 def target_flags(
@@ -165,11 +165,11 @@ def target_flags(
 ) -> Iterator[Flag]:
     """The risks of the bucket. bucket_location: "" for a target without a location, such as a folder."""
     if bucket_location and not _near(dataset_location.lower(), bucket_location.lower()):
-        yield _found(Risk.OTHER_LOCATION, "", f"the dataset in {dataset_location}, the bucket in {bucket_location}")
+        yield _flag(Risk.OTHER_LOCATION, "", f"the dataset in {dataset_location}, the bucket in {bucket_location}")
     if soft_delete_seconds:
-        yield _found(Risk.SOFT_DELETE, "", f"for {soft_delete_seconds / 86400:g} days")
+        yield _flag(Risk.SOFT_DELETE, "", f"for {soft_delete_seconds / 86400:g} days")
     if versions:
-        yield _found(Risk.VERSIONS, "", "")
+        yield _flag(Risk.VERSIONS, "", "")
 
 
 def judge(flags: Iterable[Flag], settings: Settings) -> tuple[Flag, ...]:
@@ -242,7 +242,7 @@ def _read(columns: Iterable[str], shape: Shape) -> Iterator[str]:
             yield path
 
 
-def _found(risk: Risk, table: str, detail: str, columns: tuple[str, ...] = ()) -> Flag:
+def _flag(risk: Risk, table: str, detail: str, columns: tuple[str, ...] = ()) -> Flag:
     return Flag(risk, table, columns, detail, allowed=False)
 
 
