@@ -61,6 +61,19 @@ def place(
             # If another job has created the table meanwhile, this one writes to it.
             if error.reason != "duplicate" or (table := catalog.find_table(*reference)) is None:
                 raise
+    return _change(catalog, table, partition, options, fields, select, arrived)
+
+
+def _change(
+    catalog: Catalog,
+    table: Table,
+    partition: str | None,
+    options: dict[str, Any],
+    fields: tuple[Field, ...],
+    select: str,
+    arrived: str,
+) -> Written:
+    """Write the rows of a query to a table that exists, or to one of its partitions."""
     table.require_plain()
     disposition = options.get("writeDisposition") or "WRITE_EMPTY"
     written = Written()
@@ -73,14 +86,13 @@ def place(
         arrival = arrived or _arrival(table.properties.get("timePartitioning"), partition, catalog.settings.now_ms())
         after = _columns_after(table, disposition, partition, fields, options)
         build = _rewrite(catalog, table, disposition, partition, fields, after, select, arrival, written)
-        before_fields = table.fields
         hidden = f", {PARTITION_TIME}" if table.ingestion_time else ""
-        selected = f"{evolution.converted(after, before_fields)}{hidden}"
-        with reshaped(catalog.warehouse, table, selected) if after != before_fields else nullcontext() as place:
+        selected = f"{evolution.converted(after, table.fields)}{hidden}"
+        with reshaped(catalog.warehouse, table, selected) if after != table.fields else nullcontext() as show_buffer:
 
             def change() -> None:
-                if place is not None:
-                    place()
+                if show_buffer is not None:
+                    show_buffer()
                 if disposition == "WRITE_TRUNCATE" and partition is None:
                     table.policies = []
                     kept = {key: value for key, value in table.properties.items() if key not in REPLACED}
