@@ -102,7 +102,7 @@ def test_moves_a_file_of_any_size(on: Any, data: bytes) -> None:
         assert moved
         [moved] = await two.mover.settled([moved])
         assert moved.info == await two.target.stat("b/file")
-        assert not moved.found
+        assert not moved.by_another
         assert (await two.target.read("b/file")).data == data
         assert moved.sha256 == ("" if two.mover.rewrites else hashlib.sha256(data).hexdigest())
         assert await two.mover.digest(moved.info) == hashlib.sha256(data).hexdigest()
@@ -193,7 +193,7 @@ def test_the_same_file_of_another_task_is_the_answer(on: Any) -> None:
         there = await two.target.write("b/file", b"one", 0)
         moved = await two.mover.move(wish(b"one", generation))
         assert moved
-        assert (moved.info.generation, moved.found) == (there, True)
+        assert (moved.info.generation, moved.by_another) == (there, True)
 
     on(check)
 
@@ -205,7 +205,7 @@ def test_a_file_that_was_to_be_replaced_and_is_gone_is_stored(on: Any) -> None:
         await two.target.delete([("b/file", there)])
         moved = await two.mover.move(wish(b"one", generation, there))
         assert moved
-        assert not moved.found
+        assert not moved.by_another
         [moved] = await two.mover.settled([moved])
         assert moved.info == await two.target.stat("b/file")
 

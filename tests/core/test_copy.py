@@ -182,14 +182,14 @@ def test_every_file_is_there_or_missing_or_anothers(
     items, present, deleting = given_
     plan = plan_copy(items, present, deleting)
     missing = {one.item.target: one.expect for one in plan.files}
-    assert sorted([*missing, *plan.there, *plan.foreign]) == sorted(item.target for item in items)
+    assert sorted([*missing, *plan.stored, *plan.foreign]) == sorted(item.target for item in items)
     for item in items:
         found = present.get(item.target)
         if item.target in missing:
             assert missing[item.target] == (found.generation if found else 0)
             assert found is None or (item.target, found.generation) in deleting
-        elif item.target in plan.there:
-            assert found == Present(plan.there[item.target], item.size, item.crc32c)
+        elif item.target in plan.stored:
+            assert found == Present(plan.stored[item.target], item.size, item.crc32c)
     assert plan.bytes == sum(item.size for item in items if item.target in missing)
 
 

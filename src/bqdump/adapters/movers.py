@@ -127,7 +127,7 @@ class StreamMover:
     async def _stored_by_another(self, wish: Copy, info: ObjectInfo | None) -> Moved:
         """The file that another process has stored meanwhile."""
         if info and (info.size, info.crc32c) == (wish.size, wish.crc32c):
-            return Moved(info, await self.digest(info), found=True)
+            return Moved(info, await self.digest(info), by_another=True)
         raise other_file(self._target, wish)
 
 

@@ -54,11 +54,13 @@ async def move(
         while batch := await shares.take():
             number, files = batch
             async with shares.moving(number):
-                moved = await task.mover.settled([await _one(task, surveyed, missing, sources) for missing in files])
+                moved = await task.mover.settled(
+                    [await _move_file(task, surveyed, missing, sources) for missing in files]
+                )
                 arrived = [Arrived(file.info.name, file.info.generation, file.sha256) for file in moved]
                 await _record(task, surveyed, number, arrived)
             here.update({file.name: Here(file.generation, file.sha256) for file in arrived})
-            own.extend(missing.item for missing, file in zip(files, moved, strict=True) if not file.found)
+            own.extend(missing.item for missing, file in zip(files, moved, strict=True) if not file.by_another)
 
     at_once = REWRITES if task.mover.rewrites else STREAMS
     await _together(stream() for _ in range(min(at_once, len(plan.missing))))
@@ -142,7 +144,7 @@ async def _add_others(task: Task, surveyed: Surveyed, plan: CopyPlan, here: dict
     if all(item.target in here for item in surveyed.items):
         return
     known = await known_files(task, surveyed.run, surveyed.items)
-    rest = [item for item in surveyed.items if item.target not in here and item.target not in plan.there]
+    rest = [item for item in surveyed.items if item.target not in here and item.target not in plan.stored]
     stored = await present(task.target.store, [item.target for item in rest], known.crc32c) if rest else {}
     for item in rest:
         info = stored.get(item.target)
@@ -151,7 +153,7 @@ async def _add_others(task: Task, surveyed: Surveyed, plan: CopyPlan, here: dict
             raise VerificationError(COPY, f"{task.target.store.url}/{item.target}", cause, "Repeat the command.")
     for item in surveyed.items:
         if item.target not in here:
-            generation = plan.there.get(item.target) or stored[item.target].generation
+            generation = plan.stored.get(item.target) or stored[item.target].generation
             here[item.target] = Here(generation, item.sha256 or known.sha256.get((item.target, generation), ""))
 
 
@@ -191,7 +193,7 @@ async def _together(work: Iterable[Coroutine[Any, Any, None]]) -> None:
         raise first_of(errors) from None
 
 
-async def _one(task: Task, surveyed: Surveyed, missing: Missing, sources: Mapping[str, ObjectInfo]) -> Moved:
+async def _move_file(task: Task, surveyed: Surveyed, missing: Missing, sources: Mapping[str, ObjectInfo]) -> Moved:
     item, expect = missing
     generation = sources[item.source].generation
     moved = await task.mover.move(Copy(item.source, generation, item.target, expect, item.size, item.crc32c))

@@ -84,90 +84,90 @@ def _is_about(error: BqdumpError, run: str) -> bool:
 
 async def _copy_run(task: Task, run: str) -> tuple[CopiedRun, int]:
     """Copy one run; the number of requests that its files take."""
-    found = await survey(task, run)
-    if found.other:
+    surveyed = await survey(task, run)
+    if surveyed.other:
         if not task.dry and not task.lock:
-            await publish_stopped(task, found, found.other)
-        raise another_run(task.target, run, found.manifest, found.other.value)
-    if found.made:
-        return await _copied_before(task, found, found.made), 0
+            await publish_stopped(task, surveyed, surveyed.other)
+        raise another_run(task.target, run, surveyed.manifest, surveyed.other.value)
+    if surveyed.copied:
+        return await _copied_before(task, surveyed, surveyed.copied), 0
     if task.dry:
-        await check_place(task, found.manifest)
-        plan = await plan_of(task, found)
-        await sources_of(task, found, plan.files)
+        await check_place(task, surveyed.manifest)
+        plan = await plan_of(task, surveyed)
+        await sources_of(task, surveyed, plan.files)
         lacking = [file.item for file in plan.files]
-        return _result(found, "missing", lacking), requests_for(plan.files, rewrites=task.mover.rewrites)
-    await claim_place(task, found.manifest)
+        return _result(surveyed, "missing", lacking), requests_for(plan.files, rewrites=task.mover.rewrites)
+    await claim_place(task, surveyed.manifest)
     if task.lock:
         with locking(task.lock, run):
-            return await _copy_locked(task, found, task.lock)
-    begun = await begin(task, found)
+            return await _copy_locked(task, surveyed, task.lock)
+    begun = await begin(task, surveyed)
     if begun is None:
         return await _copy_run(task, run)
     try:
         async with pulse(task.target.store, task.target.layout.run(run).planner, task.owner):
-            return await _copy_begun(task, found, begun)
+            return await _copy_begun(task, surveyed, begun)
     except (NotFoundError, VerificationError, UsageError) as error:
         if isinstance(error, UsageError):
             # As of a copy that other tasks have completed, and in which a table was erased since.
             await _delete_erased(task, run)
-        elif await is_pruned(task, found, begun):
-            await name_again(task, found)
+        elif await is_pruned(task, surveyed, begun):
+            await name_again(task, surveyed)
             raise pruned_meanwhile(task, run) from error
         raise
 
 
-async def _copied_before(task: Task, found: Surveyed, made: Loaded[Manifest]) -> CopiedRun:
+async def _copied_before(task: Task, surveyed: Surveyed, manifest: Loaded[Manifest]) -> CopiedRun:
     """Lock a copy that is there for as long as a new one, or finish what follows its manifest."""
-    await check_place(task, found.manifest)
-    await compare(task, found, made)
+    await check_place(task, surveyed.manifest)
+    await compare(task, surveyed, manifest)
     if task.lock and not task.proves:
-        found = await _as_signed(task, found)
+        surveyed = await _as_signed(task, surveyed)
     until = 0
     if task.lock and not task.dry:
-        with locking(task.lock, found.run):
-            until = await lock_again(task, found, made, task.lock)
+        with locking(task.lock, surveyed.run):
+            until = await lock_again(task, surveyed, manifest, task.lock)
     elif not task.dry:
-        await complete(task, found, made)
-    return _result(found, "not trusted" if found.untrusted else "there", until=until)
+        await complete(task, surveyed, manifest)
+    return _result(surveyed, "not trusted" if surveyed.untrusted else "there", until=until)
 
 
-async def _as_signed(task: Task, found: Surveyed) -> Surveyed:
+async def _as_signed(task: Task, surveyed: Surveyed) -> Surveyed:
     """The run with what its signatures are, where this call does not compare it to sign it.
 
     Other keys may be those of earlier copies, or keys that no reader trusts. A run without its pointer is of a copy
     that was stopped before it signed.
     """
     if task.signer is None:
-        return found
-    if await signed_here(task, found.run):
-        return found._replace(signed=True)
+        return surveyed
+    if await signed_here(task, surveyed.run):
+        return surveyed._replace(signed=True)
     from bqdump.repository.signatures import signatures_there
 
     place, layout = task.target, task.target.layout
-    envelope = await signatures_there(place.store, place.target, layout.run(found.run))
-    if envelope is None or not await exists(place.store, layout.pointer(found.run)):
-        return found
+    envelope = await signatures_there(place.store, place.target, layout.run(surveyed.run))
+    if envelope is None or not await exists(place.store, layout.pointer(surveyed.run)):
+        return surveyed
     signatures, trusted = envelope.signatures, task.trusted
     if trusted and any(trusted.has_signed(signature.sig, envelope.signed) for signature in signatures):
-        return found._replace(signed=True)
+        return surveyed._replace(signed=True)
     keys = listed([signature.keyid for signature in signatures], "and")
     problem = f"it has a signature of {keys}, and none of the key of this copy"
     ways = "Name the run to have it compared and signed, or trust that key as well, where the source is signed"
-    return found._replace(signed=True, untrusted=f"{problem}. {ways}")
+    return surveyed._replace(signed=True, untrusted=f"{problem}. {ways}")
 
 
-async def _copy_begun(task: Task, found: Surveyed, begun: Begun) -> tuple[CopiedRun, int]:
-    plan = await plan_of(task, found, begun.again)
-    sources = await sources_of(task, found, plan.files)
-    moved = await move(task, found, begun, plan, sources)
-    if await publishes(task, found):
-        await _publish(task, found, begun, moved)
-    elif not await exists(task.target.store, task.target.layout.run(found.run).manifest):
-        raise pruned_meanwhile(task, found.run)
+async def _copy_begun(task: Task, surveyed: Surveyed, begun: Begun) -> tuple[CopiedRun, int]:
+    plan = await plan_of(task, surveyed, begun.again)
+    sources = await sources_of(task, surveyed, plan.files)
+    moved = await move(task, surveyed, begun, plan, sources)
+    if await publishes(task, surveyed):
+        await _publish(task, surveyed, begun, moved)
+    elif not await exists(task.target.store, task.target.layout.run(surveyed.run).manifest):
+        raise pruned_meanwhile(task, surveyed.run)
     else:
-        await _delete_erased(task, found.run, published=True)
-    return _result(found, "copied", moved.own), requests_for(plan.files, rewrites=task.mover.rewrites)
+        await _delete_erased(task, surveyed.run, published=True)
+    return _result(surveyed, "copied", moved.own), requests_for(plan.files, rewrites=task.mover.rewrites)
 
 
 async def _delete_erased(task: Task, run: str, *, published: bool = False) -> None:
@@ -183,14 +183,16 @@ async def _delete_erased(task: Task, run: str, *, published: bool = False) -> No
         log.warning(message, error, extra=LogEvent.CLEANUP_FAILED.extra())
 
 
-async def _copy_locked(task: Task, found: Surveyed, lock: Locking) -> tuple[CopiedRun, int]:
+async def _copy_locked(task: Task, surveyed: Surveyed, lock: Locking) -> tuple[CopiedRun, int]:
     """The same where objects are locked: nothing is announced, since the store keeps prune away from what is locked."""
-    plan = await plan_of(task, found)
-    sources = await sources_of(task, found, plan.files)
-    moved = await move(task, found, UNANNOUNCED, plan, sources)
-    await lock_files(task, found, moved.here)
-    await _publish(task, found, UNANNOUNCED, moved)
-    return _result(found, "copied", moved.own, until=lock.until), requests_for(plan.files, rewrites=task.mover.rewrites)
+    plan = await plan_of(task, surveyed)
+    sources = await sources_of(task, surveyed, plan.files)
+    moved = await move(task, surveyed, UNANNOUNCED, plan, sources)
+    await lock_files(task, surveyed, moved.here)
+    await _publish(task, surveyed, UNANNOUNCED, moved)
+    return _result(surveyed, "copied", moved.own, until=lock.until), requests_for(
+        plan.files, rewrites=task.mover.rewrites
+    )
 
 
 @contextmanager
@@ -203,30 +205,30 @@ def locking(lock: Locking, run: str) -> Iterator[None]:
         raise
 
 
-async def _publish(task: Task, found: Surveyed, begun: Begun, moved: Movement) -> None:
-    async with publishing(task, found):
+async def _publish(task: Task, surveyed: Surveyed, begun: Begun, moved: Movement) -> None:
+    async with publishing(task, surveyed):
         if task.signer:
-            await prove_others(task, found, moved)
-        await read_unread(task, found, moved.here)
-        made = await store_manifest(task, found, begun, moved.here)
-        await complete(task, found, made)
+            await prove_others(task, surveyed, moved)
+        await read_unread(task, surveyed, moved.here)
+        manifest = await store_manifest(task, surveyed, begun, moved.here)
+        await complete(task, surveyed, manifest)
     amount = counted(len(moved.own), "file"), size_text(sum(item.size for item in moved.own))
-    copied = LogEvent.RUN_COPIED.extra(run=found.run, target=str(task.target.target))
-    log.info("copied run %s to %s (%s, %s)", found.run, task.target.target, *amount, extra=copied)
+    copied = LogEvent.RUN_COPIED.extra(run=surveyed.run, target=str(task.target.target))
+    log.info("copied run %s to %s (%s, %s)", surveyed.run, task.target.target, *amount, extra=copied)
 
 
-def _result(found: Surveyed, state: CopyState, moved: Sequence[Item] = (), *, until: int = 0) -> CopiedRun:
-    totals = found.manifest.totals
+def _result(surveyed: Surveyed, state: CopyState, moved: Sequence[Item] = (), *, until: int = 0) -> CopiedRun:
+    totals = surveyed.manifest.totals
     return CopiedRun(
-        run=found.run,
+        run=surveyed.run,
         state=state,
-        snapshot_time=time_of(found.manifest.snapshot),
+        snapshot_time=time_of(surveyed.manifest.snapshot),
         tables=totals.tables,
         files=totals.files,
         bytes=totals.bytes,
         moved_files=len(moved),
         moved_bytes=sum(item.size for item in moved),
-        problem=found.untrusted,
+        problem=surveyed.untrusted,
         locked_until=time_of(until) if until else None,
     )
 
@@ -252,9 +254,9 @@ def _log(result: Copied) -> None:
     states = Counter(run.state for run in result.runs)
     done = LogEvent.COPY_DONE.extra(target=result.target)
     message = "copied to %s: %s (%s, %s), %s there before, %s not copied"
-    runs, there = counted(states["copied"], "run"), counted(states["there"], "run")
+    runs, before = counted(states["copied"], "run"), counted(states["there"], "run")
     moved = counted(result.files, "file"), size_text(result.bytes)
-    log.info(message, result.target, runs, *moved, there, states["not copied"], extra=done)
+    log.info(message, result.target, runs, *moved, before, states["not copied"], extra=done)
     if untrusted := [f"{run.run} ({run.problem})" for run in result.runs if run.state == "not trusted"]:
         left = LogEvent.RUNS_PASSED_OVER.extra()
         log.warning("not trusted in %s: %s", result.target, named(untrusted, NAMED), extra=left)

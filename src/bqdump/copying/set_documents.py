@@ -81,7 +81,7 @@ async def _entry(
     run, problem = manifest.run if line and line.state in HERE else entry.run, entry.problem or NOT_EXPORTED
     if run:
         line = lines.get((entry.dataset, run))
-        stored, why = await _there(own, manifest, run, line, proven=line is not None and run != manifest.run)
+        stored, why = await _manifest_in_copy(own, manifest, run, line, proven=line is not None and run != manifest.run)
         if stored:
             _refuse_another_time(manifest, entry, stored.value)
             return _named(own.target, entry, "published" if run == manifest.run else entry.state, stored)
@@ -96,7 +96,7 @@ def _of_dataset(task: Task, dataset: str) -> Task:
     return task._replace(target=target)
 
 
-async def _there(
+async def _manifest_in_copy(
     task: Task, manifest: SetManifest, run: str, line: CopiedRun | None, *, proven: bool = False
 ) -> tuple[Loaded[Manifest] | None, str]:
     """The manifest of a run of one dataset that the copy has, or why that does not count.
@@ -129,7 +129,7 @@ async def _last(task: Task, manifest: SetManifest) -> Loaded[Manifest] | None:
     with suppress(DocumentError, NotFoundError, VerificationError):
         for line in await list_runs(place.store, place.settings):
             if line.whole:
-                stored, _ = await _there(task, manifest, line.run, None)
+                stored, _ = await _manifest_in_copy(task, manifest, line.run, None)
                 if stored and stored.value.age < manifest.age:
                     return stored
     return None

@@ -85,11 +85,11 @@ async def _refuse_another_set(task: Task, names: Sequence[str]) -> None:
     """
     place, stored = task.target, await read_set_manifest(task.target.store, task.target.settings)
     own = await read_set_manifest(task.source.store, task.source.settings)
-    there = [entry.dataset for entry in stored.datasets] if stored else []
+    datasets = [entry.dataset for entry in stored.datasets] if stored else []
     # Where objects are locked, copies.json decides: whoever may create objects there can store another manifest.
     compared = stored and not (stored.locked and task.lock)
-    if stored and compared and ((own and own.project != stored.project) or set(there).isdisjoint(names)):
-        cause = f"it has a copy of another set: {listed(there, 'and')} of {stored.project}"
+    if stored and compared and ((own and own.project != stored.project) or set(datasets).isdisjoint(names)):
+        cause = f"it has a copy of another set: {listed(datasets, 'and')} of {stored.project}"
         raise UsageError(COPY, str(place.target), cause, "Copy to another place.")
     if stored and task.lock and not stored.locked:
         cause = "it holds copies that are not locked"

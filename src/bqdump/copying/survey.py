@@ -164,7 +164,7 @@ async def signed_here(task: Task, run: str) -> bool:
 
 
 class Surveyed(NamedTuple):
-    """A run of the source. made: the manifest of its copy, None where the copy is not complete.
+    """A run of the source. copied: the manifest of its copy, None where the copy is not complete.
 
     other: the manifest of another run of this id, or of this one before a table was erased in one of the places.
     signed: the copy is signed, and this call signs nothing. untrusted: why readers may refuse its signature, else "".
@@ -174,7 +174,7 @@ class Surveyed(NamedTuple):
     manifest: Manifest
     content: str
     items: tuple[Item, ...]
-    made: Loaded[Manifest] | None
+    copied: Loaded[Manifest] | None
     other: Loaded[Manifest] | None = None
     signed: bool = False
     untrusted: str = ""

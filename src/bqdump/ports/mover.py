@@ -12,12 +12,12 @@ class Moved(NamedTuple):
     """A file that has arrived: the object, and its SHA-256 in hexadecimal, "" where its bytes were not read.
 
     The generation may be known only once `Mover.settled` has returned it.
-    found: another process has stored it meanwhile: only its size and its CRC32C are known to be those of the source.
+    by_another: another process has stored it: only its size and its CRC32C are known to be those of the source.
     """
 
     info: ObjectInfo
     sha256: str = ""
-    found: bool = False
+    by_another: bool = False
 
 
 class Mover(Protocol):

@@ -133,8 +133,8 @@ async def name_without_rows(restore: RunningRestore, step: TableStep, rows: int,
     """
     state, what = restore.decision.state, "nothing is restored of them"
     if step.parts:
-        there, what = ((state and state.rows) or {}).get(step.name, {}), "they stay as they are"
-        left = [id_ for id_ in step.parts if id_ not in done and (there.get(id_) or id_ in step.partitions)]
+        rows_there, what = ((state and state.rows) or {}).get(step.name, {}), "they stay as they are"
+        left = [id_ for id_ in step.parts if id_ not in done and (rows_there.get(id_) or id_ in step.partitions)]
     elif not step.load.where or (rows and len(step.partitions) == 1):
         return
     else:

@@ -62,8 +62,8 @@ class FolderStore:
     async def read(self, name: str, start: int = 0, length: int | None = None) -> Stored:
         def read() -> Stored:
             with as_target_error("read", f"{self.url}/{name}"):
-                if found := read_recorded(self._root, name, start, length):
-                    return found
+                if content := read_recorded(self._root, name, start, length):
+                    return content
                 with locked_index(self._root, writes=False) as index:
                     row = index.find(name, summed=False)
                     if row is None:

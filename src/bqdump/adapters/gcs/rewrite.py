@@ -59,11 +59,11 @@ class RewriteMover:
             "sourceGeneration": wish.source_generation,
             "ifGenerationMatch": wish.expect,
         }
-        stored_before = False
+        by_another = False
         try:
             info = await self._retrying.call(lambda: self._threads.call(lambda: self._rewrite(wish, query)))
         except ConflictError:
-            info, stored_before = await self._target.stat(wish.target), True
+            info, by_another = await self._target.stat(wish.target), True
             if info is None and wish.expect:
                 # A prune has deleted what was to be replaced.
                 return await self.move(wish._replace(expect=0))
@@ -75,7 +75,7 @@ class RewriteMover:
             await self._target.delete([(info.name, info.generation)])
             cause = f"the service has stored {info.size:,} bytes of CRC32C {info.crc32c}, not {wish.crc32c}"
             raise VerificationError("copy", self._both(wish), cause)
-        return Moved(info, found=stored_before)
+        return Moved(info, by_another=by_another)
 
     async def settled(self, moved: Sequence[Moved]) -> list[Moved]:
         """See Mover. Answers to rewrites have the generations."""

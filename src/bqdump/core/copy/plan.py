@@ -46,12 +46,12 @@ class Missing(NamedTuple):
 class CopyPlan(NamedTuple):
     """What a copy of a run moves.
 
-    missing: in batches, the largest files first, each with its number. there: the generations of files that the copy
+    missing: in batches, the largest files first, each with its number. stored: the generations of files that the copy
     has already, by name. foreign: names that other files have.
     """
 
     missing: tuple[tuple[int, tuple[Missing, ...]], ...]
-    there: dict[str, int]
+    stored: dict[str, int]
     foreign: tuple[str, ...]
 
     @property
@@ -73,24 +73,24 @@ def plan_copy(
     present: what the copy has under their names. deleting: names and generations that a prune is about to delete;
     such a file is moved again, under a new generation.
     """
-    there: dict[str, int] = {}
+    stored: dict[str, int] = {}
     missing: list[tuple[int, tuple[Missing, ...]]] = []
     foreign: list[str] = []
     for number, batch in enumerate(batches(items)):
         lacking = []
         for item in batch:
-            stored = present.get(item.target)
-            if stored is None:
+            known = present.get(item.target)
+            if known is None:
                 lacking.append(Missing(item))
-            elif (stored.size, stored.crc32c) != (item.size, item.crc32c):
+            elif (known.size, known.crc32c) != (item.size, item.crc32c):
                 foreign.append(item.target)
-            elif (item.target, stored.generation) in deleting:
-                lacking.append(Missing(item, stored.generation))
+            elif (item.target, known.generation) in deleting:
+                lacking.append(Missing(item, known.generation))
             else:
-                there[item.target] = stored.generation
+                stored[item.target] = known.generation
         if lacking:
             missing.append((number, tuple(lacking)))
-    return CopyPlan(tuple(missing), there, tuple(sorted(foreign)))
+    return CopyPlan(tuple(missing), stored, tuple(sorted(foreign)))
 
 
 def batches(items: Iterable[Item]) -> Iterator[tuple[Item, ...]]:

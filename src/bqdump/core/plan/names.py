@@ -85,8 +85,10 @@ def patterns(settings: Settings, run: str, snapshot: int, routed: Sequence[Route
         longest = _longest(settings.layout, run, pattern, template)
         if longest > MAX_OBJECT_NAME_BYTES:
             cause = f"its files would have names of {longest:,} bytes, {MAX_OBJECT_NAME_BYTES:,} are possible"
-            others = map(Template, SHORTER[2:] if template.keeps else SHORTER[:2])
-            lengths = {other.text: _longest(settings.layout, run, pattern_by(other, item), other) for other in others}
+            templates = map(Template, SHORTER[2:] if template.keeps else SHORTER[:2])
+            lengths = {
+                other.text: _longest(settings.layout, run, pattern_by(other, item), other) for other in templates
+            }
             shorter = next((text for text, length in lengths.items() if length <= MAX_OBJECT_NAME_BYTES), "")
             hint = (
                 f"Use a shorter {{setting:path}} such as {shorter}."

@@ -67,11 +67,11 @@ def partitions_in_target(
     """
     chosen = {entry.table: chosen_partitions(entry, options) for entry in choose(manifest, options).tables}
     names = names_in_target(list(chosen), options.as_)
-    there = {name: partitioning_of(definition) for name, definition in definitions.items()}
+    partitionings = {name: partitioning_of(definition) for name, definition in definitions.items()}
     return {
         names[table]: some.ids
         for table, some in chosen.items()
-        if some and some.partitioning.is_that_of(there.get(names[table]))
+        if some and some.partitioning.is_that_of(partitionings.get(names[table]))
     }
 
 

@@ -117,15 +117,15 @@ def index_step(index: Index, table: str, references: References) -> ObjectStep:
 
 def _if_not_exists(ddl: str) -> str:
     """A CREATE INDEX that does nothing where the index exists."""
-    made, before = "", ""
+    statement, before = "", ""
     for token in tokens(ddl):
         if before == "INDEX" and token.kind != "space":
-            made += "" if token.keyword == "IF" else "IF NOT EXISTS "
+            statement += "" if token.keyword == "IF" else "IF NOT EXISTS "
             before = "name"
         elif token.keyword in ("REPLACE", "INDEX") and before not in ("REPLACE", "name"):
             before = token.keyword
-        made += token.text
-    return made
+        statement += token.text
+    return statement
 
 
 def policy_step(policy: RowPolicy, table: str, references: References) -> ObjectStep:

@@ -32,9 +32,9 @@ def fill(dataset: Dataset, table: str, scratch: str, load: Load, where: str = ""
     return f"INSERT INTO {into} ({names})\nSELECT {', '.join(load.values)}\n{reading(dataset, scratch, load)}{rows}"
 
 
-def both(one: str, other: str) -> str:
+def both(first: str, second: str) -> str:
     """The condition that both of these hold; "" stands for no condition."""
-    return f"({one}) AND ({other})" if one and other else one or other
+    return f"({first}) AND ({second})" if first and second else first or second
 
 
 def reading(dataset: Dataset, scratch: str, load: Load) -> str:
