@@ -51,57 +51,57 @@ class Begun(NamedTuple):
 UNANNOUNCED = Begun(0, frozenset(), {})
 
 
-async def begin(task: Task, found: Surveyed) -> Begun | None:
+async def begin(task: Task, surveyed: Surveyed) -> Begun | None:
     """Declare that the run is being copied, so that no prune deletes its files. None if another task has copied it.
 
     Raises UsageError for another run of this id, UnavailableError while a table is erased in the place, or another copy
     relies on a file that this one would move again.
     """
-    place, names = task.target, task.target.layout.run(found.run)
+    place, names = task.target, task.target.layout.run(surveyed.run)
     # Before the note: a prune or an erasure that an error names would find the copy in progress.
-    await _refuse_erased(place, found.run)
-    mine, before = _announced(task, found), await load(place.store, names.copying)
-    if before and before.value.content != found.content:
-        if not await _erased_since(place, found):
-            raise _unfinished_before(place, found.run)
+    await _refuse_erased(place, surveyed.run)
+    mine, before = _announced(task, surveyed), await load(place.store, names.copying)
+    if before and before.value.content != surveyed.content:
+        if not await _erased_since(place, surveyed):
+            raise _unfinished_before(place, surveyed.run)
         await replace(place.store, names.copying, mine, before.generation)
     await overwrite(place.store, names.planner, task.owner)
     # Either an erasure finds that note, or this finds the erasure.
-    await _refuse_erased(place, found.run)
+    await _refuse_erased(place, surveyed.run)
     try:
         stored = await create(place.store, names.copying, mine)
     except ConflictError:
-        raise pruned_meanwhile(task, found.run) from None
-    if stored.value.content != found.content:
-        raise _unfinished_before(place, found.run)
+        raise pruned_meanwhile(task, surveyed.run) from None
+    if stored.value.content != surveyed.content:
+        raise _unfinished_before(place, surveyed.run)
     if await being_pruned(place.store, names):
         # Either the prune finds the planner's note, or this finds the prune.
-        raise pruned_meanwhile(task, found.run)
+        raise pruned_meanwhile(task, surveyed.run)
     generation = stored.generation
     if mine.files and not stored.value.files:
         if await exists(place.store, names.manifest):
             return None
         # Somebody has deleted the manifest, to have the run copied again.
-        if not (made := await replace(place.store, names.copying, mine, generation)):
-            raise pruned_meanwhile(task, found.run)
-        generation = made
+        if not (replaced := await replace(place.store, names.copying, mine, generation)):
+            raise pruned_meanwhile(task, surveyed.run)
+        generation = replaced
     document = names.renewed(generation)
     agreed = await value_of(place.store, document)
     if agreed is None:
         deleting = await files_being_deleted(
-            place.store, place.layout, found.run, {item.target for item in found.items}
+            place.store, place.layout, surveyed.run, {item.target for item in surveyed.items}
         )
         if deleting.relied_on:
             if stored.mine:
                 # Nothing of this copy is there yet, and that one would wait for it in turn.
                 await delete(place.store, [(names.copying.name, generation)])
-            raise _relied_on(place, found.run, deleting.relied_on)
-        agreed = (await create(place.store, document, Renewed(found.run, tuple(sorted(deleting.files))))).value
+            raise _relied_on(place, surveyed.run, deleting.relied_on)
+        agreed = (await create(place.store, document, Renewed(surveyed.run, tuple(sorted(deleting.files))))).value
     records = await _generations(task, names.arrivals) if task.tasks > 1 else {}
     return Begun(generation, frozenset(agreed.files), records)
 
 
-async def is_pruned(task: Task, found: Surveyed, begun: Begun) -> bool:
+async def is_pruned(task: Task, surveyed: Surveyed, begun: Begun) -> bool:
     """Whether a prune has taken this copy for an abandoned one. Call it once the manifest is stored.
 
     Prune deletes the documents of a run before its tombstone, so one of the two shows it. A copying.json that was
@@ -109,19 +109,19 @@ async def is_pruned(task: Task, found: Surveyed, begun: Begun) -> bool:
     """
     if task.lock:
         return False
-    names = task.target.layout.run(found.run)
+    names = task.target.layout.run(surveyed.run)
     if await being_pruned(task.target.store, names):
         return True
     copying = await load(task.target.store, names.copying)
     return copying is None or (copying.generation != begun.copying and bool(copying.value.files))
 
 
-async def name_again(task: Task, found: Surveyed) -> None:
+async def name_again(task: Task, surveyed: Surveyed) -> None:
     """After a prune has deleted what names the files of this copy: let the next copy or prune find them.
 
     Other tasks may have come to rely on a file that this one has stored, so nothing is deleted here.
     """
-    place, names, mine = task.target, task.target.layout.run(found.run), _announced(task, found)
+    place, names, mine = task.target, task.target.layout.run(surveyed.run), _announced(task, surveyed)
     while True:
         await overwrite(place.store, names.planner, task.owner)
         await create(place.store, names.copying, mine)
@@ -129,16 +129,16 @@ async def name_again(task: Task, found: Surveyed) -> None:
         if tombstone is None or not tombstone.value.decided:
             return
         # Its prune deletes both documents again, and has listed the files before.
-        files = (*tombstone.value.files, *(await copies_of(pruning(task), found.run, mine.files)).own)
+        files = (*tombstone.value.files, *(await copies_of(pruning(task), surveyed.run, mine.files)).own)
         added = structs.replace(tombstone.value, files=tuple(dict.fromkeys(files)), emptied=False)
         if await replace(place.store, names.tombstone, added, tombstone.generation):
             return
 
 
-async def _erased_since(place: Place, found: Surveyed) -> bool:
+async def _erased_since(place: Place, surveyed: Surveyed) -> bool:
     """Whether an unfinished copy has its manifest, and an erasure has written that anew, as in the source."""
-    stored = await load(place.store, place.layout.run(found.run).manifest)
-    return stored is not None and content_of(stored.value) == found.content
+    stored = await load(place.store, place.layout.run(surveyed.run).manifest)
+    return stored is not None and content_of(stored.value) == surveyed.content
 
 
 def pruning(task: Task) -> Pruning:
@@ -175,16 +175,16 @@ def _erased_there(place: Place, run: str, latest: Latest, erasing: Erasing) -> U
     return UnavailableError(COPY, f"run {run}", f"in {place.target}, {underway(erasing)}", hint)
 
 
-def _announced(task: Task, found: Surveyed) -> Copying:
-    files = tuple(Expected(item.target, item.size, item.crc32c) for item in found.items)
-    return Copying(found.run, str(task.source.target), found.content, files)
+def _announced(task: Task, surveyed: Surveyed) -> Copying:
+    files = tuple(Expected(item.target, item.size, item.crc32c) for item in surveyed.items)
+    return Copying(surveyed.run, str(task.source.target), surveyed.content, files)
 
 
 class Shares:
     """The batches that a copy lacks, dealt to its tasks: its own share first, then what no other task has begun."""
 
-    def __init__(self, task: Task, found: Surveyed, begun: Begun, plan: CopyPlan) -> None:
-        self._task, self._names, self._begun = task, task.target.layout.run(found.run), begun
+    def __init__(self, task: Task, surveyed: Surveyed, begun: Begun, plan: CopyPlan) -> None:
+        self._task, self._names, self._begun = task, task.target.layout.run(surveyed.run), begun
         self._left: dict[int, tuple[Missing, ...]] = dict(plan.missing)
         self._own = deque(_dealt(plan.missing, task.tasks, task.owner.task))
         self._free = deque[int]()
@@ -251,29 +251,29 @@ class Shares:
         return None
 
 
-async def publishes(task: Task, found: Surveyed) -> bool:
+async def publishes(task: Task, surveyed: Surveyed) -> bool:
     """Whether this task publishes the run. False once another task has, or a prune has deleted it; waits for that."""
-    if task.tasks == 1 or not found.items:
+    if task.tasks == 1 or not surveyed.items:
         return True
-    names = task.target.layout.run(found.run)
+    names = task.target.layout.run(surveyed.run)
     turn = Turn(task.target.store, names.publisher, task.owner)
-    others = OthersTurn(turn)
+    publisher = OthersTurn(turn)
     for pause in pauses():
         if await takes_turn(turn):
             return True
         copying = await value_of(task.target.store, names.copying)
         if copying is None or not copying.files:
             return False
-        if not await others.is_over():
+        if not await publisher.is_over():
             await asyncio.sleep(pause)
     raise AssertionError
 
 
-def publishing(task: Task, found: Surveyed) -> AbstractAsyncContextManager[None]:
+def publishing(task: Task, surveyed: Surveyed) -> AbstractAsyncContextManager[None]:
     """Around the publication, in this task's turn."""
-    if task.tasks == 1 or not found.items:
+    if task.tasks == 1 or not surveyed.items:
         return nullcontext()
-    return _at_work(Turn(task.target.store, task.target.layout.run(found.run).publisher, task.owner))
+    return _at_work(Turn(task.target.store, task.target.layout.run(surveyed.run).publisher, task.owner))
 
 
 @asynccontextmanager

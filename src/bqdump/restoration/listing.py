@@ -94,8 +94,8 @@ async def find_restores(places: Sequence[Place]) -> FoundRestores:
             damaged[name] = error
             return None
 
-    found = await gathered(lambda name: find(*name), named, AT_ONCE)
-    return FoundRestores(sorted(filter(None, found), key=lambda restore: -restore.decision.planned), damaged)
+    restores = await gathered(lambda name: find(*name), named, AT_ONCE)
+    return FoundRestores(sorted(filter(None, restores), key=lambda restore: -restore.decision.planned), damaged)
 
 
 async def list_restores(
@@ -280,10 +280,10 @@ async def _documents(restore: FoundRestore) -> tuple[int, list[str]]:
     own = [info for info in infos if DOCUMENTS.fullmatch(info.name, len(root))]
     plan = [info for info in own if info.name == restore.layout.plan.name]
     executions = await _executions(restore)
-    others = [*(info for info in own if info not in plan), *executions]
-    for some in (others, plan):
+    first = [*(info for info in own if info not in plan), *executions]
+    for some in (first, plan):
         await delete(store, [(info.name, info.generation) for info in some])
-    return len(others) + len(plan), [info.name for info in infos if info not in own]
+    return len(first) + len(plan), [info.name for info in infos if info not in own]
 
 
 async def _executions(restore: FoundRestore) -> list[ObjectInfo]:

@@ -133,8 +133,8 @@ def refuse_more(task: Task, bill: Bill) -> None:
     limit, spent = task.settings.max_bytes_billed, task.request.spent
     if not limit or bill.most + spent <= limit:
         return
-    others = f", in addition to {size_text(spent)} of other queries" if spent else ""
-    cause = f"the queries would bill up to {size_text(bill.most)} ({bill.words}){others}"
+    in_addition = f", in addition to {size_text(spent)} of other queries" if spent else ""
+    cause = f"the queries would bill up to {size_text(bill.most)} ({bill.words}){in_addition}"
     operation, fewer = "restore", "restore fewer tables with {setting:include}"
     if task.request.options.temporary:
         operation, fewer = "drill", "drill fewer tables at a time with {setting:tables}"

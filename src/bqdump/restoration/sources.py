@@ -164,14 +164,16 @@ async def choose(sets: Sequence[Source], choice: Choice) -> SetExecution:
 async def _published(sets: Sequence[Source], choice: Choice) -> list[tuple[Source, Entry]]:
     """The datasets that are published, and those that the choice names and that have left the set."""
     entries: list[tuple[Source, Entry]] = [(source, entry) for source in sets for entry in source.manifest.datasets]
-    others = {name for name in choice.include if NAME.fullmatch(name)}.difference(entry.dataset for _, entry in entries)
-    for source in sets if others else ():
+    unpublished = {name for name in choice.include if NAME.fullmatch(name)}.difference(
+        entry.dataset for _, entry in entries
+    )
+    for source in sets if unpublished else ():
         in_set = [entry.dataset for entry in source.manifest.datasets]
         store, settings = source.task.store, source.task.settings
         left = await datasets_left(SetAt(store, settings, tuple(await names_in_set(store, settings))), in_set)
-        for name in others & left.damaged.keys():
+        for name in unpublished & left.damaged.keys():
             raise left.damaged[name]
-        entries += [(source, latest) for name, latest in left.published.items() if name in others]
+        entries += [(source, latest) for name, latest in left.published.items() if name in unpublished]
     return entries
 
 

@@ -107,8 +107,8 @@ async def _with_tables(task: Task, manifest: Manifest, state: TargetState) -> Ta
         state = state._replace(definitions=definitions)
     elif replaced := set(state.tables) if options.replace else set(unfinished(state)):
         tables = {name for name in replaced if state.tables[name][0] == TABLE}
-        others = tables_in_target(manifest, options) if options.as_ else {}
-        each = dict.fromkeys(others.get(entry.table, entry.table) for entry in manifest.tables)
+        renamed = tables_in_target(manifest, options) if options.as_ else {}
+        each = dict.fromkeys(renamed.get(entry.table, entry.table) for entry in manifest.tables)
         definitions = await _definitions(task, state, [name for name in each if name in tables])
         state = state._replace(layouts={name: layout_of(definition) for name, definition in definitions.items()})
     if options.partitions:

@@ -50,13 +50,13 @@ async def restore_tables(restores: Sequence[RunningRestore]) -> dict[str, Ledger
     dealt = share_out(weights, task.tasks)[task.owner.task % task.tasks]
     mine = [everything[at] for at in dealt]
     left = sorted(set(range(len(everything))) - set(dealt), key=weights.__getitem__)
-    others = [everything[at] for at in left]
+    rest = [everything[at] for at in left]
     watches = watches_for(restores)
     polling = [asyncio.create_task(watch.run()) for watch in watches.values()]
     try:
         await _restore_open(restores, watches, mine)
-        if others:
-            await _restore_open(restores, watches, others)
+        if rest:
+            await _restore_open(restores, watches, rest)
     finally:
         for work in polling:
             work.cancel()

@@ -139,11 +139,11 @@ async def _doubt(task: Task, run: str) -> _Doubt | None:
     from bqdump.repository.signatures import ReplacedError
 
     try:
-        found = await task.trusted.stat(task.layout.run(run).manifest.name)
+        manifest = await task.trusted.stat(task.layout.run(run).manifest.name)
     except (VerificationError, DocumentError) as error:
         why = f"No trusted key has signed it: {fill(error.cause, COMMANDS)}"
         return _Doubt(why, isinstance(error, ReplacedError))
-    return None if found else _Doubt("")
+    return None if manifest else _Doubt("")
 
 
 def _passed_over(task: Task, passed: Sequence[_Folder]) -> Iterator[str]:
@@ -229,8 +229,8 @@ async def sweep_locked(task: Task, plan: PrunePlan, files: FreeFiles) -> Swept:
         names = task.layout.run(run)
         readers = (task.layout.pointer(run).name, task.layout.summary(run).name, task.layout.tags(run).name)
         left += await delete_unlocked(task.store, (await present(task.store, readers)).values())
-        others = [info async for page in task.store.objects(names.root) for info in page]
-        left += await delete_unlocked(task.store, (info for info in others if info.name != names.manifest.name))
+        documents = [info async for page in task.store.objects(names.root) for info in page]
+        left += await delete_unlocked(task.store, (info for info in documents if info.name != names.manifest.name))
     refused = set(await delete_unlocked(task.store, files.free))
     for run in runs:
         manifest = await task.store.stat(task.layout.run(run).manifest.name)

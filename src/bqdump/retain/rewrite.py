@@ -162,8 +162,8 @@ async def _update_derived(task: Task, run: str, manifest: Manifest) -> None:
                 return None
             tables = {table: name for table, name in now.tables.items() if table != task.erasing.table}
             rewritten = tuple(file for file in now.rewritten if not file.name.startswith(folder))
-            made = replace(now, tables=tables, rewritten=rewritten)
-            return None if made == now else made
+            changed = replace(now, tables=tables, rewritten=rewritten)
+            return None if changed == now else changed
 
         await swap(store, names.iceberg, step)
 
@@ -221,7 +221,7 @@ async def delete_files(task: Task, record: Loaded[Erasure]) -> tuple[list[Object
             held.append(_held_until(file, answer, info, bucket))
         elif answer:
             deleted.append(file)
-    remaining = tuple(file for file in files if any(one.name == file.name for one in held))
+    remaining = tuple(file for file in files if any(held_file.name == file.name for held_file in held))
     await overwrite(store, layout.erasure(task.erasing), replace(record.value, files=remaining, done=True))
     return deleted, held
 
@@ -280,8 +280,8 @@ async def update_set(store: ObjectStore, settings: Settings) -> None:
     async def step(now: SetManifest | None) -> SetManifest | None:
         if now is None or now.locked:
             return None
-        made = replace(now, datasets=tuple([await entry_now(entry) for entry in now.datasets]))
-        return None if made == now else made
+        changed = replace(now, datasets=tuple([await entry_now(entry) for entry in now.datasets]))
+        return None if changed == now else changed
 
     await swap(store, settings.layout.set_manifest, step)
     now = await value_of(store, settings.layout.set_manifest)

@@ -76,7 +76,7 @@ def chosen_partitions(entry: TableEntry, options: Options) -> ChosenPartitions |
     partitioning = partitioning_of(entry.definition)
     if partitioning is None:
         raise _refused(entry.table, "it is not partitioned", "Restore the complete table with {setting:include}.")
-    named_so = [found for found in map(partition_range, options.partitions) if found.table == entry.table]
+    named_so = [chosen for chosen in map(partition_range, options.partitions) if chosen.table == entry.table]
     ranges = tuple(_checked(entry.table, chosen, partitioning) for chosen in named_so)
     if entry.partitions:
         return _by_files(entry, ranges, partitioning)

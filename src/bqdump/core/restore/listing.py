@@ -104,8 +104,8 @@ class Written(Protocol):
 def has_ended(layout: RestoreLayout, objects: Sequence[Written]) -> bool:
     """Whether the last document is the page that an execution writes at its end where something failed."""
     failed = layout.failed_report("").removesuffix(".html")
-    pages = [found.updated for found in objects if found.name.startswith(failed)]
-    return bool(pages) and max(pages) >= max(found.updated for found in objects)
+    pages = [page.updated for page in objects if page.name.startswith(failed)]
+    return bool(pages) and max(pages) >= max(page.updated for page in objects)
 
 
 def state_of(

@@ -98,9 +98,9 @@ APART: tuple[tuple[str, str, str], ...] = (
 )
 
 
-def refuse_nothing(name: str, given: str | Sequence[str]) -> None:
+def refuse_nothing(name: str, names: str | Sequence[str]) -> None:
     """Raise UsageError for a list of names that is given and names nothing: it would stand for everything."""
-    if given != () and not parse.patterns(given):
+    if names != () and not parse.patterns(names):
         raise UsageError(RESTORE, "", "it names nothing", "Without it, everything is restored.", setting=name)
 
 

@@ -182,13 +182,13 @@ def fit(entry: TableEntry, restored: Restored, definition: msgspec.Raw) -> Fit |
         unfit.append(f"{layout_of(entry.definition)} in the export, and {layout_of(definition)} there")
     if unfit:
         return unfit
-    others = [column.name for name, column in known.items() if name not in exported]
+    lacking = [column.name for name, column in known.items() if name not in exported]
     relaxed = [column.name for column, present in pairs if present and column.required and not present.required]
     moved = [name for name in known if name in exported] != [column.name.lower() for column in restored.columns]
     renamed = [column.name for column, present in pairs if present and _names(column) != _names(present)]
-    are = "is" if len(others) == 1 else "are"
+    are = "is" if len(lacking) == 1 else "are"
     reasons = (
-        f"the export lacks {listed(others[:SHOWN], 'and')}, which {are} NULL" if others else "",
+        f"the export lacks {listed(lacking[:SHOWN], 'and')}, which {are} NULL" if lacking else "",
         f"{listed(relaxed[:SHOWN], 'and')} may be NULL there only" if relaxed else "",
         "the columns are in another order there" if moved else "",
         f"upper and lower case of {listed(renamed[:SHOWN], 'and')} differ there" if renamed else "",
@@ -228,7 +228,7 @@ def _differences(column: Column, present: Column | None, path: str = "") -> Iter
         yield f"{path} is {present.text} there, and {column.text} in the export"
     elif present.required and not column.required:
         yield f"{path} is REQUIRED there only"
-    elif [one.name.lower() for one in column.fields] != [one.name.lower() for one in present.fields]:
+    elif [field.name.lower() for field in column.fields] != [field.name.lower() for field in present.fields]:
         yield f"{path} has other members there"
     else:
         for member, other in zip(column.fields, present.fields, strict=True):
