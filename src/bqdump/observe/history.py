@@ -138,13 +138,9 @@ def _untrusted(line: RunLine, error: VerificationError) -> RunLine:
 async def with_tags(store: ObjectStore, settings: Settings, lines: Iterable[RunLine]) -> Rows[RunLine]:
     """The same runs with their tags."""
     tags, damaged = await readable_tags(store, settings.layout)
+    problems = {run: error.sentence(COMMANDS) for run, error in damaged.items()}
     return Rows(
-        replace(
-            line,
-            tags=tags.get(line.run, ()),
-            problem=line.problem or (damaged[line.run].sentence(COMMANDS) if line.run in damaged else ""),
-        )
-        for line in lines
+        replace(line, tags=tags.get(line.run, ()), problem=line.problem or problems.get(line.run, "")) for line in lines
     )
 
 

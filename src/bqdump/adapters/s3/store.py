@@ -193,8 +193,7 @@ class S3Store:
 
     def _upload(self, name: str, expect: int | None, origin: Mapping[str, str] | None = None) -> Upload:
         condition = kept(self._retrying, lambda: self._requests.condition(name, expect))
-        over = condition.get("IfMatch", "")
-        return Upload(self._requests, name, condition, self._retrying, origin or {}, over)
+        return Upload(self._requests, name, condition, self._retrying, origin or {}, condition.get("IfMatch", ""))
 
     async def _streamed(
         self,
@@ -249,10 +248,9 @@ class S3Store:
         sent = ObjectInfo(name, file.size, file.crc32c, generation_of(etag, None))
         if late and etag and not upload.in_parts:
             return sent
-        stored = kept(self._retrying, lambda: as_sent(self._requests, sent))
-        if stored is None:
-            raise lost or UnavailableError("write", self._requests.subject(name), NOT_AS_SENT)
-        return stored
+        if stored := kept(self._retrying, lambda: as_sent(self._requests, sent)):
+            return stored
+        raise lost or UnavailableError("write", self._requests.subject(name), NOT_AS_SENT)
 
     async def _rewritten(
         self,
