@@ -31,6 +31,7 @@ def refused(called: Called, code: int, *words: str) -> None:
         or "Run:" in error
         or "bqdump run" in error
         or error.endswith(": bqdump init")
+        or ": gcloud " in error
     )
 
 
