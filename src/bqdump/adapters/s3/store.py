@@ -175,11 +175,7 @@ class S3Store:
     async def uncover(self, hidden: Sequence[Hidden]) -> list[Hidden]:
         """See Keeper. Requires s3:GetObjectVersion."""
         before = self._requests.uncovered
-        new = [
-            object_
-            for object_ in hidden
-            if (known := before.get(object_.name)) is None or known.version != object_.version
-        ]
+        new = [item for item in hidden if (known := before.get(item.name)) is None or known.version != item.version]
         before.update({object_.name: object_ for object_ in hidden if object_.version})
         return new
 
