@@ -3,12 +3,21 @@
 from __future__ import annotations
 
 import asyncio
+import time
+from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
+from cryptography.hazmat.primitives import serialization
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
+from bqdump.adapters.signing_keys import FileKey
 from bqdump.cli.main import start
+from bqdump.core.sets.member import one_dataset
+from bqdump.repository.signatures import sign_manifest
 from browser.scenes import shop
 from opened import open_given
+from sets.world import SetWorld
 
 
 @pytest.mark.parametrize("manifest", [False, True])
@@ -27,3 +36,29 @@ def test_watching_reports_that_a_later_run_was_published(
     assert reported[0].startswith("run first: superseded: 4 of 4 tables done")
     assert reported[1].startswith("run first: superseded, my-project.shop as of")
     assert reported[-1] == "  the published run is second, with a later snapshot time"
+
+
+def test_a_set_is_followed_while_a_dataset_waits_for_its_signature(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    key, world, looks = Ed25519PrivateKey.generate(), SetWorld("ops", "sales"), list[float]()
+    pem = serialization.Encoding.PEM, serialization.PublicFormat.SubjectPublicKeyInfo
+    (tmp_path / "key.pub").write_bytes(key.public_key().public_bytes(*pem))
+    world.run("n1")
+    manifest = world.settings().layout.set_manifest.name
+    found = world.store.peek(manifest)
+    assert found
+    asyncio.run(world.store.delete([(manifest, found[1].generation)]))
+
+    def publish(seconds: float) -> None:
+        looks.append(seconds)
+        for dataset in ("ops", "sales"):
+            own = one_dataset(world.settings(), dataset)
+            asyncio.run(sign_manifest(world.store, own.target, own.layout.run("n1"), FileKey(key)))
+        world.store.put_now(manifest, found[0])
+
+    open_given(monkeypatch, lambda _: world.store)
+    monkeypatch.setattr("bqdump.cli.commands.status.time", SimpleNamespace(sleep=publish, time=time.time))
+    place = ("--bucket", "memory", "--prefix", "x", "--trust", str(tmp_path / "key.pub"))
+    assert start(["status", "--watch", "--quiet", *place]) == 0
+    assert len(looks) == 1

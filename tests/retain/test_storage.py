@@ -25,7 +25,7 @@ def test_what_a_run_shares_is_not_freed_with_it(scene: Scene) -> None:
     assert (storage.of("a").alone, storage.of("a").shared) == (sales, items)
     assert (storage.of("b").alone, storage.of("b").shared) == (size(scene, "x/b/"), items)
     assert storage.bytes == size(scene, "x/")
-    lines = asyncio.run(list_runs(scene.store, SETTINGS, storage=True))
+    lines = asyncio.run(list_runs(scene.store, SETTINGS, storage=scene.store))
     assert [(line.run, line.alone, line.shared) for line in lines] == [
         ("b", size(scene, "x/b/"), items),
         ("a", sales, items),
@@ -43,5 +43,5 @@ def test_where_runs_replace_files_only_what_exists_counts(scene: Scene) -> None:
 def test_a_run_that_cannot_be_read_does_not_hide_the_others(scene: Scene) -> None:
     scene.run("a", "b")
     scene.store.put_now(LAYOUT.run("a").manifest.name, b"{")
-    lines = asyncio.run(list_runs(scene.store, SETTINGS, storage=True))
+    lines = asyncio.run(list_runs(scene.store, SETTINGS, storage=scene.store))
     assert [(line.run, line.alone is None) for line in lines] == [("b", False), ("a", True)]

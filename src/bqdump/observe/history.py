@@ -104,16 +104,16 @@ class RunLine(Result, frozen=True, kw_only=True):
         return self.state in ("complete", "partial")
 
 
-async def list_runs(store: ObjectStore, settings: Settings, *, storage: bool = False) -> Rows[RunLine]:
+async def list_runs(store: ObjectStore, settings: Settings, *, storage: ObjectStore | None = None) -> Rows[RunLine]:
     """All runs of a target, latest snapshot first. Runs without a snapshot time, or unreadable, come first.
 
-    storage: with what each run shares with others, which takes reading every manifest.
+    storage: the store that returns every manifest, for what each run shares with others, trusted or not.
     """
     latest = await readable_latest(store, settings)
     drills = await read_drills(store, settings.layout)
     lines = await read_runs(store, settings, latest.run if latest else "", {}, drills)
     lines = await with_tags(store, settings, await _with_lost_manifests(store, settings, lines))
-    return with_storage(lines, await read_storage(store, settings)) if storage else lines
+    return with_storage(lines, await read_storage(storage, settings)) if storage else lines
 
 
 async def _with_lost_manifests(store: ObjectStore, settings: Settings, lines: Iterable[RunLine]) -> list[RunLine]:

@@ -13,7 +13,7 @@ from msgspec.structs import replace
 
 from bqdump.concurrency import gathered
 from bqdump.core.documents.sets import SetManifest, SetPlan
-from bqdump.core.errors import DocumentError, NotFoundError, VerificationError
+from bqdump.core.errors import BqdumpError, DocumentError, NotFoundError, VerificationError
 from bqdump.core.results import Rows
 from bqdump.core.settings.file import resume_command
 from bqdump.core.times import time_of
@@ -59,7 +59,7 @@ async def set_status(sets: Sequence[SetAt], run: str = "", plain: Sequence[SetAt
     states = {shown.state for shown in shown_all} | ({NOT_TRUSTED} if problem else set[StatusState]())
     state = next((worst for worst in WORST if worst in states), first_state)
     # Buckets of other locations are settings of the file only.
-    unknown = state in ("published", "superseded") or bool(plan.settings.get("locations"))
+    unknown = state in ("published", "superseded", NOT_TRUSTED) or bool(plan.settings.get("locations"))
     # A copy is not an export that could be resumed.
     unknown = unknown or bool(manifest and manifest.locked)
     return Status(
@@ -102,7 +102,7 @@ async def _look_at(at: SetAt, plan: SetPlan, plain: SetAt) -> _At:
     if manifest and manifest.age > plan.age:
         return _At(plan, manifest, state, datasets, ())
     left = await datasets_left(at, [dataset.dataset for dataset in plan.datasets])
-    datasets += tuple(_damaged(name, error) for name, error in left.damaged.items())
+    datasets += tuple(_damaged(name, why, trusting=bool(at.settings.trust)) for name, why in left.damaged.items())
     excluded = (LeftDataset(name, latest.run, time_of(latest.snapshot)) for name, latest in left.published.items())
     return _At(plan, manifest, state, datasets, tuple(excluded))
 
@@ -160,9 +160,10 @@ def _state(plan: SetPlan, manifest: SetManifest | None, datasets: tuple[DatasetS
     return "failed" if ended and any(dataset.state == "failed" for dataset in datasets) else "running"
 
 
-def _damaged(dataset: str, error: DocumentError, tables: int = 0) -> DatasetStatus:
-    """A dataset with a document that cannot be read. The others are shown nevertheless."""
-    return DatasetStatus(dataset=dataset, state="failed", tables=tables, problem=error.sentence(COMMANDS))
+def _damaged(dataset: str, error: BqdumpError, tables: int = 0, *, trusting: bool = False) -> DatasetStatus:
+    """A dataset with a document that cannot be read or trusted. The others are shown nevertheless."""
+    state: StatusState = NOT_TRUSTED if trusting and isinstance(error, VerificationError) else "failed"
+    return DatasetStatus(dataset=dataset, state=state, tables=tables, problem=error.sentence(COMMANDS))
 
 
 # In place of a dataset's name: all of them together.
@@ -182,11 +183,12 @@ class SetRun(NamedTuple):
     parts: Sequence[RunLine]
 
 
-async def set_runs(sets: Sequence[SetAt], *, storage: bool = False) -> Rows[RunLine]:
+async def set_runs(sets: Sequence[SetAt], *, storage: Sequence[SetAt] = ()) -> Rows[RunLine]:
     """The runs of a set, each as a whole (dataset `*`) and then of each dataset. storage: see list_runs."""
-    exports = [at.export(name) for at in sets for name in at.names]
-    lines = await gathered(lambda export: list_runs(export.store, export.settings, storage=storage), exports, AT_ONCE)
-    runs = [(export.dataset, some) for export, some in zip(exports, lines, strict=True)]
+    stores = {at.settings.target: at.store for at in storage}
+    exports = [(at.export(name), stores.get(at.settings.target)) for at in sets for name in at.names]
+    lines = await gathered(lambda one: list_runs(*one[0][:2], storage=one[1]), exports, AT_ONCE)
+    runs = [(export.dataset, some) for (export, _), some in zip(exports, lines, strict=True)]
     nights = await runs_together(sets, runs)
     return Rows(line for night in nights for line in (night.whole, *night.parts))
 

@@ -12,7 +12,7 @@ from msgspec.structs import replace
 from bqdump.core.documents.manifest import Manifest
 from bqdump.core.documents.run import Failure, Plan
 from bqdump.core.documents.target import Latest
-from bqdump.core.errors import DocumentError, NotFoundError
+from bqdump.core.errors import DocumentError, NotFoundError, VerificationError
 from bqdump.core.restore.drill import Restorable
 from bqdump.core.results import Result, public
 from bqdump.core.settings.file import resume_command
@@ -165,11 +165,7 @@ async def status_with(store: ObjectStore, settings: Settings, run: str, plan: Pl
     copying = plan is None and await exists(store, layout.copying)
     if plan is None and not copying and not await exists(store, layout.planner):
         return None
-    latest, problem = None, ""
-    try:
-        latest = await read_latest(store, settings)
-    except DocumentError as error:
-        problem = error.sentence(COMMANDS)
+    latest, problem = await _latest(store, settings)
     if plan is None:
         shown = status_of(Sight(run, None, NOTHING, latest, manifest=False))
         return replace(shown, state="copying" if copying else "planning", latest_problem=problem)
@@ -178,13 +174,17 @@ async def status_with(store: ObjectStore, settings: Settings, run: str, plan: Pl
     return replace(shown, latest_problem=problem)
 
 
+async def _latest(store: ObjectStore, settings: Settings) -> tuple[Latest | None, str]:
+    """The published run, or why it is unknown."""
+    try:
+        return await read_latest(store, settings), ""
+    except (DocumentError, VerificationError) as error:
+        return None, error.sentence(COMMANDS)
+
+
 async def _status_of_copy(store: ObjectStore, settings: Settings, manifest: Manifest) -> Status:
     """The status of a run that was copied: its plan is where it was exported."""
-    latest, problem = None, ""
-    try:
-        latest = await read_latest(store, settings)
-    except DocumentError as error:
-        problem = error.sentence(COMMANDS)
+    latest, problem = await _latest(store, settings)
     published = latest.run if latest else ""
     state: StatusState = "published" if published == manifest.run else manifest.status
     if latest and latest.age > manifest.age:

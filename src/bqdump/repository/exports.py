@@ -183,7 +183,7 @@ class Left(NamedTuple):
     """
 
     published: dict[str, Latest]
-    damaged: dict[str, DocumentError]
+    damaged: dict[str, DocumentError | VerificationError]
 
 
 async def datasets_left(at: SetAt, names: Collection[str]) -> Left:
@@ -194,7 +194,7 @@ async def datasets_left(at: SetAt, names: Collection[str]) -> Left:
         try:
             if latest := await read_latest(*at.export(name)[:2]):
                 left.published[name] = latest
-        except DocumentError as error:
+        except (DocumentError, VerificationError) as error:
             left.damaged[name] = error
 
     gone = [name for name in at.names if name not in names]

@@ -27,7 +27,7 @@ from bqdump.core.documents.manifest import ManifestFiles
 from bqdump.core.documents.retention import Erasure, Reference, RetainedFiles
 from bqdump.core.documents.run import Plan
 from bqdump.core.documents.run_layout import RunLayout
-from bqdump.core.errors import DocumentError, VerificationError
+from bqdump.core.errors import DocumentError
 from bqdump.core.settings.settings import Settings
 from bqdump.ports.store import ObjectStore
 from bqdump.repository.objects import present
@@ -210,7 +210,7 @@ async def read_storage(store: ObjectStore, settings: Settings) -> Storage:
     storage, present = Storage(), PresentFiles(store, settings)
 
     async def add(run: str) -> None:
-        with suppress(DocumentError, VerificationError):
+        with suppress(DocumentError):
             document = Document(settings.layout.run(run).manifest.name, RetainedFiles)
             if manifest := await value_of(store, document):
                 storage.add(run, manifest, await present.of(manifest))

@@ -88,9 +88,10 @@ async def runs(store_at: StoreAt, settings: Settings, *, storage: bool = False) 
 
     storage: with what each run shares with others.
     """
-    exports = await exports_at(with_signed_drills(store_at, settings), settings)
-    exports = exports.through(_trusting(store_at, settings)) if settings.trust else exports
-    return await exports.answer(partial(list_runs, storage=storage), partial(set_runs, storage=storage))
+    plain = await exports_at(with_signed_drills(store_at, settings), settings)
+    exports = plain.through(_trusting(store_at, settings)) if settings.trust else plain
+    of_one = partial(list_runs, storage=plain.each[0].store if storage else None)
+    return await exports.answer(of_one, partial(set_runs, storage=plain.sets if storage else ()))
 
 
 async def growth(store_at: StoreAt, settings: Settings, run: str = "", since: str = "") -> Growth:

@@ -8,6 +8,7 @@ from collections.abc import Callable
 from typing import Any
 
 import click
+from msgspec.structs import replace
 
 from bqdump import verbs
 from bqdump.cli.choices import run_name
@@ -94,9 +95,7 @@ def _watch(settings: Settings, run: str, *, as_json: bool, quiet: bool) -> int:
             return progress
 
         progress = finish(serve(settings, watch, patient=True))
-    progress = _look(settings, progress.run) if settings.trust else progress
-    if settings.trust and as_json:
-        print_json_line(progress)
+    progress = _signed(settings, progress, as_json=as_json)
     if not (as_json or quiet):
         sys.stdout.write(_text(progress))
     return _exit_code(progress)
@@ -106,6 +105,9 @@ def _watch_set(settings: Settings, progress: Status, *, as_json: bool, quiet: bo
     """Follow the run of a set to its end, and return the exit code."""
     before: Status | None = None
     reminder = _Reminder((lambda line: None) if quiet else tell)
+    # A dataset's manifest is there before it is signed: only at the end, its signature is checked.
+    followed = replace(settings, trust=())
+    progress = _look(followed, progress.run) if settings.trust else progress
     while True:
         if progress != before and as_json:
             print_json_line(progress)
@@ -117,10 +119,21 @@ def _watch_set(settings: Settings, progress: Status, *, as_json: bool, quiet: bo
         if progress.state not in ("planning", "running"):
             break
         time.sleep(PAUSE_SECONDS)
-        before, progress = progress, _look(settings, progress.run)
+        before, progress = progress, _look(followed, progress.run)
+    progress = _signed(settings, progress, as_json=as_json)
     if not (as_json or quiet):
         sys.stdout.write(_text(progress))
     return TABLES_FAILED if progress.state == "partial" else _exit_code(progress)
+
+
+def _signed(settings: Settings, progress: Status, *, as_json: bool) -> Status:
+    """The status of a run that has ended; where keys are trusted, with its signatures."""
+    if not settings.trust:
+        return progress
+    progress = _look(settings, progress.run)
+    if as_json:
+        print_json_line(progress)
+    return progress
 
 
 def _exit_code(progress: Status) -> int:
