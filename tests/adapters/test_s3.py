@@ -208,6 +208,16 @@ def test_an_upload_whose_answer_was_lost_is_its_own(s3: S3Server, size: int, ope
     assert s3.uploads() == []
 
 
+def test_a_deletion_whose_answer_was_lost_counts(s3: S3Server) -> None:
+    async def check(store: ObjectStore) -> None:
+        first, second = await store.write("first", b"1", 0), await store.write("second", b"2", 0)
+        s3.faults = [Fault("delete", 503, "SlowDown", after=True, name="first")]
+        assert await store.delete([("first", first), ("second", second), ("third", 1)]) == [True, True, False]
+
+    on(check)
+    assert s3.names() == []
+
+
 def test_a_damaged_part_is_not_stored(s3: S3Server) -> None:
     s3.faults = [Fault("part", 400, "BadDigest", times=100)]
     with pytest.raises(DamagedError, match="said no"):

@@ -18,6 +18,7 @@ from bqdump.adapters.checksums import crc32c
 from bqdump.adapters.folder.store import FolderStore
 from bqdump.adapters.gcs.store import CloudStore
 from bqdump.adapters.memory import MemoryStore
+from bqdump.adapters.patience import Patience
 from bqdump.adapters.retry import RetryingStore
 from bqdump.adapters.s3.client import open_client
 from bqdump.adapters.s3.store import S3Store
@@ -409,6 +410,21 @@ def test_deletes_only_the_named_generation(make: Callable[[], ObjectStore]) -> N
         assert await store.stat("x") is None
 
     on(make, check)
+
+
+@pytest.mark.parametrize("operation", ["storage.objects.delete in a batch", "storage.batch$"])
+def test_a_deletion_whose_answer_was_lost_counts(server: str, monkeypatch: pytest.MonkeyPatch, operation: str) -> None:
+    monkeypatch.setenv("STORAGE_EMULATOR_HOST", server)
+    rules = [{"operation": operation, "status": 503, "after": True, "times": 1}]
+
+    async def check(store: ObjectStore) -> None:
+        first, second = await store.write("first", b"1", 0), await store.write("second", b"2", 0)
+        with Http(server) as http:
+            http.call("PUT", f"{server}/_local/faults", json={"rules": rules}).raise_for_status()
+            assert await store.delete([("first", first), ("second", second)]) == [True, True]
+        assert await store.delete([("first", first)]) == [False]
+
+    on(lambda: RetryingStore(CloudStore("bucket", "test"), Patience(first_pause=0.001)), check)
 
 
 def test_copies_and_deletes_more_objects_than_fit_into_a_batch(make: Callable[[], ObjectStore]) -> None:

@@ -136,7 +136,19 @@ class RetryingStore:
         return await self._retrying.call(lambda: self._store.append(name, generation, data, scratch))
 
     async def delete(self, objects: Sequence[tuple[str, int]]) -> list[bool | BqdumpError]:
-        return await self._each(objects, self._store.delete)
+        """See ObjectStore. An object that only a retry finds gone is deleted: by a request whose answer was lost."""
+        failed = set[tuple[str, int]]()
+
+        async def once(some: Sequence[tuple[str, int]]) -> list[bool | BqdumpError]:
+            try:
+                answers = await self._store.delete(some)
+            except BqdumpError:
+                failed.update(some)
+                raise
+            failed.update(item for item, answer in zip(some, answers, strict=True) if isinstance(answer, BqdumpError))
+            return [item in failed if answer is False else answer for item, answer in zip(some, answers, strict=True)]
+
+        return await self._each(objects, once)
 
     async def extend(self, objects: Sequence[tuple[str, int]], until: int) -> list[bool | BqdumpError]:
         """See Locks. The store has to be one of these."""
