@@ -100,6 +100,25 @@ def test_a_published_run_deletes_what_an_abandoned_one_has_staged(
     assert b"<code>old</code>" in report[0]
 
 
+def test_what_a_killed_publisher_has_left_is_not_said_to_be_of_a_run_that_was_never_published(
+    scene: Scene, caplog: pytest.LogCaptureFixture
+) -> None:
+    scene.abandon("old")
+    left = {
+        name: stored[0]
+        for name in [*scene.staged("old"), f"{LAYOUT.staged}old.json"]
+        if (stored := scene.store.peek(name))
+    }
+    assert scene.run("old").state == "published"
+    for name, data in left.items():
+        asyncio.run(scene.store.write(name, data, 0))
+    with caplog.at_level(logging.INFO):
+        assert scene.run("new").state == "published"
+    [deleted] = logged(caplog, LogEvent.STAGING_DELETED)
+    assert deleted.getMessage().startswith("deleted the staged files of run old, which needs them no more: 2 files, ")
+    assert scene.staged("old") == []
+
+
 def test_one_that_is_resumed_afterwards_changes_nothing(scene: Scene) -> None:
     scene.abandon("old")
     scene.warehouse.put("p", "sales", "items", ["later"])

@@ -60,7 +60,7 @@ class Looked(NamedTuple):
 
 
 class Cleared(NamedTuple):
-    """The staged files of an earlier run, which was never published, are deleted."""
+    """The staged files of an earlier run are deleted."""
 
     run: str
     files: int

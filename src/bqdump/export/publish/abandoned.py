@@ -55,12 +55,13 @@ async def _clear_all(export: RunningExport) -> list[Cleared]:
     cleared, empty = [], [export.plan]
     for other in plans:
         if any(job.startswith(other.job_prefix) for job in jobs):
-            message = "run %s was never published; its staged files stay, because its jobs are still running"
+            message = "staged files of run %s stay, because its jobs are still running"
             log.info(message, other.run, extra=LogEvent.STAGING_KEPT.extra())
         elif (staging := await _clear(export, other.run)).files:
             cleared.append(staging)
             deleted = (counted(staging.files, "file"), size_text(staging.bytes))
-            message = "deleted the staged files of run %s, which was never published: %s, %s"
+            # Another task may have published the run, and not have deleted its staged files yet.
+            message = "deleted the staged files of run %s, which needs them no more: %s, %s"
             log.info(message, staging.run, *deleted, extra=LogEvent.STAGING_DELETED.extra())
         elif export.plan.began - other.began > STAGES_NO_MORE_MS:
             empty.append(other)
