@@ -115,3 +115,31 @@ def test_a_command_that_needs_another_one_prints_its_help(
     called = call(capsys, *arguments)
     assert (called.code, called.err) == (0, "")
     assert called.out.startswith(f"Usage: {' '.join(['bqdump', *arguments])} ")
+
+
+@pytest.mark.parametrize("way", ["variable", "file"])
+def test_a_copy_without_the_prefix_of_the_settings_is_found_as_printed(
+    stage: Stage,
+    flags: list[str],
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+    way: str,
+) -> None:
+    stage.table("a")
+    if way == "variable":
+        monkeypatch.setenv("BQDUMP_PREFIX", "sales")
+    else:
+        (stage.folder / "bqdump.toml").write_text('prefix = "sales"\n')
+    assert call(capsys, "run", *flags, "--run-id", "n1").code == 0
+    bucket = flags[-2:]
+    inner = call(capsys, "copy", "./a copy", *bucket)
+    found = re.search(r"name it with (.*)\.$", inner.out.strip())
+    assert found
+    place = shlex.split(found[1])
+    assert call(capsys, "verify", "n1", *place).code == 0
+    assert call(capsys, "copy", "./second", *place).code == 0
+    # With a prefix of its own, as in a bucket, --to is enough.
+    other = call(capsys, "copy", f"gs://{flags[-1]}/other", *bucket)
+    assert other.code == 0
+    assert "name it" not in other.out
+    assert call(capsys, "verify", "n1", "--to", f"gs://{flags[-1]}/other").code == 0

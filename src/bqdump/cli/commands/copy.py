@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import os
+import shlex
 import sys
 from typing import Any
 
 import click
 
 from bqdump import verbs
+from bqdump.cli.errors import words
 from bqdump.cli.exit_codes import DONE, TABLES_FAILED
 from bqdump.cli.logs import set_up_work, work_shown
 from bqdump.cli.options import Command, finish, flags_given, json_option, load_settings, quiet_option, settings_options
@@ -102,6 +104,9 @@ def copy(
         print_json(result)
     elif not quiet:
         _print(result)
+        if result.copied and not request.target.prefix and words().place("prefix") != "--prefix":
+            # With the prefix of a variable or a file, other commands would look for the copy below it.
+            sys.stdout.write(f"To use the copy, name it with --to {shlex.quote(dest)} --prefix ''.\n")
     return TABLES_FAILED if result.not_copied else DONE
 
 
