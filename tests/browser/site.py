@@ -18,12 +18,12 @@ Value = TypeVar("Value")
 class Site:
     """A running console. `url` ends with a slash."""
 
-    def __init__(self, store: ObjectStore, settings: Settings) -> None:
+    def __init__(self, store: ObjectStore, settings: Settings, trusting: ObjectStore | None = None) -> None:
         self._loop = asyncio.new_event_loop()
         self._thread = threading.Thread(target=self._loop.run_forever, daemon=True)
         self._thread.start()
         address: Future[str] = Future()
-        self._serving = self.start(serve(store, settings, 0, address.set_result))
+        self._serving = self.start(serve(store, settings, 0, address.set_result, trusting))
         self.url = address.result(20)
 
     def do(self, work: Coroutine[Any, Any, Value]) -> Value:

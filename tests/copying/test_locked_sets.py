@@ -26,7 +26,8 @@ from bqdump.repository.complete_runs import holds_export
 from bqdump.repository.exports import exports_at
 from bqdump.repository.repository import value_of
 from bqdump.repository.set_runs import locked_set
-from bqdump.ui.sets import Collection, datasets_page, set_run_page
+from bqdump.ui.archive import Collection
+from bqdump.ui.sets import datasets_page, set_run_page
 from copying.sets_scene import Sets
 from copying.test_interrupted import Key, KilledError, Watched
 from opened import snapshot_of

@@ -8,10 +8,13 @@ import subprocess
 import sys
 import urllib.error
 import urllib.request
+from pathlib import Path
 
 import pytest
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 from integration.stage import Stage
+from observe.test_trust import public
 
 
 def start(stage: Stage, *arguments: str) -> tuple[subprocess.Popen[str], str]:
@@ -47,3 +50,17 @@ def test_it_serves_a_bucket_until_a_signal(stage: Stage, signal_: signal.Signals
         assert process.wait(20) == code
         assert process.stderr
         assert process.stderr.read() == ""
+
+
+def test_with_a_key_to_trust_a_run_that_is_not_signed_is_not_trusted(stage: Stage, tmp_path: Path) -> None:
+    stage.table("people", 4)
+    stage.run_tasks(1, execution="first")
+    (tmp_path / "key.pub").write_bytes(public(Ed25519PrivateKey.generate()))
+    process, address = start(stage, "--trust", str(tmp_path / "key.pub"))
+    with process:
+        try:
+            assert "is not trusted:</strong> it is not signed" in read(address)
+            assert "<strong>Not trusted.</strong> Reason: it is not signed." in read(f"{address}runs/first")
+        finally:
+            process.send_signal(signal.SIGINT)
+        assert process.wait(20) == 0

@@ -20,10 +20,10 @@ from bqdump.core.results import State
 from bqdump.observe.history import RunState
 from bqdump.observe.status import StatusState, newest_run, status
 from bqdump.repository.repository import create
-from bqdump.ui.archive import Archive
+from bqdump.ui.archive import Archive, Collection
 from bqdump.ui.run import run_page
 from bqdump.ui.runs import runs_page
-from bqdump.ui.sets import Collection, datasets_page
+from bqdump.ui.sets import datasets_page
 from browser.scenes import Scene, shop
 from opened import everywhere
 from sets.world import SetWorld

@@ -12,9 +12,10 @@ from starlette.requests import Request
 from bqdump.core.documents.target import Drill
 from bqdump.core.errors import DatasetsFailedError, DocumentError, NotFoundError
 from bqdump.repository.repository import create
+from bqdump.ui.archive import Collection
 from bqdump.ui.frame import Place
 from bqdump.ui.run import ENDED, run_page
-from bqdump.ui.sets import Collection, datasets_page, set_live_part, set_run_page
+from bqdump.ui.sets import datasets_page, set_live_part, set_run_page
 from opened import snapshot_of
 from sets.world import SetWorld
 

@@ -112,11 +112,11 @@ async def list_runs(store: ObjectStore, settings: Settings, *, storage: ObjectSt
     latest = await readable_latest(store, settings)
     drills = await read_drills(store, settings.layout)
     lines = await read_runs(store, settings, latest.run if latest else "", {}, drills)
-    lines = await with_tags(store, settings, await _with_lost_manifests(store, settings, lines))
+    lines = await with_tags(store, settings, await with_lost_manifests(store, settings, lines))
     return with_storage(lines, await read_storage(storage, settings)) if storage else lines
 
 
-async def _with_lost_manifests(store: ObjectStore, settings: Settings, lines: Iterable[RunLine]) -> list[RunLine]:
+async def with_lost_manifests(store: ObjectStore, settings: Settings, lines: Iterable[RunLine]) -> list[RunLine]:
     """The same runs; unreadable if only the summary is left. Of a store that trusts keys, some are not trusted."""
 
     async def looked_at(line: RunLine) -> RunLine:
@@ -171,10 +171,10 @@ async def read_runs(
     known |= noted
 
     async def line(run: str) -> RunLine | None:
-        # One that was read from its manifest may have been pruned since.
-        if run in noted or (run in known and await exists(store, settings.layout.run(run).manifest)):
-            return _finished(known[run], published)
         try:
+            # One that was read from its manifest may have been pruned since.
+            if run in noted or (run in known and await exists(store, settings.layout.run(run).manifest)):
+                return _finished(known[run], published)
             entry = await _look_at(store, settings, run)
         except DocumentError as error:
             return RunLine(run=run, state="unreadable", published=run == published, problem=error.sentence(COMMANDS))

@@ -9,7 +9,9 @@ import os
 import time
 from collections.abc import Callable
 from pathlib import Path
-from typing import TypeVar
+from typing import Any, TypeVar, cast
+
+from msgspec.structs import replace
 
 from bqdump.core.errors import UsageError
 from bqdump.core.settings.settings import Settings
@@ -17,7 +19,7 @@ from bqdump.core.settings.target import Target
 from bqdump.core.settings.values import KMS_KEY, VARIABLE
 from bqdump.core.times import days_text
 from bqdump.ports.signer import Signer, TrustedKeys
-from bqdump.ports.store import ObjectStore
+from bqdump.ports.store import ObjectInfo, ObjectStore
 from bqdump.repository.exports import StoreAt
 from bqdump.services.opening import patience_for
 
@@ -90,6 +92,36 @@ def trusting(store_at: StoreAt, settings: Settings, run: str = "") -> StoreAt:
         return trusting_store(store_at(target), target, trust)
 
     return trusted
+
+
+def remembering(store: ObjectStore, settings: Settings) -> ObjectStore | None:
+    """The store that trusts the keys, however old a run is; None without keys. Raises UsageError about a key.
+
+    A manifest that is trusted stays so as long as its generation is the same; another one is checked each time.
+    """
+    if not settings.trust:
+        return None
+    trusted = trusting(lambda _: store, replace(settings, newest_within=None))(settings.target)
+    return cast("ObjectStore", _Remembering(store, trusted))
+
+
+class _Remembering:
+    def __init__(self, store: ObjectStore, trusting: ObjectStore) -> None:
+        self._store, self._trusting = store, trusting
+        self._trusted = set[tuple[str, int]]()
+
+    def __getattr__(self, name: str) -> Any:
+        """All but stat is the other store's."""
+        return getattr(self._trusting, name)
+
+    async def stat(self, name: str) -> ObjectInfo | None:
+        """See ObjectStore."""
+        info = await self._store.stat(name)
+        if info is None or not name.endswith("/manifest.json") or (name, info.generation) in self._trusted:
+            return info
+        if info := await self._trusting.stat(name):
+            self._trusted.add((name, info.generation))
+        return info
 
 
 def with_signed_drills(store_at: StoreAt, settings: Settings) -> StoreAt:

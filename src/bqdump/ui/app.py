@@ -34,18 +34,19 @@ from bqdump.core.errors import (
     QuotaError,
     UnavailableError,
     UsageError,
+    VerificationError,
 )
 from bqdump.core.settings.settings import Settings
 from bqdump.core.wording import COMMANDS
 from bqdump.pages.templating import style
 from bqdump.ports.store import ObjectStore
-from bqdump.ui.archive import Archive
+from bqdump.ui.archive import Archive, Collection
 from bqdump.ui.changes import changes_page, growth_page, history_page
 from bqdump.ui.file import file_page
 from bqdump.ui.frame import message
 from bqdump.ui.run import live_part, manifest_document, manifest_page, run_page, verify_page
 from bqdump.ui.runs import runs_page
-from bqdump.ui.sets import Collection, datasets_page, set_live_part, set_run_page
+from bqdump.ui.sets import datasets_page, set_live_part, set_run_page
 from bqdump.ui.table import table_page
 
 Page = Callable[[Archive, Request], Awaitable[Response]]
@@ -101,25 +102,27 @@ MESSAGES = {
     404: "Page not found.",
     405: "The console is read-only.",
 }
+# Said of a run that no trusted key has signed.
+TRUST = "trust"
 # Pages that do work: a link of another site must not start it.
 WORK = re.compile(r"/runs/[^/]+/(verify|live)/?")
 
 
-def make_app(store: ObjectStore, settings: Settings) -> Starlette:
-    """The console over this target. It is read-only."""
-    collection = Collection(store, settings)
+def make_app(store: ObjectStore, settings: Settings, trusting: ObjectStore | None = None) -> Starlette:
+    """The console over this target. It is read-only. trusting: see Archive."""
+    collection = Collection(store, settings, trusting)
 
     def answer(address: Address) -> Callable[[Request], Awaitable[Response]]:
         async def answered(request: Request) -> Response:
             if address.of_set and await collection.several():
                 return await address.of_set(collection, request)
-            return await address.page(collection.whole, request)
+            return await _shown(address.page, collection.whole, request)
 
         return answered
 
     def answer_about_dataset(address: Address) -> Callable[[Request], Awaitable[Response]]:
         async def answered(request: Request) -> Response:
-            return await address.page(await collection.of(request.path_params["dataset"]), request)
+            return await _shown(address.page, await collection.of(request.path_params["dataset"]), request)
 
         return answered
 
@@ -140,6 +143,17 @@ def make_app(store: ObjectStore, settings: Settings) -> Starlette:
     )
 
 
+async def _shown(page: Page, archive: Archive, request: Request) -> Response:
+    """The page. Raises VerificationError instead of an error about documents of a run that is not trusted."""
+    try:
+        return await page(archive, request)
+    except DocumentError:
+        run = request.path_params.get("run", "")
+        if why := (await archive.untrusted(run)).get(run) if run else "":
+            raise VerificationError(TRUST, f"run {run}", why) from None
+        raise
+
+
 class ErrorPages:
     """What the console answers instead of a page that fails."""
 
@@ -150,6 +164,7 @@ class ErrorPages:
         """An error that can be expected."""
         status = next((status for kind, status in STATUSES.items() if isinstance(error, kind)), 500)
         title = "Unreadable" if isinstance(error, DocumentError) else HTTPStatus(status).phrase
+        title = "Not trusted" if isinstance(error, VerificationError) and error.operation == TRUST else title
         text = error.sentence(COMMANDS) if isinstance(error, BqdumpError) else str(error)
         return message(self._place, title, text, status=status)
 
@@ -228,11 +243,17 @@ def _asset(name: str) -> str:
     return files(__package__).joinpath(name).read_text("utf-8")
 
 
-async def serve(store: ObjectStore, settings: Settings, port: int, listening: Callable[[str], None]) -> None:
+async def serve(
+    store: ObjectStore,
+    settings: Settings,
+    port: int,
+    listening: Callable[[str], None],
+    trusting: ObjectStore | None = None,
+) -> None:
     """Serve the console on the loopback address until cancelled.
 
     `listening` is called with the address once requests are answered.
-    port: 0 for any free port. Raises UsageError when the port is taken.
+    port: 0 for any free port. trusting: see Archive. Raises UsageError when the port is taken.
     """
     with socket.socket() as sock:
         sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
@@ -242,7 +263,7 @@ async def serve(store: ObjectStore, settings: Settings, port: int, listening: Ca
             cause = f"cannot listen on port {port}: {error.strerror}"
             raise UsageError("serve the console", "--port", cause, "Choose another one, or 0 for any.") from None
         config = uvicorn.Config(
-            make_app(store, settings),
+            make_app(store, settings, trusting),
             log_level="warning",
             access_log=False,
             server_header=False,

@@ -1,14 +1,18 @@
 """The documents that the console reads. Each page reads only what it shows; immutable documents are cached.
 
 Immutable documents in memory, up to a limit: the least recently used ones are evicted.
+
+The archives of a set's datasets.
 """
 
 from __future__ import annotations
 
 import time
 from collections import OrderedDict
-from collections.abc import Sequence
+from collections.abc import Container, Sequence
 from contextlib import suppress
+
+from msgspec.structs import replace
 
 from bqdump.concurrency import gathered
 from bqdump.core.documents.codec import decode, encode
@@ -19,15 +23,25 @@ from bqdump.core.documents.run import Plan, Receipt
 from bqdump.core.documents.run_layout import RunLayout
 from bqdump.core.documents.target import Drill
 from bqdump.core.documents.validation import CHANGED
-from bqdump.core.errors import DocumentError, NotFoundError
+from bqdump.core.errors import DocumentError, NotFoundError, VerificationError
 from bqdump.core.progress.tally import Progress, View
+from bqdump.core.sets.member import one_dataset
 from bqdump.core.settings.settings import Settings
-from bqdump.observe.history import LOOKS_AT_ONCE, RunLine, published_run, read_runs, with_storage, with_tags
+from bqdump.observe.history import (
+    LOOKS_AT_ONCE,
+    RunLine,
+    published_run,
+    read_runs,
+    with_lost_manifests,
+    with_storage,
+    with_tags,
+)
 from bqdump.observe.status import newest_run
 from bqdump.ports.store import ObjectStore
 from bqdump.repository.drills import read_drills
+from bqdump.repository.exports import Exports, exports_at
 from bqdump.repository.ledger import Ledger
-from bqdump.repository.manifests import contents_of
+from bqdump.repository.manifests import contents_of, problem_of
 from bqdump.repository.references import read_storage
 from bqdump.repository.repository import exists, read
 from bqdump.ui.frame import Place
@@ -67,12 +81,21 @@ KEPT_RUNS = 8
 
 
 class Archive:
-    """The runs of one export. place: see Place. kept: documents that were read before."""
+    """The runs of one export. place: see Place. kept: documents that were read before.
+
+    trusting: where keys are trusted, the store that raises VerificationError about a run that none of them has signed.
+    """
 
     def __init__(
-        self, store: ObjectStore, settings: Settings, place: Place | None = None, kept: Kept | None = None
+        self,
+        store: ObjectStore,
+        settings: Settings,
+        place: Place | None = None,
+        kept: Kept | None = None,
+        trusting: ObjectStore | None = None,
     ) -> None:
         self.store, self.settings = store, settings
+        self._trusting = trusting
         self.place = place or Place(str(settings.target).rstrip("/"))
         self._summaries: dict[str, Summary] = {}
         self._kept = kept or Kept()
@@ -87,7 +110,22 @@ class Archive:
 
     async def runs(self, published: str = "", drills: Sequence[Drill] = ()) -> list[RunLine]:
         """All runs, the latest snapshot time first. published: the one to mark as published."""
-        return await read_runs(self.store, self.settings, published, self._summaries, drills)
+        return await read_runs(self._trusting or self.store, self.settings, published, self._summaries, drills)
+
+    async def judged(self, lines: Sequence[RunLine], runs: Container[str]) -> list[RunLine]:
+        """The same, these runs with the state `not trusted` where no trusted key has signed them."""
+        if self._trusting is None:
+            return list(lines)
+        looked_at = [line for line in lines if line.run in runs]
+        judged = {line.run: line for line in await with_lost_manifests(self._trusting, self.settings, looked_at)}
+        return [judged.get(line.run, line) for line in lines]
+
+    async def untrusted(self, *runs: str) -> dict[str, str]:
+        """Why these runs are not trusted; those that are, or need not be, are left out."""
+        if self._trusting is None:
+            return {}
+        problems = {run: await problem_of(self._trusting, self.layout(run).manifest.name) for run in runs}
+        return {run: why for run, why in problems.items() if why}
 
     async def with_storage(self, lines: Sequence[RunLine]) -> list[RunLine]:
         """The same with what each run shares with others. Reads every manifest."""
@@ -103,14 +141,16 @@ class Archive:
 
     async def published(self) -> str:
         """The published run, "" when there is none."""
-        return await published_run(self.store, self.settings)
+        return await published_run(self._trusting or self.store, self.settings)
 
     async def newest(self) -> str:
         """The run planned last, "" when there is none."""
-        try:
+        with suppress(NotFoundError):
+            # Which one was planned last is shown also where none is trusted.
+            with suppress(VerificationError):
+                return await newest_run(self._trusting or self.store, self.settings)
             return await newest_run(self.store, self.settings)
-        except NotFoundError:
-            return ""
+        return ""
 
     async def contents(self, run: str) -> Contents | None:
         """The tables of a finished run, None while it has no manifest."""
@@ -200,3 +240,51 @@ def _about(run: str, contents: Contents, name: str) -> Contents:
     if contents.run != run:
         raise DocumentError("read", name, f"it is about run {contents.run[:100]!r}", CHANGED)
     return contents
+
+
+class Collection:
+    """The archives of a prefix. `whole` is that of the prefix itself; `of` those of a set's datasets.
+
+    trusting: see Archive.
+    """
+
+    def __init__(self, store: ObjectStore, settings: Settings, trusting: ObjectStore | None = None) -> None:
+        self.store, self.settings = store, settings
+        self.trusting = trusting
+        self._kept = Kept()
+        self._several = False
+        self._datasets: dict[str, Archive] = {}
+        self.whole = Archive(store, settings, kept=self._kept, trusting=self.trusting)
+
+    @property
+    def place(self) -> Place:
+        """Where all of them are."""
+        return self.whole.place._replace(several=self._several)
+
+    async def several(self) -> bool:
+        """Whether a set is there. A prefix that has become that of a set stays so.
+
+        Raises DocumentError for a set whose documents cannot be read.
+        """
+        self._several = self._several or bool((await self.exports()).sets)
+        return self._several
+
+    async def names(self) -> list[str]:
+        """The datasets of the set, none where there is no set."""
+        return [name for at in (await self.exports()).sets for name in at.names]
+
+    async def exports(self) -> Exports:
+        """What is there."""
+        # Datasets of other locations have consoles of their own.
+        return await exports_at(lambda _: self.store, replace(self.settings, locations={}))
+
+    async def of(self, dataset: str) -> Archive:
+        """The archive of a dataset of the set. Raises NotFoundError."""
+        if dataset not in self._datasets:
+            if dataset not in await self.names():
+                cause = f"the set in {self.place} has no dataset of this name"
+                raise NotFoundError("find", f"dataset {dataset[:100]!r}", cause)
+            settings = one_dataset(self.settings, dataset)
+            place = Place(str(settings.target).rstrip("/"), dataset)
+            self._datasets[dataset] = Archive(self.store, settings, place, self._kept, self.trusting)
+        return self._datasets[dataset]

@@ -51,6 +51,7 @@ async def changes_page(archive: Archive, request: Request) -> Response:
         archive.place,
         "Changes",
         trail=archive.place.run_trail(run),
+        untrusted=await archive.untrusted(run, before),
         run=run,
         before=before,
         changes=changes,
@@ -116,6 +117,7 @@ async def growth_page(archive: Archive, request: Request) -> Response:
         "growth.html",
         archive.place,
         "What grew",
+        untrusted=await archive.untrusted(after.run, before.run),
         after=after,
         before=before,
         given=run,
@@ -156,6 +158,7 @@ async def history_page(archive: Archive, request: Request) -> Response:
     now, pages = page_number(request.query_params.get("page", ""), len(whole), RUNS_EACH)
     # One more than is shown: the earliest one shown is compared with it.
     runs = whole[(now - 1) * RUNS_EACH : now * RUNS_EACH + 1]
+    runs = await archive.judged(runs, [run.run for run in runs])
     unread: dict[str, str] = {}
     history = await asyncio.gather(*(_line(archive, run.run, name, unread) for run in runs))
     shown = list(zip(runs, history, strict=True))[:RUNS_EACH]
@@ -227,6 +230,8 @@ async def _news(
     unread: dict[str, str],
 ) -> News:
     """What changed in a run since the previous one, or why that is unknown."""
+    if why := next((one.problem for one in runs if one.run == run and one.state == "not trusted"), ""):
+        return News("not trusted", "bad", why)
     if run in unread:
         return News("unreadable", "bad", unread[run])
     if line is None:

@@ -171,6 +171,7 @@ async def file_page(archive: Archive, request: Request) -> Response:
         archive.place,
         file.name,
         trail=(*archive.place.run_trail(run), (name, archive.place.run(run, "tables", name))),
+        untrusted=await archive.untrusted(run),
         file=file,
         settings=contents.settings,
         replaced=(info.size, info.crc32c) != (file.size, file.crc32c),

@@ -7,7 +7,7 @@ Numbers over time as bars. Horizontal positions are percentages: a chart fits an
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from functools import cache
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -21,6 +21,7 @@ from bqdump.core.times import milliseconds_of
 from bqdump.pages.templating import environment
 
 Trail = Sequence[tuple[str, str]]
+NONE: Mapping[str, str] = {}
 
 
 class Place(NamedTuple):
@@ -95,11 +96,15 @@ def page(
     *,
     trail: Trail | None = None,
     status: int = 200,
+    untrusted: Mapping[str, str] = NONE,
     **values: Any,
 ) -> HTMLResponse:
-    """A page. place: of the runs. trail: the pages above it, as title and address; by default, the first page."""
+    """A page. place: of the runs. trail: the pages above it, as title and address; by default, the first page.
+
+    untrusted: the runs shown that are not trusted, and why.
+    """
     above = place.runs if trail is None else trail
-    return HTMLResponse(part(template, place, title=title, trail=above, **values), status)
+    return HTMLResponse(part(template, place, title=title, trail=above, untrusted=untrusted, **values), status)
 
 
 def part(template: str, place: Place, **values: Any) -> str:

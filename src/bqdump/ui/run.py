@@ -211,13 +211,16 @@ async def run_page(archive: Archive, request: Request) -> Response:
     contents = await archive.contents(run)
     if contents is None:
         return await live_page(archive, run)
+    result = verdict(contents)
+    if why := (await archive.untrusted(run)).get(run):
+        result = result._replace(tone="bad", word="Not trusted", sentence=f"Reason: {why}. {result.sentence}")
     return page(
         "run.html",
         archive.place,
         f"Run {run}",
         about=contents,
         locked=(await archive.locks([run])).get(run, 0),
-        verdict=verdict(contents),
+        verdict=result,
         totals=totals(contents),
         chart=gantt(own_bars(contents.tables)),
         listing=listing(contents.tables, Wish.of(request)),
@@ -234,6 +237,7 @@ async def manifest_page(archive: Archive, request: Request) -> Response:
         archive.place,
         "Manifest",
         trail=archive.place.run_trail(run),
+        untrusted=await archive.untrusted(run),
         object=f"{archive.store.url}/{archive.layout(run).manifest}",
         about=contents,
         settings=chosen(contents.settings),
@@ -257,5 +261,12 @@ async def verify_page(archive: Archive, request: Request) -> Response:
     run = request.path_params["run"]
     archive.layout(run)
     verified = await verify(archive.store, archive.settings, run)
-    place = archive.place
-    return page("verification.html", place, "Verification", trail=place.run_trail(run), found=verified, most=SHOWN)
+    return page(
+        "verification.html",
+        archive.place,
+        "Verification",
+        trail=archive.place.run_trail(run),
+        untrusted=await archive.untrusted(run),
+        found=verified,
+        most=SHOWN,
+    )

@@ -11,7 +11,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from bqdump.core.documents.manifest_index import mixed_times
-from bqdump.core.errors import DocumentError
+from bqdump.core.errors import DocumentError, VerificationError
 from bqdump.core.restore.drill import restorable, without_namesakes
 from bqdump.core.sizes import size_text
 from bqdump.core.times import time_text
@@ -45,11 +45,16 @@ async def runs_page(archive: Archive, request: Request) -> Response:
     if storage := "storage" in request.query_params:
         lines = await archive.with_storage(lines)
     now, pages = page_number(request.query_params.get("page", ""), len(lines), EACH)
+    readable = [line for line in lines if line.state != "unreadable"]
+    drawn = [*readable[:CHARTED], *(line for line in lines if line.published)] if now == 1 else []
+    lines = await archive.judged(lines, {line.run for line in [*lines[(now - 1) * EACH : now * EACH], *drawn]})
     shown = lines[(now - 1) * EACH : now * EACH]
     published = next((line for line in lines if line.published), None)
     proven = restorable(without_namesakes(drills, {line.run: line.snapshot_time for line in lines}))
-    locks = await archive.locks([line.run for line in sorted(shown, key=lambda line: not line.published) if line.whole])
+    ended = [line for line in shown if _ended(line)]
+    locks = await archive.locks([line.run for line in sorted(ended, key=lambda line: not line.published)])
     readable = [line for line in lines if line.state != "unreadable"]
+    problems = [line for line in lines if line.problem]
     charted = readable[:CHARTED][::-1]
     return page(
         "runs.html",
@@ -70,9 +75,10 @@ async def runs_page(archive: Archive, request: Request) -> Response:
         proven=proven.text(time.time()),
         newest=newest,
         unknown=unknown,
-        planned_last=next((line for line in lines if line.run == newest and not line.whole), None),
-        problems=[line for line in lines if line.problem],
+        planned_last=next((line for line in lines if line.run == newest and not _ended(line)), None),
+        problems=problems,
         problems_shown=PROBLEMS,
+        unread="cannot be read or trusted" if {"not trusted"} & {line.state for line in problems} else "cannot be read",
         locks=locks,
         totals=_totals(readable),
         charted=len(charted),
@@ -85,8 +91,12 @@ async def _read(document: Coroutine[Any, Any, str]) -> tuple[str, str]:
     """The run that a document of the target names, or why the document cannot be read: runs are shown regardless."""
     try:
         return await document, ""
-    except DocumentError as error:
+    except (DocumentError, VerificationError) as error:
         return "", error.sentence(COMMANDS)
+
+
+def _ended(line: RunLine) -> bool:
+    return line.whole or line.state == "not trusted"
 
 
 def _totals(lines: list[RunLine]) -> list[tuple[str, str]]:

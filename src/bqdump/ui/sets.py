@@ -1,7 +1,5 @@
 """The first page over a set of datasets: what is published, each dataset, and all runs.
 
-The exports below a prefix: that of one dataset, or those of a set's datasets.
-
 The page of one run of a set: each dataset's part of it, and the progress while it runs.
 """
 
@@ -9,7 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from contextlib import suppress
 from typing import Any, NamedTuple
 
@@ -19,82 +17,43 @@ from starlette.responses import HTMLResponse, Response
 
 from bqdump.concurrency import gathered
 from bqdump.core.documents.sets import DatasetEntry, SetManifest
-from bqdump.core.errors import DocumentError, NotFoundError
+from bqdump.core.errors import DocumentError, NotFoundError, VerificationError
 from bqdump.core.restore.drill import restorable, without_namesakes
-from bqdump.core.sets.member import one_dataset
-from bqdump.core.settings.settings import Settings
 from bqdump.core.sizes import counted
 from bqdump.core.times import time_in
+from bqdump.core.wording import COMMANDS, fill
 from bqdump.observe.history import RunLine
-from bqdump.observe.sets import SetRun, runs_together, set_status
+from bqdump.observe.sets import NOT_TRUSTED, SetRun, runs_together, set_status
 from bqdump.observe.status import DatasetStatus, Status
 from bqdump.pages.report import problems_of
 from bqdump.pages.summary import Verdict
-from bqdump.ports.store import ObjectStore
-from bqdump.repository.exports import AT_ONCE, Exports, exports_at
+from bqdump.repository.exports import AT_ONCE, SetAt
 from bqdump.repository.set_runs import read_set_manifest
-from bqdump.ui.archive import Archive, Kept
-from bqdump.ui.frame import Place, dataset_address, page, page_number, part
+from bqdump.ui.archive import Collection
+from bqdump.ui.frame import dataset_address, page, page_number, part
 from bqdump.ui.run import ENDED
 from bqdump.ui.runs import EACH, TONES
 
 
-class Collection:
-    """The archives of a prefix. `whole` is that of the prefix itself; `of` those of a set's datasets."""
-
-    def __init__(self, store: ObjectStore, settings: Settings) -> None:
-        self.store, self.settings = store, settings
-        self._kept = Kept()
-        self._several = False
-        self._datasets: dict[str, Archive] = {}
-        self.whole = Archive(store, settings, kept=self._kept)
-
-    @property
-    def place(self) -> Place:
-        """Where all of them are."""
-        return self.whole.place._replace(several=self._several)
-
-    async def several(self) -> bool:
-        """Whether a set is there. A prefix that has become that of a set stays so.
-
-        Raises DocumentError for a set whose documents cannot be read.
-        """
-        self._several = self._several or bool((await self.exports()).sets)
-        return self._several
-
-    async def names(self) -> list[str]:
-        """The datasets of the set, none where there is no set."""
-        return [name for at in (await self.exports()).sets for name in at.names]
-
-    async def exports(self) -> Exports:
-        """What is there."""
-        # Datasets of other locations have consoles of their own.
-        return await exports_at(lambda _: self.store, replace(self.settings, locations={}))
-
-    async def of(self, dataset: str) -> Archive:
-        """The archive of a dataset of the set. Raises NotFoundError."""
-        if dataset not in self._datasets:
-            if dataset not in await self.names():
-                cause = f"the set in {self.place} has no dataset of this name"
-                raise NotFoundError("find", f"dataset {dataset[:100]!r}", cause)
-            settings = one_dataset(self.settings, dataset)
-            place = Place(str(settings.target).rstrip("/"), dataset)
-            self._datasets[dataset] = Archive(self.store, settings, place, self._kept)
-        return self._datasets[dataset]
-
-
 async def datasets_page(collection: Collection, request: Request) -> Response:
     """The published set with each of its datasets, and the runs of all of them."""
-    manifest, names = await asyncio.gather(read_set_manifest(collection.store, collection.settings), collection.names())
-    newest, runs = await asyncio.gather(collection.whole.newest(), _runs(collection, names))
+    (manifest, problem), names = await asyncio.gather(_published(collection), collection.names())
+    newest, lines = await asyncio.gather(collection.whole.newest(), _lines(collection, names))
+    runs = await runs_together(_unjudged((await collection.exports()).sets), lines)
     about = as_stored(manifest, runs) if manifest else None
     locks = await _locks(collection, about) if about and about.locked else {}
     now, pages = page_number(request.query_params.get("page", ""), len(runs), EACH)
+    judged = await _judged(collection, lines, runs[(now - 1) * EACH : now * EACH], about)
+    whole = judged[about.run].whole if about and about.run in judged else None
+    problem = problem or (whole.problem if whole else "")
     return page(
         "datasets.html",
         collection.place,
         "Datasets",
         trail=(),
+        untrusted={about.run: problem} if about and problem else {},
+        distrusted=bool(problem) or (whole is not None and whole.state == NOT_TRUSTED),
+        reasons=_reasons(judged.values(), about) if about else {},
         about=about,
         problems=problems_of(about) if about else [],
         addresses={name: dataset_address(name) for name in names},
@@ -105,10 +64,24 @@ async def datasets_page(collection: Collection, request: Request) -> Response:
         newest=newest if not manifest or (newest != manifest.run and not manifest.locked) else "",
         tones=TONES,
         runs=len(runs),
-        shown=runs[(now - 1) * EACH : now * EACH],
+        shown=[judged[night.whole.run] for night in runs[(now - 1) * EACH : now * EACH]],
         now=now,
         pages=pages,
     )
+
+
+async def _sets(collection: Collection) -> tuple[Sequence[SetAt], Sequence[SetAt]]:
+    """The set; and with a store that trusts keys, the same without. See observe.sets.set_status."""
+    exports, trusting = await collection.exports(), collection.trusting
+    return (exports.through(lambda _: trusting).sets, exports.sets) if trusting else (exports.sets, ())
+
+
+async def _published(collection: Collection) -> tuple[SetManifest | None, str]:
+    """The published set, and why its own manifest is not trusted."""
+    try:
+        return await read_set_manifest(collection.trusting or collection.store, collection.settings), ""
+    except VerificationError as error:
+        return await read_set_manifest(collection.store, collection.settings), fill(error.cause, COMMANDS)
 
 
 def _left(manifest: SetManifest, names: Sequence[str]) -> list[str]:
@@ -159,11 +132,45 @@ async def _locks(collection: Collection, manifest: SetManifest) -> dict[str, int
     return dict(await gathered(until, [entry for entry in manifest.datasets if entry.run], AT_ONCE))
 
 
-async def _runs(collection: Collection, names: list[str]) -> list[SetRun]:
-    async def lines(name: str) -> tuple[str, Sequence[RunLine]]:
+Lines = tuple[str, Sequence[RunLine]]
+
+
+async def _lines(collection: Collection, names: list[str]) -> list[Lines]:
+    """The runs of each dataset."""
+
+    async def lines(name: str) -> Lines:
         return name, await (await collection.of(name)).runs()
 
-    return await runs_together((await collection.exports()).sets, await gathered(lines, names, AT_ONCE))
+    return list(await gathered(lines, names, AT_ONCE))
+
+
+def _unjudged(sets: Sequence[SetAt]) -> list[SetAt]:
+    """The set as where no key is trusted."""
+    return [at._replace(settings=replace(at.settings, trust=())) for at in sets]
+
+
+async def _judged(
+    collection: Collection, lines: Sequence[Lines], nights: Sequence[SetRun], about: SetManifest | None
+) -> dict[str, SetRun]:
+    """These runs and, where keys are trusted, those that the published set names, by run: which are not trusted."""
+    if collection.trusting is None:
+        return {night.whole.run: night for night in nights}
+    wanted = {night.whole.run for night in nights}
+    wanted |= {about.run, *(entry.run for entry in about.datasets)} if about else set()
+
+    async def judged(of_one: Lines) -> Lines:
+        name, some = of_one
+        return name, await (await collection.of(name)).judged([line for line in some if line.run in wanted], wanted)
+
+    found = await runs_together((await _sets(collection))[0], await gathered(judged, lines, AT_ONCE))
+    return {night.whole.run: night for night in found}
+
+
+def _reasons(nights: Iterable[SetRun], about: SetManifest) -> dict[str, str]:
+    """Why exports of the published set are not trusted, by dataset."""
+    why = {(part.dataset, part.run): part.problem for n in nights for part in n.parts if part.state == NOT_TRUSTED}
+    of = ((entry.dataset, entry.run) for entry in about.datasets)
+    return {key[0]: why[key] for key in of if key in why}
 
 
 OPEN = ("planning", "running")
@@ -207,13 +214,15 @@ async def _progress(collection: Collection, run: str) -> dict[str, Any]:
     collection.whole.layout(run)
     status = None
     # A run that was pruned in part has no plan any more; a damaged one is a problem of its dataset only.
-    with suppress(NotFoundError, DocumentError):
-        status = await set_status((await collection.exports()).sets, run)
+    with suppress(NotFoundError, DocumentError, VerificationError):
+        sets, plain = await _sets(collection)
+        status = await set_status(sets, run, plain)
     names = [dataset.dataset for dataset in status.datasets] if status else await collection.names()
 
     async def line(name: str) -> RunLine | None:
-        lines = await (await collection.of(name)).runs()
-        return next((listed for listed in lines if listed.run == run), None)
+        archive = await collection.of(name)
+        found = [listed for listed in await archive.runs() if listed.run == run]
+        return next(iter(found if status else await archive.judged(found, [run])), None)
 
     lines = dict(zip(names, await gathered(line, names, AT_ONCE), strict=True))
     rows = [_of_status(run, dataset, lines[dataset.dataset]) for dataset in status.datasets] if status else []
@@ -221,13 +230,19 @@ async def _progress(collection: Collection, run: str) -> dict[str, Any]:
     if not rows:
         raise NotFoundError("find", f"run {run}", f"{collection.place} has no documents of this run")
     return {
-        "open": status is not None and status.state in OPEN,
+        "open": status is not None and (status.state in OPEN or _unsigned_yet(status)),
         "progress": status,
         "verdict": _verdict(status, rows),
         "rows": rows,
         "tones": SET_TONES,
-        "problems": [(row.dataset, row.problem) for row in rows if row.problem],
+        "problems": [(row.dataset, row.problem) for row in rows if row.problem and row.state != NOT_TRUSTED],
+        "reasons": {row.dataset: row.problem for row in rows if row.state == NOT_TRUSTED},
     }
+
+
+def _unsigned_yet(status: Status) -> bool:
+    """Whether the run is in progress, and a part of it that has ended is not signed."""
+    return status.state == NOT_TRUSTED and any(dataset.state in OPEN for dataset in status.datasets)
 
 
 def _of_status(run: str, dataset: DatasetStatus, line: RunLine | None) -> Row:
@@ -248,6 +263,9 @@ def _verdict(status: Status | None, rows: list[Row]) -> Verdict:
     kept = sum(row.kept for row in rows)
     tables += f", {kept:,} unchanged or carried over" if kept else ""
     what = f"{counted(len(rows), 'dataset')}, {tables}" + (f"; {counted(failed, 'dataset')} failed." if failed else ".")
-    state = status.state if status else "complete" if all(row.state == "complete" for row in rows) else "partial"
+    states = {row.state for row in rows}
+    of_rows = NOT_TRUSTED if NOT_TRUSTED in states else "complete" if states == {"complete"} else "partial"
+    state = status.state if status else of_rows
+    what = f"Reason: {status.problem}. {what}" if status and status.problem else what
     tone = "bad" if failed else SET_TONES.get(state, "")
     return Verdict(tone, f"{state.capitalize()}.", what)

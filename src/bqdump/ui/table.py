@@ -10,7 +10,7 @@ from starlette.responses import Response
 
 from bqdump.core.documents.manifest import TableEntry
 from bqdump.core.documents.manifest_index import Contents
-from bqdump.core.errors import DocumentError
+from bqdump.core.errors import DocumentError, VerificationError
 from bqdump.pages.gantt import bar
 from bqdump.ui.archive import Archive
 from bqdump.ui.frame import page, page_number
@@ -50,6 +50,7 @@ async def table_page(archive: Archive, request: Request) -> Response:
         archive.place,
         name,
         trail=archive.place.run_trail(run),
+        untrusted=await archive.untrusted(run),
         contents=contents,
         line=line,
         entry=entry,
@@ -70,7 +71,7 @@ async def _replaced(archive: Archive, contents: Contents) -> bool:
     """Whether a later run has replaced the files."""
     try:
         return contents.replaces and await archive.published() != contents.run
-    except DocumentError:
+    except (DocumentError, VerificationError):
         return True
 
 

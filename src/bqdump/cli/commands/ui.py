@@ -9,11 +9,12 @@ from contextlib import suppress
 from typing import Any
 
 import click
+from msgspec.structs import replace
 
 from bqdump.cli.options import Command, finish, load_settings, settings_options
 from bqdump.core.errors import UsageError, install_hint
 from bqdump.core.sets.selection import all_targets
-from bqdump.services.keys import with_signed_drills
+from bqdump.services.keys import remembering, with_signed_drills
 from bqdump.services.opened import Services, serve
 
 
@@ -43,10 +44,11 @@ def ui(port: int, **options: Any) -> None:
     from bqdump.ui.app import serve as serve_console
 
     async def work(services: Services) -> None:
-        store = with_signed_drills(services.store_at, settings)(all_targets(settings)[0])
+        own = replace(settings, target=all_targets(settings)[0])
+        store = with_signed_drills(services.store_at, settings)(own.target)
         # A bucket that does not exist is an error of the command, not of each page.
         await store.folders(settings.layout.runs)
-        await serve_console(store, settings, port, listening)
+        await serve_console(store, settings, port, listening, remembering(store, own))
 
     def listening(address: str) -> None:
         sys.stdout.write(f"The console is at {address} until Ctrl-C\n")
