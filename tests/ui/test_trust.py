@@ -93,8 +93,8 @@ def test_the_list_of_runs_says_what_runs_says(
     said = {run: line.state for (run, _), line in lines(scene.store, trusting(scene, trust)).items()}
     assert badges(page) == said == {"one": "complete", "two": "not trusted", "three": "not trusted"}
     assert 'Published run <a href="/runs/three"><code>three</code></a>:</strong> not trusted' in page
-    for run, why in WHY.items():
-        assert f"<strong>Run <code>{run}</code> is not trusted:</strong> {why}" in page
+    assert f"<strong>Run <code>two</code> is not trusted:</strong> {WHY['two']}" in page
+    assert page.count(WHY["three"]) == 1
     assert "<dt>complete, of the last 3</dt><dd>1</dd>" in page
 
 

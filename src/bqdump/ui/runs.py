@@ -54,7 +54,8 @@ async def runs_page(archive: Archive, request: Request) -> Response:
     ended = [line for line in shown if _ended(line)]
     locks = await archive.locks([line.run for line in sorted(ended, key=lambda line: not line.published)])
     readable = [line for line in lines if line.state != "unreadable"]
-    problems = [line for line in lines if line.problem]
+    # The sentence about the published run says why it is not trusted.
+    problems = [line for line in lines if line.problem and not (line.published and line.state == "not trusted")]
     charted = readable[:CHARTED][::-1]
     return page(
         "runs.html",
