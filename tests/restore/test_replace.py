@@ -157,6 +157,25 @@ def test_an_expiration_that_a_killed_restore_has_removed_is_set_again_by_ending_
     assert seen == {None, LATER}
 
 
+def test_the_command_of_a_killed_restore_that_is_ended_completes() -> None:
+    """Tables that it had begun have its label until then."""
+    for number in range(10_000):
+        world = ExportedWorld()
+        world.big.put("project", "copy", "one", ["x"])
+        try:
+            asyncio.run(run(killed_at(world.task(REPLACE, "killed"), number)))
+        except Killed:
+            for found in asyncio.run(find_restores([Place(world.store, SETTINGS.layout)])).restores:
+                asyncio.run(abort(found, world.big))
+        else:
+            break
+        result = world.restore(REPLACE, "again")
+        assert (result.state, result.failed, {name: world.rows(name) for name in ROWS}) == ("restored", (), ROWS), (
+            number
+        )
+    assert number > 20
+
+
 def end(world: ExportedWorld) -> None:
     (found,) = asyncio.run(find_restores([Place(world.store, SETTINGS.layout)])).restores
     asyncio.run(abort(found, world.big))

@@ -169,9 +169,20 @@ async def own(work: TableWork) -> bool:
             raise name_taken(work.name)
         if table is None or LABEL not in labels_of(table):
             raise FailedJobError(work.name, TAKEN, "another restore has finished it meanwhile, and it is kept")
-        label = msgspec.Raw(msgspec.json.encode({"labels": {LABEL: restore.mark}}))
-        await restore.destination.change_table(restore.target, work.name, label)
+        await _label(work)
     return table.rows == 0
+
+
+async def take_over(work: TableWork) -> None:
+    """Label a table that is to be replaced, and that another restore has begun and not finished."""
+    table = await work.restore.destination.table(work.restore.target, work.name)
+    if table and labels_of(table).get(LABEL, work.restore.mark) != work.restore.mark:
+        await _label(work)
+
+
+async def _label(work: TableWork) -> None:
+    label = msgspec.Raw(msgspec.json.encode({"labels": {LABEL: work.restore.mark}}))
+    await work.restore.destination.change_table(work.restore.target, work.name, label)
 
 
 async def _is_ours(work: TableWork, table: Table) -> bool:

@@ -36,6 +36,7 @@ from bqdump.restoration.jobs import (
     labels_of,
     own,
     put_partitions,
+    take_over,
 )
 from bqdump.restoration.task import RunningRestore
 from bqdump.restoration.uploads import changed_files, upload_files
@@ -158,9 +159,14 @@ async def _create(work: TableWork) -> bool:
     body = msgspec.json.decode(step.create)
     body["labels"] = {**body.get("labels", {}), LABEL: restore.mark}
     if not await restore.destination.create_table(restore.target, work.name, _raw(body)):
-        replaces = step.action == "replace" and restore.decision.options.replace
-        empty = not await is_filled(work) if step.action == "fill" else not replaces and await own(work)
-        if await is_put(work):
+        put = await is_put(work)
+        if step.action == "replace" and restore.decision.options.replace:
+            empty = False
+            if not put:
+                await take_over(work)
+        else:
+            empty = not await is_filled(work) if step.action == "fill" else await own(work)
+        if put:
             # Made lasting before: to repeat it would remove expirations that another task has set at the end.
             return empty
     if step.lasting != NOTHING:
