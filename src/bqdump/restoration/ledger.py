@@ -19,7 +19,7 @@ from bqdump.core.errors import BqdumpError
 from bqdump.core.progress.log_events import LogEvent
 from bqdump.core.restore.bill import Bill, step_bill
 from bqdump.core.restore.documents import Restored, RestoreLayout
-from bqdump.core.restore.plan import NotRestored, ObjectStep, RestorePlan, TableStep
+from bqdump.core.restore.plan import TABLE, NotRestored, ObjectStep, RestorePlan, TableStep
 from bqdump.core.restore.result import NotCreated, Restoration, RestoredObject, RestoredTable
 from bqdump.core.times import time_of
 from bqdump.ports.store import ObjectStore
@@ -37,6 +37,11 @@ class Ledger(NamedTuple):
 
     receipts: dict[int, Restored]
     failures: dict[int, list[RestoreFailure]]
+
+    @property
+    def tables(self) -> set[str]:
+        """The names of the tables that are restored."""
+        return {receipt.name for receipt in self.receipts.values() if receipt.kind == TABLE}
 
     def next_attempt(self, number: int) -> int:
         """The number of the attempt that follows those that failed."""

@@ -21,7 +21,6 @@ from bqdump.core.progress.log_events import LogEvent
 from bqdump.core.restore.documents import DOCUMENTS, Decision, RestoreLayout, Restores
 from bqdump.core.restore.listing import AbortedRestore, ListedRestore, has_ended, jobs_of, state_of
 from bqdump.core.restore.names import LABEL, job_id, scratch_name, scratch_prefix
-from bqdump.core.restore.plan import TABLE
 from bqdump.core.restore.result import NotCreated
 from bqdump.core.restore.table_requests import missing_expirations
 from bqdump.core.settings.target import Target
@@ -190,6 +189,7 @@ async def abort(restore: FoundRestore, destination: Destination) -> AbortedResto
         bytes=size,
         documents=documents,
         begun=tuple(begun),
+        restored=tuple(sorted(restore.ledger.tables)),
         left=tuple(left),
     )
 
@@ -234,10 +234,9 @@ async def _keep_expirations(restore: FoundRestore, destination: Destination, scr
     target, state = restore.decision.target, restore.decision.state
     if state is None:
         return
-    restored = {receipt.name for receipt in restore.ledger.receipts.values() if receipt.kind == TABLE}
     for name, kept in (state.expirations or {}).items():
         number = (state.numbers or {}).get(name)
-        if name in restored or not await _has_begun(restore, destination, scratch, name, number):
+        if name in restore.ledger.tables or not await _has_begun(restore, destination, scratch, name, number):
             continue
         if table := await destination.table(target, name):
             await keep_expirations(destination, target, name, missing_expirations(kept, table.definition))

@@ -53,6 +53,7 @@ class AbortedRestore(msgspec.Struct, frozen=True, kw_only=True):
     tables: scratch tables.
     files: uploads.
     begun: tables of the target that it has begun and that stay, empty or complete.
+    restored: tables that it has restored, which may lack what comes last: foreign keys, policies and expirations.
     left: objects in its folder that it had not named, which stay.
     """
 
@@ -63,6 +64,7 @@ class AbortedRestore(msgspec.Struct, frozen=True, kw_only=True):
     bytes: int
     documents: int
     begun: tuple[str, ...] = ()
+    restored: tuple[str, ...] = ()
     left: tuple[str, ...] = ()
 
 
