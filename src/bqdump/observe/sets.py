@@ -50,7 +50,7 @@ async def set_status(sets: Sequence[SetAt], run: str = "", plain: Sequence[SetAt
     try:
         plans = await read_set_plans(sets, run)
     except VerificationError as error:
-        problem, plans = fill(error.cause, COMMANDS), await read_set_plans(plain, run)
+        problem, plans = fill(error.cause, COMMANDS), await read_set_plans(plain or sets, run)
         trusting = {at.settings.target: at for at in sets}
         plans = [(trusting[at.settings.target], plan) for at, plan in plans]
     shown_all = [await _look_at(at, plan, all_at[at.settings.target]) for at, plan in plans]

@@ -34,7 +34,6 @@ from bqdump.core.errors import (
     QuotaError,
     UnavailableError,
     UsageError,
-    VerificationError,
 )
 from bqdump.core.settings.settings import Settings
 from bqdump.core.wording import COMMANDS
@@ -43,7 +42,7 @@ from bqdump.ports.store import ObjectStore
 from bqdump.ui.archive import Archive, Collection
 from bqdump.ui.changes import changes_page, growth_page, history_page
 from bqdump.ui.file import file_page
-from bqdump.ui.frame import message
+from bqdump.ui.frame import message, page
 from bqdump.ui.run import live_part, manifest_document, manifest_page, run_page, verify_page
 from bqdump.ui.runs import runs_page
 from bqdump.ui.sets import datasets_page, set_live_part, set_run_page
@@ -102,8 +101,6 @@ MESSAGES = {
     404: "Page not found.",
     405: "The console is read-only.",
 }
-# Said of a run that no trusted key has signed.
-TRUST = "trust"
 # Pages that do work: a link of another site must not start it.
 WORK = re.compile(r"/runs/[^/]+/(verify|live)/?")
 
@@ -143,14 +140,15 @@ def make_app(store: ObjectStore, settings: Settings, trusting: ObjectStore | Non
     )
 
 
-async def _shown(page: Page, archive: Archive, request: Request) -> Response:
-    """The page. Raises VerificationError instead of an error about documents of a run that is not trusted."""
+async def _shown(answered: Page, archive: Archive, request: Request) -> Response:
+    """The page; of a run that is not trusted, the reason also where its documents cannot be read."""
     try:
-        return await page(archive, request)
-    except DocumentError:
+        return await answered(archive, request)
+    except DocumentError as error:
         run = request.path_params.get("run", "")
-        if why := (await archive.untrusted(run)).get(run) if run else "":
-            raise VerificationError(TRUST, f"run {run}", why) from None
+        if untrusted := await archive.untrusted(run) if run else {}:
+            text = error.sentence(COMMANDS)
+            return page("message.html", archive.place, f"Run {run}", untrusted=untrusted, message=text)
         raise
 
 
@@ -164,7 +162,6 @@ class ErrorPages:
         """An error that can be expected."""
         status = next((status for kind, status in STATUSES.items() if isinstance(error, kind)), 500)
         title = "Unreadable" if isinstance(error, DocumentError) else HTTPStatus(status).phrase
-        title = "Not trusted" if isinstance(error, VerificationError) and error.operation == TRUST else title
         text = error.sentence(COMMANDS) if isinstance(error, BqdumpError) else str(error)
         return message(self._place, title, text, status=status)
 
