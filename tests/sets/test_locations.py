@@ -134,7 +134,7 @@ def test_the_doctor_examines_each_dataset_in_the_bucket_of_its_location(
 def test_the_console_names_the_buckets_that_it_does_not_show(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    async def serve(_store: object, _settings: object, _port: int, listening: Callable[[str], None]) -> None:
+    async def serve(_s: object, _o: object, _p: int, listening: Callable[[str], None], _trusting: object) -> None:
         listening("http://127.0.0.1:1/")
 
     monkeypatch.setattr("bqdump.ui.app.serve", serve)
