@@ -32,7 +32,7 @@ def test_a_restore_is_listed_and_ended(unfinished: Stage, capsys: pytest.Capture
     assert (listed["dataset"], listed["restored"], [one["name"] for one in listed["failed"]]) == ("back", 1, ["v"])
     ended = call(capsys, "restores", "--abort", listed["restore"])
     assert ended.code == 0, ended.text
-    assert "It had restored a: they may lack foreign keys, row access policies and expirations" in ended.out
+    assert "It had restored a, perhaps without foreign keys, row access policies and expirations" in ended.out
     assert [name for name in stage.objects() if "/restores/" in name or "/executions/" in name] == []
     assert stage.sql("SELECT COUNT(*) FROM back.a") == [(1,)]
     assert call(capsys, "restores").out == "No restores.\n"

@@ -13,9 +13,10 @@ from bqdump.core.restore.plan import Options
 from bqdump.core.tables.catalog import Dataset
 from bqdump.ports.destination import CopyRequest
 from bqdump.ports.warehouse import Job
+from bqdump.restoration.listing import Place, abort, find_restores
 from bqdump.restoration.run import run as restore
 from restore.killed import Killed, killed_at
-from restore.world import ExportedWorld
+from restore.world import SETTINGS, ExportedWorld
 
 REPLACE = Options(project="project", dataset="copy", replace=True)
 MISSING = Options(project="project", dataset="copy", missing_only=True)
@@ -37,6 +38,12 @@ def test_a_table_that_something_else_created_is_not_touched_by_a_second_start_ei
     again = world.restore(execution="second")
     assert [(one.name, one.reason) for one in again.failed] == [("none", "duplicate")]
     assert world.definition("none") == before
+    # As the message says: ended, it is planned anew.
+    (begun,) = asyncio.run(find_restores([Place(world.store, SETTINGS.layout)])).restores
+    assert f"end restore {begun.decision.restore} and begin anew" in again.failed[0].message
+    asyncio.run(abort(begun, world.big))
+    anew = world.restore(REPLACE, "third")
+    assert (anew.state, anew.failed) == ("restored", ())
 
 
 def test_files_that_are_replaced_while_they_are_loaded_do_not_replace_a_table() -> None:

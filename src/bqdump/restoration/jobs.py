@@ -47,9 +47,10 @@ class FailedJobError(JobFailedError):
         self.reason = reason
 
 
-def name_taken(table: str) -> FailedJobError:
-    """The error for a name that something else has taken since the restore was planned."""
-    return FailedJobError(table, TAKEN, "it was created in the target by something else while the restore was running")
+def name_taken(table: str, restore: str) -> FailedJobError:
+    """The error for a name that something else has taken since this restore was planned, which starts of it keep."""
+    hint = f"remove it, or end restore {restore} and begin anew"
+    return FailedJobError(table, TAKEN, f"something else has created it since the restore was planned: {hint}")
 
 
 class Jobs:
@@ -166,7 +167,7 @@ async def own(work: TableWork) -> bool:
     table = await restore.destination.table(restore.target, work.name)
     if table is None or not await _is_ours(work, table):
         if work.step.action != "replace":
-            raise name_taken(work.name)
+            raise name_taken(work.name, restore.id)
         if table is None or LABEL not in labels_of(table):
             raise FailedJobError(work.name, TAKEN, "another restore has finished it meanwhile, and it is kept")
         await _label(work)

@@ -133,7 +133,7 @@ async def _relation(restore: RunningRestore, step: ObjectStep) -> None:
             await destination.drop_table(target, step.name)
         created = await destination.create_table(target, step.name, step.definition)
         if not created and not await _is_the_same(restore, step):
-            raise name_taken(step.name)
+            raise name_taken(step.name, restore.id)
     if step.finish != NOTHING:
         await destination.change_table(target, step.name, step.finish)
 

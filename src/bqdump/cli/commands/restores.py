@@ -92,8 +92,8 @@ def _print_aborted(done: AbortedRestore) -> None:
         sys.stdout.write(f"It had begun {which}: delete what is empty there, or restore it with --missing-only.\n")
     if done.restored:
         which = named(done.restored, SHOWN, "table")
-        lacking = "may lack foreign keys, row access policies and expirations, which are set last"
-        sys.stdout.write(f"It had restored {which}: they {lacking}. To set them, restore with --replace.\n")
+        lacking = "perhaps without foreign keys, row access policies and expirations, which are set last"
+        sys.stdout.write(f"It had restored {which}, {lacking}. To set them, restore with --replace.\n")
     if done.left:
         sys.stdout.write(f"Left, as the restore has not named it: {named(done.left, SHOWN, 'object')}.\n")
     sys.stdout.write("\n")
