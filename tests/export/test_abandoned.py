@@ -115,7 +115,7 @@ def test_what_a_killed_publisher_has_left_is_not_said_to_be_of_a_run_that_was_ne
     with caplog.at_level(logging.INFO):
         assert scene.run("new").state == "published"
     [deleted] = logged(caplog, LogEvent.STAGING_DELETED)
-    assert deleted.getMessage().startswith("deleted the staged files of run old, which needs them no more: 2 files, ")
+    assert deleted.getMessage().startswith("deleted the staged files of run old, which no longer needs them: 2 files, ")
     assert scene.staged("old") == []
 
 

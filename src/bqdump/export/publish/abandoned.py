@@ -61,7 +61,7 @@ async def _clear_all(export: RunningExport) -> list[Cleared]:
             cleared.append(staging)
             deleted = (counted(staging.files, "file"), size_text(staging.bytes))
             # Another task may have published the run, and not have deleted its staged files yet.
-            message = "deleted the staged files of run %s, which needs them no more: %s, %s"
+            message = "deleted the staged files of run %s, which no longer needs them: %s, %s"
             log.info(message, staging.run, *deleted, extra=LogEvent.STAGING_DELETED.extra())
         elif export.plan.began - other.began > STAGES_NO_MORE_MS:
             empty.append(other)
