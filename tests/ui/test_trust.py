@@ -294,6 +294,14 @@ def test_a_vault_without_any_signature_is_shown_with_the_reason(trust: tuple[str
             code, _, page = ask(site, path)
             assert code == 200
             assert re.search(r"not (trusted|signed)", page, re.IGNORECASE)
+        # With a run, the published one is not needed.
+        code, _, grown = ask(site, "/datasets/ops/growth?run=n2")
+        assert code == 200
+        assert BANNER.format(run="n2", why="it is not signed") in grown
+        code, _, without = ask(site, "/datasets/ops/growth")
+        assert code == 500
+        assert "<h1>Verification failed</h1>" in without
+        assert "cannot trust run n2: it is not signed" in without
     finally:
         site.close()
 

@@ -34,6 +34,7 @@ from bqdump.core.errors import (
     QuotaError,
     UnavailableError,
     UsageError,
+    VerificationError,
 )
 from bqdump.core.settings.settings import Settings
 from bqdump.core.wording import COMMANDS
@@ -96,6 +97,7 @@ STATUSES: dict[type[BqdumpError], int] = {
     AnswerError: 503,
     UsageError: 400,
 }
+TITLES: dict[type[BqdumpError], str] = {DocumentError: "Unreadable", VerificationError: "Verification failed"}
 MESSAGES = {
     403: "A page of another site requested this. Open it from the console.",
     404: "Page not found.",
@@ -161,7 +163,7 @@ class ErrorPages:
     async def failed(self, _: Request, error: Exception) -> Response:
         """An error that can be expected."""
         status = next((status for kind, status in STATUSES.items() if isinstance(error, kind)), 500)
-        title = "Unreadable" if isinstance(error, DocumentError) else HTTPStatus(status).phrase
+        title = next((title for kind, title in TITLES.items() if isinstance(error, kind)), HTTPStatus(status).phrase)
         text = error.sentence(COMMANDS) if isinstance(error, BqdumpError) else str(error)
         return message(self._place, title, text, status=status)
 

@@ -107,7 +107,7 @@ SPANS = {"": "the run before", "7d": "7 days", "30d": "30 days"}
 async def growth_page(archive: Archive, request: Request) -> Response:
     """What grew in the published run, or in `run`, since the run before, or since `since`."""
     run, since = (request.query_params.get(name, "").strip() for name in ("run", "since"))
-    lines = await archive.runs(await archive.published(), ())
+    lines = await archive.runs("" if run else await archive.published(), ())
     if not run and sum(line.whole for line in lines) < 2:
         first = "There is no earlier run to compare with."
         return message(archive.place, "What grew", first, trail=archive.place.runs, status=200)
