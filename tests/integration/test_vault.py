@@ -352,7 +352,7 @@ def test_where_the_source_is_signed_a_copier_gets_another_key_and_every_night_is
         assert copied.code == 0, copied.text
     for run in ("one", "two", "three"):
         assert vault.command("verify", run, "--to", dest(vault), "--trust", "first.pub,second.pub").code == 0
-    # Whoever forgets the former key in the copy is told which one is missing.
+    # Without the former key, the copy says which one to add.
     forgot = vault.command(*words, "--sign", "second.key", "--trust", "exporter.pub")
     assert forgot.code == 3
     assert "{setting" not in forgot.text

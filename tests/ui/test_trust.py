@@ -12,7 +12,6 @@ import pytest
 from msgspec.structs import replace
 
 from bqdump.adapters.memory import MemoryStore
-from bqdump.adapters.signing_keys import FileKey
 from bqdump.core.documents.codec import decode, encode
 from bqdump.core.documents.target import Latest
 from bqdump.core.errors import NotFoundError, VerificationError
@@ -25,7 +24,7 @@ from bqdump.ui.sets import datasets_page, set_live_part, set_run_page
 from browser.scenes import Scene, shop
 from browser.site import Site
 from copying.sets_scene import Sets
-from observe.test_trust import ANOTHER, KEY, lines, public, sign, sign_part, status
+from observe.test_trust import ANOTHER, KEY, lines, public, sign, sign_part, status, vault_of_sets
 from ui.test_app import ask
 from ui.test_archive import Counted
 from ui.test_sets import asked
@@ -253,17 +252,8 @@ def test_where_the_plan_of_a_set_is_gone_its_run_is_still_not_trusted(trust: tup
     assert "it is not signed" in page
 
 
-def vault(*signed: str) -> Sets:
-    sets = Sets()
-    for run in ("n1", "n2"):
-        sets.export(run)
-        sets.copy(signer=FileKey(KEY) if run in signed else None)
-    sets.target.lock = None
-    return sets
-
-
 def test_a_locked_set_whose_own_manifest_is_not_signed_is_named(trust: tuple[str, ...]) -> None:
-    sets = vault("n1")
+    sets = vault_of_sets("n1")
     for name in ("ops", "sales"):
         sign_part(sets.target, sets.there, name, "n2")
     console = collection(sets, sets.target, sets.there, trust)
@@ -278,7 +268,7 @@ def test_a_locked_set_whose_own_manifest_is_not_signed_is_named(trust: tuple[str
 
 
 def test_a_vault_without_any_signature_is_shown_with_the_reason(trust: tuple[str, ...]) -> None:
-    sets = vault()
+    sets = vault_of_sets()
     console = collection(sets, sets.target, sets.there, trust)
     first = body(datasets_page(console, asked()))
     assert badges(first) == {"n1": "not trusted", "n2": "not trusted"}
@@ -307,7 +297,7 @@ def test_a_vault_without_any_signature_is_shown_with_the_reason(trust: tuple[str
 
 
 def test_a_planted_pointer_is_not_shown_as_published(trust: tuple[str, ...]) -> None:
-    sets = vault("n1", "n2")
+    sets = vault_of_sets("n1", "n2")
     layout = one_dataset(sets.there, "ops").layout
     names = layout.pointer("n2").name, layout.run("n2").manifest.name
     pointer, manifest = (asyncio.run(sets.target.read(name)).data for name in names)
@@ -329,7 +319,7 @@ def test_a_planted_pointer_is_not_shown_as_published(trust: tuple[str, ...]) -> 
 
 @pytest.mark.parametrize("keys", [True, False])
 def test_a_planted_pointer_to_a_set_is_an_error_that_says_why(trust: tuple[str, ...], *, keys: bool) -> None:
-    sets = vault("n1", "n2")
+    sets = vault_of_sets("n1", "n2")
     root = sets.there.layout.root
     name = next(name for name in sets.target.names_now() if name.startswith(f"{root}pointers/n2."))
     found = decode(asyncio.run(sets.target.read(name)).data, Latest, name)

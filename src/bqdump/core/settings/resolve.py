@@ -17,7 +17,7 @@ from bqdump.core.tables.catalog import select
 from bqdump.core.wording import close_name
 
 READ = "read the settings"
-# An empty value would check less, delete more or bill more than somebody who has set it means.
+# With an empty value, a command would check less, delete more or bill more than intended.
 NEVER_EMPTY = ("sign", "trust", "newest_within", "max_bytes_billed", *RETENTION)
 BLANK = "Leave it out, or give it a value. Perhaps a variable in it is not set."
 LONGEST_SHOWN = 120

@@ -124,7 +124,7 @@ def subject(configuration: dict[str, Any]) -> str:
 
 
 def _key(job: Job) -> tuple[str, str, str]:
-    """The key by which jobs are told apart."""
+    """What identifies a job: project, location and id."""
     return job.project, job.location.casefold(), job.job_id
 
 
