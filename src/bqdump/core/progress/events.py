@@ -146,9 +146,9 @@ class TaskState(NamedTuple):
     state: Literal["running", "succeeded", "failed"]
 
 
-ExportDocument = Plan | Started | Advanced | Receipt | Failure | Looked
-OfRestore = Restoring | TableStarted | Restored | RestoreFailure
-Event = ExportDocument | OfRestore | JobEnded | Billed | Incomplete | Entered | Checking | Checked | TaskState
+ExportEvent = Plan | Started | Advanced | Receipt | Failure | Looked
+RestoreEvent = Restoring | TableStarted | Restored | RestoreFailure
+Event = ExportEvent | RestoreEvent | JobEnded | Billed | Incomplete | Entered | Checking | Checked | TaskState
 # May be called from any thread.
 Listener = Callable[[Event], None]
 

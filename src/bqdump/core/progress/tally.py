@@ -18,7 +18,7 @@ from bqdump.core.progress.events import (
     Entered,
     Event,
     Looked,
-    OfRestore,
+    RestoreEvent,
     Restoring,
     Stage,
     Started,
@@ -177,7 +177,7 @@ class Progress:
             case TaskState():
                 self._tasks[event.task] = event
 
-    def _take_restore(self, event: OfRestore, at: float) -> None:
+    def _take_restore(self, event: RestoreEvent, at: float) -> None:
         match event:
             case Restoring():
                 self._restore, self._check, self._stage, self._began = event, None, "restoring", at
