@@ -1,7 +1,7 @@
 """Pruning a set: the documents about runs that no dataset has any more, once each dataset is pruned.
 
-Such a run goes once a later one is published and no task of it is at work; in a place of locked copies, once the locks
-of its documents have ended.
+They are deleted once a later run is published and no task of theirs is at work; in a place of locked copies, once their
+locks have ended.
 """
 
 from __future__ import annotations
@@ -51,14 +51,14 @@ async def prune_set(at: SetAt, now: int, *, delete: bool) -> Pruned:
         manifest = await at.manifest()
         locked = manifest is not None and manifest.locked
         left += await delete_old(at.store, old, locked=locked)
-        left += await (_sweep_locked(at, now) if locked else _sweep(at.store, at.settings, now))
+        left += await (_sweep_locked(at, now) if locked else _sweep(at.store, at.settings, manifest, now))
     notes = tuple(old.notes(at.store.url, deleted=delete))
     return Pruned(deleted=delete, runs=(), files=0, bytes=0, left=tuple(left), notes=notes)
 
 
-async def _sweep(store: ObjectStore, settings: Settings, now: int) -> list[str]:
+async def _sweep(store: ObjectStore, settings: Settings, manifest: SetManifest | None, now: int) -> list[str]:
     """Delete the documents of the set's runs that no dataset has any more; the objects in their folders that stay."""
-    manifest, newest = await read_set_manifest(store, settings), await value_of(store, settings.layout.newest)
+    newest = await value_of(store, settings.layout.newest)
     runs: dict[str, frozenset[str]] = {}
     left: list[str] = []
     for run in await store.folders(settings.layout.set_runs):
