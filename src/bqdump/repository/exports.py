@@ -123,6 +123,11 @@ class Exports(NamedTuple):
     each: tuple[ExportAt, ...]
     sets: tuple[SetAt, ...] = ()
 
+    @property
+    def names(self) -> list[str]:
+        """The datasets of the set, none where there is no set."""
+        return [name for at in self.sets for name in at.names]
+
     async def answer(
         self,
         about_one: Callable[[ObjectStore, Settings], Awaitable[Answer]],

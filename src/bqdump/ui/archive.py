@@ -271,7 +271,7 @@ class Collection:
 
     async def names(self) -> list[str]:
         """The datasets of the set, none where there is no set."""
-        return [name for at in (await self.exports()).sets for name in at.names]
+        return (await self.exports()).names
 
     async def exports(self) -> Exports:
         """What is there."""

@@ -55,7 +55,7 @@ async def runs_page(archive: Archive, request: Request) -> Response:
     locks = await archive.locks([line.run for line in sorted(ended, key=lambda line: not line.published)])
     readable = [line for line in lines if line.state != "unreadable"]
     # The sentence about the published run says why it is not trusted.
-    problems = [line for line in lines if line.problem and not (line.published and line.state == "not trusted")]
+    problems = [line for line in lines if line.problem and not (line.published and _is_untrusted(line))]
     charted = readable[:CHARTED][::-1]
     return page(
         "runs.html",
@@ -79,7 +79,7 @@ async def runs_page(archive: Archive, request: Request) -> Response:
         planned_last=next((line for line in lines if line.run == newest and not _ended(line)), None),
         problems=problems,
         problems_shown=PROBLEMS,
-        unread="cannot be read or trusted" if {"not trusted"} & {line.state for line in problems} else "cannot be read",
+        unread="cannot be read or trusted" if any(_is_untrusted(line) for line in problems) else "cannot be read",
         locks=locks,
         totals=_totals(readable),
         charted=len(charted),
@@ -97,7 +97,11 @@ async def _read(document: Coroutine[Any, Any, str]) -> tuple[str, str]:
 
 
 def _ended(line: RunLine) -> bool:
-    return line.whole or line.state == "not trusted"
+    return line.whole or _is_untrusted(line)
+
+
+def _is_untrusted(line: RunLine) -> bool:
+    return line.state == "not trusted"
 
 
 def _totals(lines: list[RunLine]) -> list[tuple[str, str]]:

@@ -27,7 +27,7 @@ from bqdump.observe.sets import NOT_TRUSTED, SetRun, runs_together, set_status
 from bqdump.observe.status import DatasetStatus, Status
 from bqdump.pages.report import problems_of
 from bqdump.pages.summary import Verdict
-from bqdump.repository.exports import AT_ONCE, SetAt
+from bqdump.repository.exports import AT_ONCE, Exports, SetAt
 from bqdump.repository.set_runs import read_set_manifest
 from bqdump.ui.archive import Collection
 from bqdump.ui.frame import dataset_address, page, page_number, part
@@ -37,13 +37,14 @@ from bqdump.ui.runs import EACH, TONES
 
 async def datasets_page(collection: Collection, request: Request) -> Response:
     """The published set with each of its datasets, and the runs of all of them."""
-    (manifest, problem), names = await asyncio.gather(_published(collection), collection.names())
+    (manifest, problem), exports = await asyncio.gather(_published(collection), collection.exports())
+    names = exports.names
     newest, lines = await asyncio.gather(collection.whole.newest(), _lines(collection, names))
-    runs = await runs_together(_unjudged((await collection.exports()).sets), lines)
+    runs = await runs_together(_unjudged(exports.sets), lines)
     about = as_stored(manifest, runs) if manifest else None
     locks = await _locks(collection, about) if about and about.locked else {}
     now, pages = page_number(request.query_params.get("page", ""), len(runs), EACH)
-    judged = await _judged(collection, lines, runs[(now - 1) * EACH : now * EACH], about)
+    judged = await _judged(collection, exports, lines, runs[(now - 1) * EACH : now * EACH], about)
     whole = judged[about.run].whole if about and about.run in judged else None
     problem = problem or (whole.problem if whole else "")
     return page(
@@ -145,15 +146,19 @@ async def _lines(collection: Collection, names: list[str]) -> list[Lines]:
 
 
 def _unjudged(sets: Sequence[SetAt]) -> list[SetAt]:
-    """The set as where no key is trusted."""
+    """The set as if no key were trusted."""
     return [at._replace(settings=replace(at.settings, trust=())) for at in sets]
 
 
 async def _judged(
-    collection: Collection, lines: Sequence[Lines], nights: Sequence[SetRun], about: SetManifest | None
+    collection: Collection,
+    exports: Exports,
+    lines: Sequence[Lines],
+    nights: Sequence[SetRun],
+    about: SetManifest | None,
 ) -> dict[str, SetRun]:
     """These runs and, where keys are trusted, those that the published set names, by run: which are not trusted."""
-    if collection.trusting is None:
+    if (trusting := collection.trusting) is None:
         return {night.whole.run: night for night in nights}
     wanted = {night.whole.run for night in nights}
     wanted |= {about.run, *(entry.run for entry in about.datasets)} if about else set()
@@ -162,15 +167,17 @@ async def _judged(
         name, some = of_one
         return name, await (await collection.of(name)).judged([line for line in some if line.run in wanted], wanted)
 
-    found = await runs_together((await _sets(collection))[0], await gathered(judged, lines, AT_ONCE))
-    return {night.whole.run: night for night in found}
+    sets = exports.through(lambda _: trusting).sets
+    shown = await runs_together(sets, await gathered(judged, lines, AT_ONCE))
+    return {night.whole.run: night for night in shown}
 
 
 def _reasons(nights: Iterable[SetRun], about: SetManifest) -> dict[str, str]:
     """Why exports of the published set are not trusted, by dataset."""
-    why = {(part.dataset, part.run): part.problem for n in nights for part in n.parts if part.state == NOT_TRUSTED}
-    of = ((entry.dataset, entry.run) for entry in about.datasets)
-    return {key[0]: why[key] for key in of if key in why}
+    parts = (part for night in nights for part in night.parts)
+    why = {(part.dataset, part.run): part.problem for part in parts if part.state == NOT_TRUSTED}
+    published = [(entry.dataset, entry.run) for entry in about.datasets]
+    return {dataset: why[dataset, run] for dataset, run in published if (dataset, run) in why}
 
 
 OPEN = ("planning", "running")
