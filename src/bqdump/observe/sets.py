@@ -20,15 +20,16 @@ from bqdump.core.times import time_of
 from bqdump.core.wording import COMMANDS, fill
 from bqdump.observe.history import RunLine, RunState, latest_first, list_runs
 from bqdump.observe.status import DatasetStatus, LeftDataset, Status, StatusState, find_status
-from bqdump.repository.exports import AT_ONCE, SetAt, datasets_left, read_set_plans
+from bqdump.ports.store import ObjectStore
+from bqdump.repository.exports import AT_ONCE, ExportAt, SetAt, datasets_left, read_set_plans
 from bqdump.repository.published import read_replacing
 from bqdump.repository.set_runs import SetProgress, set_progress
 
 NOT_TRUSTED: Final = "not trusted"
 # Datasets that have ended, in one way or another.
-ENDED = ("published", "superseded", "failed", "not trusted")
+ENDED = ("published", "superseded", "failed", NOT_TRUSTED)
 # The first of these that the set has at one of its targets is its state; else that at the first one.
-WORST: tuple[StatusState, ...] = ("not trusted", "failed", "running", "planning", "partial")
+WORST: tuple[StatusState, ...] = (NOT_TRUSTED, "failed", "running", "planning", "partial")
 
 
 class _At(NamedTuple):
@@ -187,7 +188,12 @@ async def set_runs(sets: Sequence[SetAt], *, storage: Sequence[SetAt] = ()) -> R
     """The runs of a set, each as a whole (dataset `*`) and then of each dataset. storage: see list_runs."""
     stores = {at.settings.target: at.store for at in storage}
     exports = [(at.export(name), stores.get(at.settings.target)) for at in sets for name in at.names]
-    lines = await gathered(lambda one: list_runs(*one[0][:2], storage=one[1]), exports, AT_ONCE)
+
+    async def listed(pair: tuple[ExportAt, ObjectStore | None]) -> Rows[RunLine]:
+        (store, settings, _), every = pair
+        return await list_runs(store, settings, storage=every)
+
+    lines = await gathered(listed, exports, AT_ONCE)
     runs = [(export.dataset, some) for (export, _), some in zip(exports, lines, strict=True)]
     nights = await runs_together(sets, runs)
     return Rows(line for night in nights for line in (night.whole, *night.parts))

@@ -108,9 +108,13 @@ async def run_as_of(store_at: StoreAt, settings: Settings, wanted: AsOf, *, file
 
     files: its files must still be there, instead of its manifest only.
     """
-    # One that is not trusted is refused when it is read: an older one must not take its place silently.
-    lines = await runs(store_at, replace(settings, trust=()))
+    lines = await _all_runs(store_at, settings)
     return await choose(await exports_at(store_at, settings), lines, wanted, files=files)
+
+
+async def _all_runs(store_at: StoreAt, settings: Settings) -> Rows[RunLine]:
+    """The runs to choose from. One that is not trusted is refused when it is read, and not silently passed over."""
+    return await runs(store_at, replace(settings, trust=()))
 
 
 async def ls(store_at: StoreAt, settings: Settings, run: str = "", patterns: Patterns | None = None) -> Listing:
@@ -123,7 +127,7 @@ async def ls(store_at: StoreAt, settings: Settings, run: str = "", patterns: Pat
 
 async def previous_run(store_at: StoreAt, settings: Settings, after: str = "") -> str:
     """The run before `after` (default: before the published run). Raises NotFoundError."""
-    return run_before(await runs(store_at, replace(settings, trust=())), after)
+    return run_before(await _all_runs(store_at, settings), after)
 
 
 async def manifest(store: ObjectStore, settings: Settings, run: str = "") -> Manifest:
