@@ -85,10 +85,10 @@ async def diagnose_copies(store: ObjectStore, settings: Settings, words: Words =
 
 def diagnose_together(settings: Settings, diagnoses: Sequence[Diagnosis]) -> Diagnosis:
     """One diagnosis of several datasets: each check and each cure once."""
-    checks = list(dict.fromkeys(check for finding in diagnoses for check in finding.checks))
-    cures = {(cure.permission, tuple(cure.commands)): cure for finding in diagnoses for cure in finding.cures}
+    checks = list(dict.fromkeys(check for diagnosis in diagnoses for check in diagnosis.checks))
+    cures = {(cure.permission, tuple(cure.commands)): cure for diagnosis in diagnoses for cure in diagnosis.cures}
     return Diagnosis(
-        verdict=max((finding.verdict for finding in diagnoses), key=SEVERITY.index, default=CheckOutcome.OK),
+        verdict=max((diagnosis.verdict for diagnosis in diagnoses), key=SEVERITY.index, default=CheckOutcome.OK),
         project=settings.project,
         dataset=settings.dataset,
         target=str(settings.target),

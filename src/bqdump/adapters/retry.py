@@ -136,7 +136,7 @@ class RetryingStore:
         return await self._retrying.call(lambda: self._store.append(name, generation, data, scratch))
 
     async def delete(self, objects: Sequence[tuple[str, int]]) -> list[bool | BqdumpError]:
-        """See ObjectStore. An object that only a retry finds gone is deleted: by a request whose answer was lost."""
+        """See ObjectStore. What a retry does not find counts as deleted: by a request whose answer was lost."""
         failed = set[tuple[str, int]]()
 
         async def once(some: Sequence[tuple[str, int]]) -> list[bool | BqdumpError]:

@@ -102,7 +102,7 @@ async def _refuse_another_set(task: Task, names: Sequence[str]) -> None:
 
 
 async def _chosen(task: Task, names: Sequence[str], policy: Policy, *, every: bool) -> dict[str, Sequence[str]]:
-    """The runs of each dataset that the policy keeps, or all of them. Without a dataset that cannot be asked."""
+    """The runs of each dataset that the policy keeps, or all of them. A dataset that cannot be read is left out."""
 
     async def of(name: str) -> Sequence[str] | None:
         own = task.source._replace(settings=one_dataset(task.source.settings, name))
@@ -182,7 +182,7 @@ async def _store_sets(
 ) -> None:
     """Store the documents of these runs of the set, of which project.json names the latest.
 
-    noted: before the datasets were copied, as the source may have forgotten it since, or half of it.
+    noted: before the datasets were copied, as a prune may have deleted all or some of it since.
     One that cannot be stored does not hold back the others. Raises the first error then.
     """
     place, errors = task.source, list[BqdumpError]()

@@ -66,9 +66,9 @@ async def post_published(
     make: Callable[[], Awaitable[Notice]],
     owner: Owner,
 ) -> None:
-    """Post that a run is published, at least once, also where the task that was about to was stopped. Raises nothing.
+    """Post at least once that a run is published, even if the task that had claimed this was stopped. Raises nothing.
 
-    Another task of the same execution may be about to: it is restarted if it stops, or the run is resumed.
+    What another task of the same execution has claimed is left to it: it is restarted, or the run is resumed.
     """
     posted = names.posted(PUBLISHED)
     try:

@@ -76,7 +76,7 @@ class Status(Result, frozen=True, kw_only=True):
     replaced_by: the run that has begun to replace the published files, and is not published; finish: the command that
     finishes it. Both are "" where there is none.
     latest_problem: why the published run is unknown, "" where it is known.
-    problem: why the run is not trusted, of a set, why its own manifest is not; else "".
+    problem: why the run is not trusted; of a set, why its own manifest is not; else "".
     resume: the command that resumes an unfinished run, "" where its plan does not show it.
     """
 

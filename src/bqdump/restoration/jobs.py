@@ -48,7 +48,7 @@ class FailedJobError(JobFailedError):
 
 
 def name_taken(table: str, restore: str) -> FailedJobError:
-    """The error for a name that something else has taken since this restore was planned, which starts of it keep."""
+    """The error for a name that something else has taken since this restore was planned. The plan stays."""
     hint = f"remove it, or end restore {restore} and begin anew"
     return FailedJobError(table, TAKEN, f"something else has created it since the restore was planned: {hint}")
 

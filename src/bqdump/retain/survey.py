@@ -175,7 +175,7 @@ class Place(NamedTuple):
 
 
 async def survey_place(task: Task) -> Place:
-    """Ask about the bucket and the published run. Raises like survey."""
+    """Read the settings of the bucket, and which run is published. Raises like survey."""
     bucket: BucketInfo | None = None
     with suppress(DeniedError):
         bucket = await task.store.describe()

@@ -41,7 +41,7 @@ log = logging.getLogger(__name__)
 
 
 async def notify_set(first: SetTask, settings: Settings, exported: Export) -> None:
-    """Post that the set is published, where an address is set and no task has. first: at the first target."""
+    """Post that the set is published, if an address is set and no task has done so. first: at the first target."""
     notifier = open_notifier(settings)
     if notifier is None or exported.state != "published":
         return
@@ -89,7 +89,7 @@ async def notify_failed(start: Start, store: ObjectStore, settings: Settings, er
 
 
 async def notify_published(task: Task, result: TaskResult) -> None:
-    """Post that the run is published, where an address is set and no task has."""
+    """Post that the run is published, if an address is set and no task has done so."""
     notifier = open_notifier(task.settings)
     if notifier is None or result.state != "published":
         return

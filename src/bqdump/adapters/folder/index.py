@@ -62,7 +62,7 @@ class Row(NamedTuple):
 
 
 def read_recorded(root: Path, name: str, start: int, length: int | None) -> Stored | None:
-    """Read a file without a lock. None if there is none, or none that is as its entry: that takes a lock.
+    """Read a file without a lock. None if it does not exist, or differs from its entry: that takes a lock.
 
     An open file stays as it is, since files are replaced, and not changed. Windows does not replace open files.
     """

@@ -176,7 +176,7 @@ class S3Store:
         """See Keeper. Requires s3:GetObjectVersion."""
         before = self._requests.uncovered
         new = [item for item in hidden if (known := before.get(item.name)) is None or known.version != item.version]
-        before.update({object_.name: object_ for object_ in hidden if object_.version})
+        before.update({item.name: item for item in hidden if item.version})
         return new
 
     async def discard_uploads(self, names: Collection[str]) -> None:

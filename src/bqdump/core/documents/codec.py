@@ -120,7 +120,7 @@ def decode(data: bytes, type_: type[Document] | tuple[type[Document], ...], name
 
 
 def decode_moved(data: bytes, type_: type[Moved], name: str) -> Moved:
-    """The same of an export that another tool has copied: one that names another prefix, without a check of its names.
+    """The same for an export that another tool has copied: names are not checked in one that names another prefix.
 
     Raises DocumentError for any other one that cannot be used.
     """

@@ -186,7 +186,7 @@ class LogEvent(enum.StrEnum):
 
     # Earlier runs
     STAGING_DELETED = "staging_deleted"
-    """The staged files of an earlier run are deleted, which can no longer be published, or is published already."""
+    """The staged files of an earlier run are deleted: it can no longer be published, or is published already."""
     STAGING_KEPT = "staging_kept"
     """The staged files of an earlier run stay until the next publication, as BigQuery is still writing."""
 
