@@ -202,6 +202,6 @@ def started_as() -> str:
     called = Path(sys.argv[0])
     if called.name == "__main__.py":
         return f"{shlex.quote(sys.executable)} -m bqdump"
-    on_path_at = shutil.which(called.name)
-    on_path = on_path_at is not None and Path(on_path_at).resolve() == called.resolve()
+    executable = shutil.which(called.name)
+    on_path = executable is not None and Path(executable).resolve() == called.resolve()
     return called.name if on_path else shlex.quote(str(called))

@@ -8,7 +8,6 @@ from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
-from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 from bqdump.adapters.signing_keys import FileKey
@@ -16,6 +15,7 @@ from bqdump.cli.main import start
 from bqdump.core.sets.member import one_dataset
 from bqdump.repository.signatures import sign_manifest
 from browser.scenes import shop
+from observe.test_trust import public
 from opened import open_given
 from sets.world import SetWorld
 
@@ -42,8 +42,7 @@ def test_a_set_is_followed_while_a_dataset_waits_for_its_signature(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     key, world, looks = Ed25519PrivateKey.generate(), SetWorld("ops", "sales"), list[float]()
-    pem = serialization.Encoding.PEM, serialization.PublicFormat.SubjectPublicKeyInfo
-    (tmp_path / "key.pub").write_bytes(key.public_key().public_bytes(*pem))
+    (tmp_path / "key.pub").write_bytes(public(key))
     world.run("n1")
     manifest = world.settings().layout.set_manifest.name
     found = world.store.peek(manifest)

@@ -41,8 +41,8 @@ def change(before: Manifest, after: Manifest) -> TableChange:
 
 
 def test_the_same_number_of_rows_with_other_checksums_is_other_content_where_the_table_was_modified() -> None:
-    dataset_change = change(manifest(), manifest("r2", crcs=(OTHER,), modified=2000))
-    assert (dataset_change.what, dataset_change.content, dataset_change.why) == (
+    table_change = change(manifest(), manifest("r2", crcs=(OTHER,), modified=2000))
+    assert (table_change.what, table_change.content, table_change.why) == (
         "content changed",
         "changed",
         "its files have other checksums",
@@ -67,14 +67,14 @@ def test_the_same_bytes_twice_are_not_the_same_bytes_once() -> None:
 
 
 def test_other_checksums_of_a_table_that_was_not_modified_may_be_the_order_of_its_rows() -> None:
-    dataset_change = change(manifest(), manifest("r2", crcs=(OTHER,)))
-    assert (dataset_change.what, dataset_change.content) == ("unclear", "unclear")
-    assert "order of rows" in dataset_change.why
+    table_change = change(manifest(), manifest("r2", crcs=(OTHER,)))
+    assert (table_change.what, table_change.content) == ("unclear", "unclear")
+    assert "order of rows" in table_change.why
 
 
 def test_other_checksums_of_a_view_prove_nothing_whatever_the_time_of_its_definition() -> None:
-    dataset_change = change(manifest(kind="VIEW"), manifest("r2", crcs=(OTHER,), modified=2000, kind="VIEW"))
-    assert dataset_change.change == "unclear"
+    table_change = change(manifest(kind="VIEW"), manifest("r2", crcs=(OTHER,), modified=2000, kind="VIEW"))
+    assert table_change.change == "unclear"
 
 
 @pytest.mark.parametrize(
@@ -90,14 +90,14 @@ def test_other_checksums_of_a_view_prove_nothing_whatever_the_time_of_its_defini
     ],
 )
 def test_files_made_in_another_way_are_not_compared_and_the_way_is_named(changed: dict[str, Any], named: str) -> None:
-    dataset_change = change(manifest(), manifest("r2", crcs=(OTHER,), modified=2000, **changed))
-    assert (dataset_change.what, dataset_change.content) == ("unclear", "unclear")
-    assert named in dataset_change.why
+    table_change = change(manifest(), manifest("r2", crcs=(OTHER,), modified=2000, **changed))
+    assert (table_change.what, table_change.content) == ("unclear", "unclear")
+    assert named in table_change.why
 
 
 def test_another_number_of_rows_is_a_change_whatever_the_way() -> None:
-    dataset_change = change(manifest(), manifest("r2", crcs=(OTHER,), format="json", planned_rows=ROWS + 1))
-    assert (dataset_change.what, dataset_change.content) == ("changed", "changed")
+    table_change = change(manifest(), manifest("r2", crcs=(OTHER,), format="json", planned_rows=ROWS + 1))
+    assert (table_change.what, table_change.content) == ("changed", "changed")
 
 
 def test_a_table_that_failed_is_not_called_removed_without_the_reason() -> None:

@@ -51,7 +51,7 @@ def failure(unit: str, table: str = "t") -> Failure:
 
 
 @given(st.integers(0, 10**15), st.integers(1, 1000))
-def test_portions_make_up_the_whole_and_are_alike(amount: int, of: int) -> None:
+def test_parts_make_up_the_whole_and_are_alike(amount: int, of: int) -> None:
     parts = [nth_part(amount, number, of) for number in range(of)]
     assert sum(parts) == amount
     assert max(parts) - min(parts) <= 1

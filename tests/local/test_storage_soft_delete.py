@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
 
 import pytest
 
@@ -133,11 +132,10 @@ def test_a_deleted_bucket_can_be_restored_and_its_objects_after_it(http: Http) -
 
 
 def test_soft_deleted_objects_and_buckets_outlive_the_server(tmp_path: Path) -> None:
-    resources: dict[str, Any] = {}
     with storage_server(tmp_path, persist=True) as address, Http(address) as http:
         http.bucket("kept")
         http.bucket("left")
-        resources = http.call("GET", "b/left").json()
+        left = http.call("GET", "b/left").json()
         http.call("DELETE", "b/left").raise_for_status()
         http.put("kept", "x", b"bytes")
         http.call("DELETE", path_of("kept", "x")).raise_for_status()
@@ -147,6 +145,6 @@ def test_soft_deleted_objects_and_buckets_outlive_the_server(tmp_path: Path) -> 
         http.call("POST", f"{path}/restore", params={"generation": generation}).raise_for_status()
         assert http.call("GET", path, params={"alt": "media"}).content == b"bytes"
         assert http.call("GET", "b/left").status_code == 404
-        assert http.call("POST", "b/left/restore", params={"generation": resources["generation"]}).ok
+        assert http.call("POST", "b/left/restore", params={"generation": left["generation"]}).ok
     with storage_server(tmp_path, persist=True) as address, Http(address) as http:
         assert http.call("GET", "b/left").ok

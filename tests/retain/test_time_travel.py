@@ -190,7 +190,7 @@ def test_a_run_that_is_published_while_another_one_is_pruned_does_not_list_its_s
 
 def as_the_version_before(scene: Scene) -> None:
     """Make what is stored that of the version before: a table that did not change has the metadata of its export."""
-    rows_by_table: dict[tuple[str, str], list[dict[str, Any]]] = {}
+    iceberg_of: dict[tuple[str, str], list[dict[str, Any]]] = {}
     for run in kept(scene):
         stored = scene.store.peek(LAYOUT.run(run).manifest.name)
         assert stored
@@ -199,7 +199,7 @@ def as_the_version_before(scene: Scene) -> None:
             maker, name = (table["carried"] or {"run": run})["run"], table["iceberg"][-1]["name"]
             if maker == run:
                 content = metadata(scene, name)
-                own = [one for one in content["snapshots"] if (one["summary"][RUN], table["table"]) in rows_by_table]
+                own = [one for one in content["snapshots"] if (one["summary"][RUN], table["table"]) in iceberg_of]
                 content["snapshots"] = [*own, content["snapshots"][-1]]
                 ids = {one["snapshot-id"] for one in content["snapshots"]}
                 content["refs"] = {tag: ref for tag, ref in content["refs"].items() if ref["snapshot-id"] in ids}
@@ -207,10 +207,10 @@ def as_the_version_before(scene: Scene) -> None:
                 content["properties"].pop(UNTIL)
                 info = scene.store.put_now(name, msgspec.json.encode(content))
                 table["iceberg"][-1] |= {"generation": info.generation, "size": info.size}
-                rows_by_table[run, table["table"]] = table["iceberg"]
+                iceberg_of[run, table["table"]] = table["iceberg"]
             else:
                 scene.delete_now(name)
-                table["iceberg"] = rows_by_table[maker, table["table"]]
+                table["iceberg"] = iceberg_of[maker, table["table"]]
             folder, _, last = table["iceberg"][-1]["name"].rpartition("/")
             scene.store.put_now(f"{folder}/{HINT}", last.removesuffix(METADATA).encode())
         info = scene.store.put_now(LAYOUT.run(run).manifest.name, msgspec.json.encode(document))

@@ -138,14 +138,14 @@ def untrue(
 
     runs: those that must be there, if they have the table. own: the run whose snapshot is the current one.
     """
-    root, documents = f"{view.store.url}/", dict[str, dict[str, Any]]()
+    root, snapshots = f"{view.store.url}/", dict[str, dict[str, Any]]()
     for snapshot in metadata["snapshots"]:
         run = snapshot["summary"][RUN]
         manifest = own if own and own.run == run else view.manifest(run)
         if manifest is None or manifest.snapshot != snapshot["timestamp-ms"]:
             # It was pruned since; its id may be that of a new run.
             continue
-        documents[run] = snapshot
+        snapshots[run] = snapshot
         named = files_of(view, root, snapshot)
         files = [file for one in _entries(manifest, table) for file in one.files]
         wanted = {file.name: (file.size, file.rows, file.generation) for file in files}
@@ -156,7 +156,7 @@ def untrue(
         if manifest is None or not any(one.iceberg for one in _entries(manifest, table)):
             continue
         log = [one for one in metadata["snapshot-log"] if one["timestamp-ms"] <= manifest.snapshot]
-        id_ = documents[run]["snapshot-id"] if run in documents else None
+        id_ = snapshots[run]["snapshot-id"] if run in snapshots else None
         if not log or log[-1]["snapshot-id"] != id_:
             yield f"{table} as of {run} is {log[-1:]}, not {id_}"
         if metadata["refs"].get(run) != {"snapshot-id": id_, "type": "tag"}:

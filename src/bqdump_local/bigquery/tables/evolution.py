@@ -35,10 +35,10 @@ def evolved(old: Sequence[Field], new: Sequence[Field]) -> tuple[Field, ...]:
 
 def converted(new: Sequence[Field], old: Sequence[Field], defaults: Mapping[str, str] | None = None) -> str:
     """The select list that gives rows with old columns their new ones: defaults, by name, or NULL or empty arrays."""
-    known, of_columns = {field.name.lower(): field for field in old}, defaults or {}
+    known, defaults = {field.name.lower(): field for field in old}, defaults or {}
     values = (
-        of_columns[field.name]
-        if field.name in of_columns and field.name.lower() not in known
+        defaults[field.name]
+        if field.name in defaults and field.name.lower() not in known
         else _value(field, known.get(field.name.lower()), quote(field.name))
         for field in new
     )

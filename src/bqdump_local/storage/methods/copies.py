@@ -168,9 +168,13 @@ class CopyMethods:
         source_bucket, target_bucket = self._store.bucket(source.bucket).record, self._store.bucket(to_bucket).record
         key = target_bucket.key(request.query.get("destinationKmsKeyName"))
         class_ = "STANDARD" if target_bucket.autoclass else storage_class(body) or target_bucket.storage_class
-        here_key = (source.kms_key, source.customer_key)
-        there_key = (key, customer_key.of_object(request.headers))
-        return (source_bucket.location, source.storage_class, here_key) != (target_bucket.location, class_, there_key)
+        source_key = (source.kms_key, source.customer_key)
+        target_key = (key, customer_key.of_object(request.headers))
+        return (source_bucket.location, source.storage_class, source_key) != (
+            target_bucket.location,
+            class_,
+            target_key,
+        )
 
     def _began(self, request: Request, source: ObjectRecord, target: tuple[str, str]) -> int:
         """The rewrite to continue. Its token is valid only for the same source and target."""
