@@ -190,6 +190,15 @@ def vault_of_sets(*signed: str) -> Sets:
     return sets
 
 
+def plant_run(sets: Sets, pointer: str) -> None:
+    """Store run n9 in the vault, a later copy of run n2 that no key has signed. pointer: the name of that of run n2."""
+    found = decode(asyncio.run(sets.target.read(pointer)).data, Latest, pointer)
+    manifest = asyncio.run(sets.target.read(found.manifest)).data.replace(b'"n2"', b'"n9"')
+    planted = sets.target.put_now(found.manifest.replace("n2", "n9"), manifest)
+    moved = msgspec.structs.replace(found, run="n9", manifest=planted.name, manifest_generation=planted.generation)
+    sets.target.put_now(pointer.replace("n2", "n9"), encode(moved))
+
+
 def test_a_locked_set_whose_own_manifest_is_not_signed_is_named(trust: tuple[str, ...]) -> None:
     sets = vault_of_sets("n1")
     for name in ("ops", "sales"):
@@ -266,14 +275,7 @@ def test_without_a_key_no_run_is_not_trusted(trust: tuple[str, ...]) -> None:
 def test_a_planted_pointer_takes_the_place_of_no_signed_copy(trust: tuple[str, ...]) -> None:
     sets = vault_of_sets("n1", "n2")
     own = one_dataset(sets.there, "sales")
-    names = own.layout.pointer("n2").name, own.layout.run("n2").manifest.name
-    stored = [asyncio.run(sets.target.read(name)).data for name in names]
-    found, manifest = decode(stored[0], Latest, names[0]), stored[1].replace(b'"n2"', b'"n9"')
-    planted = sets.target.put_now(own.layout.run("n9").manifest.name, manifest)
-    pointer = msgspec.structs.replace(
-        found, run="n9", manifest=own.layout.run("n9").manifest.name, manifest_generation=planted.generation
-    )
-    sets.target.put_now(own.layout.pointer("n9").name, encode(pointer))
+    plant_run(sets, own.layout.pointer("n2").name)
     trusting = msgspec.structs.replace(own, trust=trust)
     assert [run for (run, _), line in lines(sets.target, own).items() if line.published] == ["n9"]
     shown = lines(sets.target, trusting)
