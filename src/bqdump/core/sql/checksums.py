@@ -14,8 +14,8 @@ from typing import NamedTuple
 
 from bqdump.core.formats.types import Column
 from bqdump.core.sql.statements import identifier
+from bqdump.core.sql.views import TEXT_FORMATS, quoted
 
-TEXT_FORMATS = ("csv", "json")
 # Columns of one statement, and the length of their names in it: BigQuery takes queries of up to 1 MB.
 LEAVES_AT_ONCE = 100
 NAMES_AT_ONCE = 700_000
@@ -274,7 +274,7 @@ def _unnested(leaf: Leaf) -> tuple[str, str]:
 
 def reference(path: Sequence[Column]) -> str:
     """In DuckDB's SQL: a column, or a member of a STRUCT."""
-    return ".".join(f'"{name}"' for name in (column.name.replace('"', '""') for column in path))
+    return ".".join(quoted(column.name) for column in path)
 
 
 def _listed(leaf: Leaf, hash_of: Callable[[Leaf, str], str]) -> str:
