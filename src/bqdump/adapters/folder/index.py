@@ -83,15 +83,20 @@ def content_of(file: IO[bytes], row: Row, start: int, length: int | None) -> Sto
 
 
 def _recorded(root: Path, name: str, status: os.stat_result) -> Row | None:
-    """The entry of a file with this status."""
+    """The same from an index that is opened for this, None also where that cannot be read now."""
     if folder_status(root, (INDEX,)) is None:
         return None
     try:
         # If the index is being written, its lock is waited for elsewhere.
         with closing(sqlite3.connect(f"{(root / INDEX).as_uri()}?mode=ro", uri=True, timeout=0)) as rows:
-            entry = rows.execute("SELECT * FROM objects WHERE name = ?", (name,)).fetchone()
+            return _entry(rows, name, status)
     except sqlite3.Error:
         return None
+
+
+def _entry(rows: sqlite3.Connection, name: str, status: os.stat_result) -> Row | None:
+    """The entry of a file, None if it has another one's size or time."""
+    entry = rows.execute("SELECT * FROM objects WHERE name = ?", (name,)).fetchone()
     return Row(*entry) if entry and (entry[1], entry[2]) == (status.st_size, status.st_mtime_ns) else None
 
 
@@ -166,9 +171,8 @@ class Index:
             self.forget(name)
             return None
         path = path_of(self._root, name)
-        known = self._rows.execute("SELECT * FROM objects WHERE name = ?", (name,)).fetchone()
-        if known and (known[1], known[2]) == (status.st_size, status.st_mtime_ns):
-            return Row(*known)
+        if known := _entry(self._rows, name, status):
+            return known
         if not self._kept:
             checksum = crc32c_of_file(path) if summed else ""
             return Row(name, status.st_size, status.st_mtime_ns, checksum, status.st_mtime_ns, "")
