@@ -20,14 +20,12 @@ from bqdump.core.restore.plan import ACCESS, NotRestored, ObjectStep, TableStep
 from bqdump.core.sizes import counted
 from bqdump.repository.repository import create
 from bqdump.restoration.ledger import Ledger, read_ledger
-from bqdump.restoration.objects import record_failure
+from bqdump.restoration.objects import FAILS_ALONE, record_failure
 from bqdump.restoration.task import RunningRestore
 
 log = logging.getLogger(__name__)
 
 AT_ONCE = 16
-# Errors about a property of one table.
-FAILS_A_TABLE = (JobFailedError, NotFoundError, DeniedError)
 
 
 async def create_dataset(restore: RunningRestore) -> None:
@@ -85,7 +83,7 @@ async def _expire(restore: RunningRestore, step: TableStep) -> NotRestored | Non
             (rows,) = await restore.destination.ask(
                 target, name, step.expired_rows, restore.task.settings.max_bytes_billed
             )
-        except FAILS_A_TABLE as error:
+        except FAILS_ALONE as error:
             return _named(name, "EXPIRATION", f"not set, as its effect is unknown: {error.cause}")
         if rows:
             return _named(name, "EXPIRATION", f"not set, as it would delete {counted(rows, 'row')} at once")
@@ -95,7 +93,7 @@ async def _expire(restore: RunningRestore, step: TableStep) -> NotRestored | Non
 async def _try(request: Awaitable[None], name: str, kind: str, what: str) -> NotRestored | None:
     try:
         await request
-    except FAILS_A_TABLE as error:
+    except FAILS_ALONE as error:
         return _named(name, kind, f"its {what} could not be set: {error.cause}")
     return None
 

@@ -27,8 +27,8 @@ from bqdump.restoration.work import watches_for
 log = logging.getLogger(__name__)
 
 AT_ONCE = 16
-# Errors about one object; others, such as an outage, end the task.
-OF_AN_OBJECT = (JobFailedError, NotFoundError, DeniedError)
+# Errors about one object, or a property of one; others, such as an outage, end the task.
+FAILS_ALONE = (JobFailedError, NotFoundError, DeniedError)
 
 
 class Open(NamedTuple):
@@ -88,7 +88,7 @@ async def _in_rounds(restores: Sequence[RunningRestore], left: Sequence[Open]) -
         try:
             with about(work.restore.task.dataset):
                 await _restore(watches[work.restore.target.location], *work)
-        except OF_AN_OBJECT as error:
+        except FAILS_ALONE as error:
             return error
         return None
 
