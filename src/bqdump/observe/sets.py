@@ -1,7 +1,4 @@
-"""The progress of a set's run, from its documents: that of each dataset, and all of them together.
-
-The runs of a set: each as a whole, and each dataset's part of it.
-"""
+"""The progress of a set's run, from its documents, and the runs of a set: as a whole, and of each dataset."""
 
 from __future__ import annotations
 
@@ -20,8 +17,7 @@ from bqdump.core.times import time_of
 from bqdump.core.wording import COMMANDS, fill
 from bqdump.observe.history import RunLine, RunState, latest_first, list_runs
 from bqdump.observe.status import DatasetStatus, LeftDataset, Status, StatusState, find_status
-from bqdump.ports.store import ObjectStore
-from bqdump.repository.exports import AT_ONCE, ExportAt, SetAt, datasets_left, read_set_plans
+from bqdump.repository.exports import AT_ONCE, SetAt, datasets_left, read_set_plans
 from bqdump.repository.published import read_replacing
 from bqdump.repository.set_runs import SetProgress, set_progress
 
@@ -170,7 +166,7 @@ def _damaged(dataset: str, error: BqdumpError, tables: int = 0, *, trusting: boo
 # In place of a dataset's name: all of them together.
 ALL = "*"
 WORST_RUN: tuple[RunState, ...] = (
-    "unreadable", "not trusted", "planning", "copying", "running", "failed", "superseded", "pruning", "partial",
+    "unreadable", NOT_TRUSTED, "planning", "copying", "running", "failed", "superseded", "pruning", "partial",
     "complete"
 )  # fmt: skip
 # Without a manifest.
@@ -186,16 +182,10 @@ class SetRun(NamedTuple):
 
 async def set_runs(sets: Sequence[SetAt], *, storage: Sequence[SetAt] = ()) -> Rows[RunLine]:
     """The runs of a set, each as a whole (dataset `*`) and then of each dataset. storage: see list_runs."""
-    stores = {at.settings.target: at.store for at in storage}
-    exports = [(at.export(name), stores.get(at.settings.target)) for at in sets for name in at.names]
-
-    async def listed(pair: tuple[ExportAt, ObjectStore | None]) -> Rows[RunLine]:
-        (store, settings, _), every = pair
-        return await list_runs(store, settings, storage=every)
-
-    lines = await gathered(listed, exports, AT_ONCE)
-    runs = [(export.dataset, some) for (export, _), some in zip(exports, lines, strict=True)]
-    nights = await runs_together(sets, runs)
+    exports = [at.export(name) for at in sets for name in at.names]
+    stores = {at.export(name).settings.target: at.store for at in storage for name in at.names}
+    lines = await gathered(lambda one: list_runs(*one[:2], storage=stores.get(one.settings.target)), exports, AT_ONCE)
+    nights = await runs_together(sets, zip((export.dataset for export in exports), lines, strict=True))
     return Rows(line for night in nights for line in (night.whole, *night.parts))
 
 
@@ -216,7 +206,8 @@ class _Published(NamedTuple):
 
 async def runs_together(sets: Sequence[SetAt], runs: Iterable[tuple[str, Sequence[RunLine]]]) -> list[SetRun]:
     """The runs of a set, the latest snapshot time first. runs: those of each dataset."""
-    published = _Published.of([await _published_at(at) for at in sets])
+    known = [await _published_at(at) for at in sets]
+    published = _Published.of([manifest for manifest, _ in known])
     by_run: dict[str, list[RunLine]] = {}
     for name, lines in sorted(runs, key=lambda item: item[0]):
         for line in lines:
@@ -224,8 +215,9 @@ async def runs_together(sets: Sequence[SetAt], runs: Iterable[tuple[str, Sequenc
 
     async def together(run: str) -> SetRun:
         night = SetRun(_whole(run, by_run[run], published), by_run[run])
-        if why := next(filter(None, [await at.untrusted(run) for at in sets]), ""):
-            return SetRun(replace(night.whole, state=NOT_TRUSTED, problem=why), night.parts)
+        for at, (manifest, problem) in zip(sets, known, strict=True):
+            if why := problem or await at.untrusted(run, manifest):
+                return SetRun(replace(night.whole, state=NOT_TRUSTED, problem=why), night.parts)
         if run == published.run or (night.whole.snapshot_time and _age(night.whole) < published.age):
             return night
         # Readable parts are shown nevertheless.
@@ -237,11 +229,12 @@ async def runs_together(sets: Sequence[SetAt], runs: Iterable[tuple[str, Sequenc
     return sorted(nights, key=lambda run: latest_first(run.whole), reverse=True)
 
 
-async def _published_at(at: SetAt) -> SetManifest | None:
-    """The published set; none where no trusted key has signed one, which each run of it says."""
-    with suppress(VerificationError):
-        return await at.manifest()
-    return None
+async def _published_at(at: SetAt) -> tuple[SetManifest | None, str]:
+    """The published set. Where keys are trusted and none of them has signed one, the reason; else ""."""
+    try:
+        return await at.manifest(), ""
+    except VerificationError as error:
+        return None, fill(error.cause, COMMANDS) if at.settings.trust else ""
 
 
 def _age(line: RunLine) -> tuple[int, str]:

@@ -64,16 +64,14 @@ class SetAt(NamedTuple):
         """The published set, None where nothing of it is published."""
         return await read_set_manifest(self.store, self.settings)
 
-    async def untrusted(self, run: str) -> str:
+    async def untrusted(self, run: str, published: SetManifest | None) -> str:
         """Why the set's own manifest of a run is not trusted, "" where it is. Only that of locked copies is signed."""
-        if not self.settings.trust:
+        if not self.settings.trust or published is None or not published.locked:
             return ""
         try:
             # What cannot be read is the state of the run's parts.
             with suppress(DocumentError):
-                manifest = await self.manifest()
-                if manifest and manifest.locked:
-                    await set_plan(self.store, self.settings, manifest, run)
+                await set_plan(self.store, self.settings, published, run)
         except VerificationError as error:
             return fill(error.cause, COMMANDS)
         return ""
