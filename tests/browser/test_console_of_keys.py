@@ -12,20 +12,19 @@ from bqdump.services.keys import remembering
 from browser.conftest import Visitor, fits_in_every_look
 from browser.site import Site
 from copying.sets_scene import Sets
-from observe.test_trust import KEY, public
+from observe.test_trust import public
 from ui.test_trust import three_runs
 
 
 @pytest.fixture(scope="module")
 def urls(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[str, str]]:
     """The consoles of one dataset and of a set."""
-    key = tmp_path_factory.mktemp("keys") / "key.pub"
-    key.write_bytes(public(KEY))
+    key = public(tmp_path_factory.mktemp("keys"))
     one, sets = three_runs(), Sets()
     sets.export("n1")
     sites = []
     for store, settings in ((one.store, one.settings), (sets.world.store, sets.here)):
-        own = replace(settings, trust=(str(key),))
+        own = replace(settings, trust=(key,))
         sites.append(Site(store, own, remembering(store, own)))
     yield sites[0].url, sites[1].url
     for site in sites:

@@ -42,7 +42,6 @@ def test_a_set_is_followed_while_a_dataset_waits_for_its_signature(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     key, world, looks = Ed25519PrivateKey.generate(), SetWorld("ops", "sales"), list[float]()
-    (tmp_path / "key.pub").write_bytes(public(key))
     world.run("n1")
     manifest = world.settings().layout.set_manifest.name
     found = world.store.peek(manifest)
@@ -58,6 +57,6 @@ def test_a_set_is_followed_while_a_dataset_waits_for_its_signature(
 
     open_given(monkeypatch, lambda _: world.store)
     monkeypatch.setattr("bqdump.cli.commands.status.time", SimpleNamespace(sleep=publish, time=time.time))
-    place = ("--bucket", "memory", "--prefix", "x", "--trust", str(tmp_path / "key.pub"))
+    place = ("--bucket", "memory", "--prefix", "x", "--trust", public(tmp_path, key))
     assert start(["status", "--watch", "--quiet", *place]) == 0
     assert len(looks) == 1

@@ -11,7 +11,6 @@ import urllib.request
 from pathlib import Path
 
 import pytest
-from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 from integration.stage import Stage
 from observe.test_trust import public
@@ -55,8 +54,7 @@ def test_it_serves_a_bucket_until_a_signal(stage: Stage, signal_: signal.Signals
 def test_with_a_key_to_trust_a_run_that_is_not_signed_is_not_trusted(stage: Stage, tmp_path: Path) -> None:
     stage.table("people", 4)
     stage.run_tasks(1, execution="first")
-    (tmp_path / "key.pub").write_bytes(public(Ed25519PrivateKey.generate()))
-    process, address = start(stage, "--trust", str(tmp_path / "key.pub"))
+    process, address = start(stage, "--trust", public(tmp_path))
     with process:
         try:
             assert "not trusted (it is not signed)" in read(address)

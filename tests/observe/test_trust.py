@@ -32,16 +32,18 @@ from retain.scene import DAY, LAYOUT, SETTINGS, Scene
 KEY, ANOTHER = Ed25519PrivateKey.generate(), Ed25519PrivateKey.generate()
 
 
-def public(key: Ed25519PrivateKey) -> bytes:
-    return key.public_key().public_bytes(
-        serialization.Encoding.PEM, serialization.PublicFormat.SubjectPublicKeyInfo
-    )  # fmt: skip
+def public(folder: Path, key: Ed25519PrivateKey = KEY, name: str = "key.pub") -> str:
+    """A file with the public key, as `--trust` takes it."""
+    path = folder / name
+    path.write_bytes(
+        key.public_key().public_bytes(serialization.Encoding.PEM, serialization.PublicFormat.SubjectPublicKeyInfo)
+    )
+    return str(path)
 
 
 @pytest.fixture
 def trust(tmp_path: Path) -> tuple[str, ...]:
-    (tmp_path / "key.pub").write_bytes(public(KEY))
-    return (str(tmp_path / "key.pub"),)
+    return (public(tmp_path),)
 
 
 def sign(store: MemoryStore, target: Target, layout: Layout, run: str, key: Ed25519PrivateKey = KEY) -> None:
@@ -245,8 +247,7 @@ def test_a_copy_that_has_begun_is_not_blamed_for_others_that_are_not_signed(trus
     sets = vault_of_sets("n1")
     own = one_dataset(sets.there, "sales")
     sets.target.put_now(own.layout.run("n9").copying.name, b"{}")
-    stranger = (str(Path(trust[0]).with_name("stranger.pub")),)
-    Path(stranger[0]).write_bytes(public(ANOTHER))
+    stranger = (public(Path(trust[0]).parent, ANOTHER, "stranger.pub"),)
     for keys in ((), trust, stranger):
         trusting = msgspec.structs.replace(own, trust=keys)
         shown = status(sets.target, trusting, "n9")

@@ -8,7 +8,6 @@ from typing import cast
 
 import msgspec
 import pytest
-from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 from bqdump.adapters.memory import MemoryStore
@@ -21,19 +20,14 @@ from bqdump.repository.repository import create
 from bqdump.services.keys import with_signed_drills
 from bqdump.ui.archive import Archive
 from bqdump.verbs import inspection
+from observe.test_trust import ANOTHER, KEY, public
 from opened import snapshot_of
 from retain.scene import LAYOUT, SETTINGS, Scene
-
-KEY, ANOTHER = Ed25519PrivateKey.generate(), Ed25519PrivateKey.generate()
-PUBLIC = KEY.public_key().public_bytes(
-    serialization.Encoding.PEM, serialization.PublicFormat.SubjectPublicKeyInfo
-)  # fmt: skip
 
 
 @pytest.fixture
 def trusting(tmp_path: Path) -> Settings:
-    (tmp_path / "key.pub").write_bytes(PUBLIC)
-    return msgspec.structs.replace(SETTINGS, trust=(str(tmp_path / "key.pub"),))
+    return msgspec.structs.replace(SETTINGS, trust=(public(tmp_path),))
 
 
 def drilled(store: MemoryStore, name: str, began: int, key: Ed25519PrivateKey | None = None) -> None:

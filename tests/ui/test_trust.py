@@ -34,8 +34,7 @@ WHY = {"two": "it is signed by another key than those that are trusted (", "thre
 
 @pytest.fixture
 def trust(tmp_path: Path) -> tuple[str, ...]:
-    (tmp_path / "key.pub").write_bytes(public(KEY))
-    return (str(tmp_path / "key.pub"),)
+    return (public(tmp_path),)
 
 
 def three_runs(store: MemoryStore | None = None) -> Scene:

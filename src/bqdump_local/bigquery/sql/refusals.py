@@ -11,7 +11,7 @@ import duckdb
 from bqdump_local.bigquery.errors import BigQueryError, unsupported
 
 LOG = logging.getLogger(__name__)
-Found = re.Match[str]
+Match = re.Match[str]
 # What the macros `unsupported` and `fail` fail with.
 NOT_HERE = re.compile("\x01\x03(.*?)\x02", re.DOTALL)
 OWN = re.compile("\x01(.*?)\x02", re.DOTALL)
@@ -69,7 +69,7 @@ def of_data(error: duckdb.Error) -> str:
     return reason(error) or "the data cannot be read as the columns of the table"
 
 
-def _signature(match: Found) -> str | None:
+def _signature(match: Match) -> str | None:
     """A function or operator that has no such arguments. BYTES: text functions of BYTES are missing here."""
     if "BLOB" in match[2]:
         return None
@@ -87,13 +87,13 @@ def _types(text: str) -> str:
     return re.sub(r"(\w+)\[\]", r"ARRAY<\1>", text)
 
 
-def _unread(match: Found) -> str:
+def _unread(match: Match) -> str:
     return NOT_TO_READ.get(match[2], f"Could not cast {{}} to type {_types(match[2])}").format(match[1])
 
 
 NO_OVERLOAD = r"No function matches the given name and argument types '([^(]+)\((.*)\)'"
 STRUCT_HINT = "unless using SELECT AS STRUCT to build STRUCT values"
-WORDINGS: dict[str, str | Callable[[Found], str | None]] = {
+WORDINGS: dict[str, str | Callable[[Match], str | None]] = {
     r'Referenced (?:update )?(?:column|table) "?([^" ]+)"? not found': r"Unrecognized name: \1",
     r'Column "([^"]+)" does not exist on (\w+) side of join': r"Column \1 in USING clause not found on \2 side of join",
     r'Column "([^"]+)" in EXCLUDE list not found': r"Column \1 in SELECT * EXCEPT list does not exist",
