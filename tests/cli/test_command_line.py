@@ -265,7 +265,9 @@ def test_errors_of_the_parser_are_one_sentence_like_all_others(
 def test_a_comment_that_zsh_passes_on_is_called_a_comment(typed: str, capsys: pytest.CaptureFixture[str]) -> None:
     assert start(typed.split()) == 2
     shown = capsys.readouterr().err
-    assert "'#' starts no comment at the prompt of zsh: leave it out, or first: setopt interactive_comments" in shown
+    assert (
+        "zsh takes no '#' at its prompt as a comment: leave it out, or run first: setopt interactive_comments" in shown
+    )
     assert shown.count("\n") == 1
 
 

@@ -140,7 +140,7 @@ MEANT = {flag: known for known, flags in SAME.items() for flag in flags.split()}
 
 # Arguments that were a comment in a pasted line.
 COMMENT = re.compile(r"^'#|\((?:[^ ]+ )*#")
-NO_COMMENT = "'#' starts no comment at the prompt of zsh: leave it out, or first: setopt interactive_comments"
+NO_COMMENT = "zsh takes no '#' at its prompt as a comment: leave it out, or run first: setopt interactive_comments"
 UNKNOWN = re.compile(r"No such command '(.*?)'")
 # How click says that a number is too small or too large.
 RANGE = re.compile(r"(\S+) is not in the range ([0-9]+)<=x<=([0-9]+)\.?")
