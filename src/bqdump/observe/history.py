@@ -117,7 +117,7 @@ async def list_runs(store: ObjectStore, settings: Settings, *, storage: ObjectSt
 
 
 async def with_lost_manifests(store: ObjectStore, settings: Settings, lines: Iterable[RunLine]) -> list[RunLine]:
-    """The same runs; unreadable if only the summary is left. Of a store that trusts keys, some are not trusted."""
+    """The same runs: `unreadable` if only the summary is left, `not trusted` if the store refuses the manifest."""
 
     async def looked_at(line: RunLine) -> RunLine:
         manifest = settings.layout.run(line.run).manifest
@@ -267,7 +267,7 @@ def _lost(manifest: str) -> str:
 
 
 def _sound(summary: Summary, run: str, name: str) -> Summary:
-    """Raises DocumentError if it belongs to another run or its snapshot time is invalid."""
+    """The summary. Raises DocumentError if it belongs to another run or its snapshot time is invalid."""
     if summary.run != run:
         raise DocumentError("read", name, f"it is about run {summary.run[:100]!r}", CHANGED)
     try:

@@ -100,7 +100,7 @@ def _refuse_unseen(task: Task, locks: Sequence[int]) -> None:
 async def _read_folder(
     task: Task, run: str, damaged: DocumentError | None, storage: Storage, files: PresentFiles
 ) -> _Folder:
-    """damaged: why the tags of the run cannot be read. Raises DocumentError."""
+    """The folder of a run. damaged: why its tags cannot be read. Raises DocumentError."""
     if damaged and not task.trusted:
         raise damaged
     name = task.layout.run(run).manifest.name

@@ -143,7 +143,7 @@ def make_app(store: ObjectStore, settings: Settings, trusting: ObjectStore | Non
 
 
 async def _shown(answered: Page, archive: Archive, request: Request) -> Response:
-    """The page; of a run that is not trusted, the reason also where its documents cannot be read."""
+    """The page. Where documents of a run cannot be read, and the run is not trusted either, both reasons."""
     try:
         return await answered(archive, request)
     except DocumentError as error:

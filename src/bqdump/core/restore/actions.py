@@ -1,4 +1,4 @@
-"""What a restore does with each object: created, replaced, kept or refused, as its target and the options have it.
+"""What a restore does with each object: create, replace, keep or refuse it, depending on its target and the options.
 
 Where only rows are restored, a table keeps its own definition. Its rows are put in place by one copy job, as those of
 any table, so it has either what it had before, or all rows of the export, whatever is killed or repeated.
