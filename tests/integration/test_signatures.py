@@ -442,10 +442,14 @@ def test_a_file_that_was_there_before_its_run_was_copied_is_proven_before_it_is_
     assert not copies.blob(manifest_of("two")).exists()
 
 
-def test_a_signed_run_names_no_files_again_of_a_run_that_its_key_has_not_signed(signing: Stage) -> None:
+def test_a_signed_run_names_no_files_again_of_a_run_that_its_key_has_not_signed_and_the_plan_says_so(
+    signing: Stage,
+) -> None:
     for run in ("one", "two"):
         export(signing, run, "--incremental")
     for run, key, reused in (("three", "signing.key", 0), ("four", "signing.key", 1), ("five", "other.key", 0)):
+        planned = signing.command("plan", "--json", *KEEP, "--incremental", "--sign", key)
+        assert json.loads(planned.out)["totals"]["unchanged"] == reused, run
         export(signing, run, "--incremental", "--sign", key)
         assert signing.manifest().totals.reused == reused, run
 

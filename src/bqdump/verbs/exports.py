@@ -224,7 +224,8 @@ async def plan(services: Services, settings: Settings, name: str, tasks: int) ->
         refuse_place(store)
     if settings.names_several:
         return await plan_sets(settings, _set_tasks(services, Start(settings, name, me, tasks)))
-    return await show_plan(Task(services.store, services.warehouse, settings, name, me, tasks))
+    task = Task(services.store, services.warehouse, settings, name, me, tasks, signer=services.signer)
+    return await show_plan(task)
 
 
 def _set_tasks(services: Services, start: Start) -> list[SetTask]:

@@ -95,7 +95,9 @@ def test_a_view_under_the_new_name_is_in_the_way() -> None:
 
 def test_a_name_that_another_restore_has_begun_is_refused_with_the_way_to_finish_it() -> None:
     there = EMPTY._replace(tables={"orders_old": ("TABLE", {"bqdump_restore": "0123456789ab-7-01ab"})})
-    with pytest.raises(UsageError, match=r"restore 0123456789ab-7 has not finished orders_old\. .* repeat its command"):
+    with pytest.raises(
+        UsageError, match=r"restore 0123456789ab-7 has not finished orders_old\. .* unless that restore was ended"
+    ):
         plan(manifest(entry("orders")), there, as_="orders_old")
 
 

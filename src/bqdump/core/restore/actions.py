@@ -29,7 +29,7 @@ from bqdump.core.restore.plan import (
 from bqdump.core.sizes import named
 from bqdump.core.tables.catalog import KIND_WORDS, Dataset
 
-REPEAT = "To finish what was begun, repeat its command, with the same run."
+REPEAT = "To finish what was begun, repeat its command, with the same run, unless that restore was ended."
 WORDS = {TABLE: "a table", "SNAPSHOT": "a table snapshot", ROUTINE: "a routine", **KIND_WORDS}
 
 
