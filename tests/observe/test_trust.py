@@ -126,6 +126,17 @@ def test_status_names_a_run_that_no_trusted_key_has_signed_and_says_the_rest(tru
     assert status(made.store, trusting, "four").state == "running"
 
 
+def test_lists_and_progress_trust_a_signed_run_however_old_it_is(trust: tuple[str, ...]) -> None:
+    made = Scene()
+    made.run("one")
+    sign(made.store, SETTINGS.target, LAYOUT, "one")
+    # Without its summary, the manifest is read.
+    made.delete_now("/history/")
+    recent = msgspec.structs.replace(SETTINGS, trust=trust, newest_within=1)
+    assert lines(made.store, recent)["one", ""].state == "complete"
+    assert (status(made.store, recent).state, status(made.store, recent).latest_problem) == ("published", "")
+
+
 def test_growth_is_that_of_trusted_runs(trust: tuple[str, ...]) -> None:
     made = scene()
     made.run("four")
