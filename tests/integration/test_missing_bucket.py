@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from hooks import hook
 from integration.command import call
 from integration.stage import Stage
 
@@ -35,6 +36,19 @@ def test_a_bucket_that_does_not_exist_is_named(
     (error,) = called.errors
     assert "gs://no-such-bucket: " in error
     assert "bucket does not exist" in error
+
+
+@pytest.mark.parametrize("more", ["", "*"], ids=["dataset", "set"])
+def test_a_notice_that_a_run_failed_names_a_bucket_that_does_not_exist(
+    outside: Stage, capsys: pytest.CaptureFixture[str], more: str
+) -> None:
+    with hook() as served:
+        called = call(
+            capsys, "run", "--dataset", f"{outside.dataset}{more}", "--bucket", "no-such-bucket", "--notify", served.url
+        )
+    assert called.code == 5, called
+    (notice,) = served.bodies
+    assert (notice["event"], "bucket does not exist. Check its name" in notice["error"]) == ("run_failed", True)
 
 
 @pytest.mark.parametrize("arguments", [["status"], ["runs"], ["verify"]], ids=" ".join)

@@ -27,6 +27,7 @@ from bqdump.export.task import Task
 from bqdump.observe.notify import concerns_all, notify, notify_once, of_tables, post_published
 from bqdump.ports.signer import PROBE
 from bqdump.ports.store import ObjectStore
+from bqdump.repository.published import naming_missing_bucket
 from bqdump.repository.repository import value_of
 from bqdump.services.opened import Services
 from bqdump.services.opening import open_notifier
@@ -138,8 +139,9 @@ async def run_one(services: Services, start: Start) -> Ended:
     settings, name, owner, tasks, tell, _ = start
     task = Task(services.store, services.warehouse, settings, name, owner, tasks, tell, read_route, signer=signer)
     try:
-        with observed("run", name, start.about, tell) as hear:
-            result = await run_task(task._replace(tell=hear))
+        async with naming_missing_bucket(task.store):
+            with observed("run", name, start.about, tell) as hear:
+                result = await run_task(task._replace(tell=hear))
     except Exception as error:
         await notify_failed(start, task.store, settings, error)
         raise
@@ -188,8 +190,9 @@ async def _run_set(services: Services, start: Start) -> Export:
     await _refuse_unusable(services.signer)
     settings, first = start.settings, _set_tasks(services, start)[0]
     try:
-        with observed("run", start.name, start.about, start.tell) as hear:
-            results = await run_sets(settings, _set_tasks(services, start._replace(tell=hear)))
+        async with naming_missing_bucket(*services.stores.values()):
+            with observed("run", start.name, start.about, start.tell) as hear:
+                results = await run_sets(settings, _set_tasks(services, start._replace(tell=hear)))
     except Exception as error:
         await notify_failed(start, first.store, first.settings, error)
         raise
