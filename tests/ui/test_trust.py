@@ -172,6 +172,13 @@ def pages(archive: Archive) -> str:
     return bytes(asyncio.run(runs_page(archive, asked())).body).decode()
 
 
+def test_the_console_trusts_a_signed_run_however_old_it_is(scene: Scene, trust: tuple[str, ...]) -> None:
+    drop(scene.store, "/history/")
+    settings = replace(trusting(scene, trust), newest_within=1)
+    archive = Archive(scene.store, settings, trusting=remembering(scene.store, settings))
+    assert badges(pages(archive))["one"] == "complete"
+
+
 def test_a_run_that_is_trusted_is_checked_once_and_without_keys_nothing_is(trust: tuple[str, ...]) -> None:
     store = Counted()
     scene = three_runs(store)
