@@ -260,9 +260,9 @@ def test_what_a_restore_had_begun_before_an_erasure_does_not_go_on_and_the_way_o
         world.restore()
     assert fill(refused.value.hint, COMMANDS) == (
         "Table one was erased from the run, so what was begun before that does not go on. To finish what was begun "
-        "from another run, repeat its command. Delete one, which the run does not have any more. Restore into a new "
-        "dataset, or use --replace to replace what the export also has, or --missing-only to restore only what is "
-        "missing or unfinished."
+        "from another run, repeat its command, unless that restore was ended. Delete one, which the run does not have "
+        "any more. Restore into a new dataset, or use --replace to replace what the export also has, or --missing-only "
+        "to restore only what is missing or unfinished."
     )
     world.restore(msgspec.structs.replace(INTO, missing_only=True), "second")
     assert (world.rows("two"), world.definition("two").get("labels", {})) == (ROWS["two"], {})

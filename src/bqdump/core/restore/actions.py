@@ -172,7 +172,8 @@ def _way_on(left: Collection[str], erased: Collection[str]) -> str:
     tables = "table" if len(erased) == 1 else "tables"
     hint = (
         f"{named(sorted(erased), SHOWN, 'table')} {'was' if len(erased) == 1 else 'were'} erased from the run, so what "
-        "was begun before that does not go on. To finish what was begun from another run, repeat its command."
+        "was begun before that does not go on. To finish what was begun from another run, repeat its command, unless "
+        "that restore was ended."
     )
     lost = named(sorted({*left}.intersection(erased)), SHOWN, "table")
     return f"{tables.capitalize()} {hint}{f' Delete {lost}, which the run does not have any more.' if lost else ''}"
