@@ -6,7 +6,6 @@ import asyncio
 import itertools
 from collections.abc import AsyncIterator, Callable, Sequence
 from functools import partial
-from types import SimpleNamespace
 from typing import Any
 
 import msgspec
@@ -23,6 +22,7 @@ from bqdump.export.run import TaskResult, run
 from bqdump.export.task import Task
 from bqdump.ports.store import Abilities
 from bqdump_memory import MemoryWarehouse
+from opened import Given, everywhere
 
 SETTINGS = Settings(project="p", dataset="sales", target=Target("gs", "memory", "x/"))
 OWNER = SETTINGS.layout.owner.name
@@ -256,6 +256,5 @@ def test_a_dataset_that_is_gone_and_like_no_other_is_not_found() -> None:
 
 async def planned(task: Task) -> Any:
     """What `bqdump plan` shows."""
-    stores = {task.settings.target: task.store}
-    services: Any = SimpleNamespace(store=task.store, stores=stores, warehouse=task.warehouse)
+    services = Given(task.settings, everywhere(task.store), task.warehouse)
     return await verbs.plan(services, task.settings, task.run, 1)
