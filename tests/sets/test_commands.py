@@ -220,7 +220,7 @@ def test_watching_a_set_follows_all_of_its_datasets(
     open_ = replace(ended.datasets[0], state="running", done=1)
     looks = [replace(ended, state="running", done=5, datasets=(open_, *ended.datasets[1:])), ended]
     monkeypatch.setattr("bqdump.cli.commands.status.PAUSE_SECONDS", 0)
-    monkeypatch.setattr("bqdump.cli.commands.status._look", lambda *_: looks.pop(0))
+    monkeypatch.setattr("bqdump.cli.commands.status._look", lambda *_, drills: looks.pop(0))
     monkeypatch.setenv("SOURCE_DATASET", "*")
     assert start(["status", "--watch", "--bucket", "memory"]) == TABLES_FAILED
     shown = capsys.readouterr().out

@@ -4,24 +4,24 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from contextlib import suppress
-from typing import Final, NamedTuple
+from typing import NamedTuple
 
 from msgspec.structs import replace
 
 from bqdump.concurrency import gathered
 from bqdump.core.documents.sets import SetManifest, SetPlan
-from bqdump.core.errors import BqdumpError, DocumentError, NotFoundError, VerificationError
+from bqdump.core.errors import DocumentError, NotFoundError, VerificationError
 from bqdump.core.results import Rows
 from bqdump.core.settings.file import resume_command
 from bqdump.core.times import time_of
 from bqdump.core.wording import COMMANDS, fill
 from bqdump.observe.history import RunLine, RunState, latest_first, list_runs
-from bqdump.observe.status import DatasetStatus, LeftDataset, Status, StatusState, find_status
+from bqdump.observe.status import NOT_TRUSTED, DatasetStatus, LeftDataset, Status, StatusState, damaged, find_status
+from bqdump.repository.drills import proven_together, read_proof
 from bqdump.repository.exports import AT_ONCE, SetAt, datasets_left, read_set_plans
 from bqdump.repository.published import read_replacing
 from bqdump.repository.set_runs import SetProgress, set_progress
 
-NOT_TRUSTED: Final = "not trusted"
 # Datasets that have ended, in one way or another.
 ENDED = ("published", "superseded", "failed", NOT_TRUSTED)
 # The first of these that the set has at one of its targets is its state; else that at the first one.
@@ -38,10 +38,11 @@ class _At(NamedTuple):
     left: tuple[LeftDataset, ...]
 
 
-async def set_status(sets: Sequence[SetAt], run: str = "", plain: Sequence[SetAt] = ()) -> Status:
+async def set_status(sets: Sequence[SetAt], run: str = "", plain: Sequence[SetAt] = (), drills: bool = False) -> Status:
     """The status of a set's run (default: the one that was planned last). Raises NotFoundError.
 
     plain: where the stores of `sets` trust keys, the set with stores that do not, which show what is not trusted.
+    drills: with what they have proven.
     """
     problem, all_at = "", {at.settings.target: at for at in plain or sets}
     try:
@@ -50,9 +51,10 @@ async def set_status(sets: Sequence[SetAt], run: str = "", plain: Sequence[SetAt
         problem, plans = fill(error.cause, COMMANDS), await read_set_plans(plain or sets, run)
         trusting = {at.settings.target: at for at in sets}
         plans = [(trusting[at.settings.target], plan) for at, plan in plans]
-    shown_all = [await _look_at(at, plan, all_at[at.settings.target]) for at, plan in plans]
+    shown_all = [await _look_at(at, plan, all_at[at.settings.target], drills=drills) for at, plan in plans]
     plan, manifest, first_state, *_ = shown_all[0]
     datasets = tuple(dataset for shown in shown_all for dataset in shown.datasets)
+    oldest = [dataset.oldest_snapshot_time for dataset in datasets if dataset.oldest_snapshot_time]
     states = {shown.state for shown in shown_all} | ({NOT_TRUSTED} if problem else set[StatusState]())
     state = next((worst for worst in WORST if worst in states), first_state)
     # Buckets of other locations are settings of the file only.
@@ -75,32 +77,38 @@ async def set_status(sets: Sequence[SetAt], run: str = "", plain: Sequence[SetAt
         planned=time_of(plan.planned) if plan.planned else None,
         dataset=f"{plan.project}.{plan.names}",
         carried=sum(dataset.carried for dataset in datasets),
-        oldest_snapshot_time=min(
-            (dataset.oldest_snapshot_time for dataset in datasets if dataset.oldest_snapshot_time), default=None
-        ),
+        oldest_snapshot_time=min(oldest, default=None),
         datasets=datasets,
         reused=sum(dataset.reused for dataset in datasets),
         left=tuple(left for shown in shown_all for left in shown.left),
         resume="" if unknown else resume_command(plan.run, plan.settings),
         problem=problem,
+        restorable=proven_together({one.dataset: one.restorable for one in datasets if one.restorable}),
     )
 
 
-async def _look_at(at: SetAt, plan: SetPlan, plain: SetAt) -> _At:
+async def _look_at(at: SetAt, plan: SetPlan, plain: SetAt, *, drills: bool) -> _At:
     try:
         manifest = await at.manifest()
         progress = await set_progress(at.store, at.settings, manifest, plan.run)
     except VerificationError:
         manifest = await plain.manifest()
         progress = await set_progress(plain.store, at.settings, manifest, plan.run)
-    numbers = range(len(plan.datasets))
-    datasets = tuple(await gathered(lambda number: _dataset(at, plan, progress, number, plain), numbers, AT_ONCE))
+
+    async def proven(dataset: DatasetStatus) -> DatasetStatus:
+        store, settings, _ = at.export(dataset.dataset)
+        return replace(dataset, restorable=await read_proof(store, settings.layout, plan.run, time_of(plan.snapshot)))
+
+    found = await gathered(
+        lambda number: _dataset(at, plan, progress, number, plain), range(len(plan.datasets)), AT_ONCE
+    )
+    datasets = tuple(await gathered(proven, found, AT_ONCE) if drills else found)
     state = _state(plan, manifest, datasets)
     if manifest and manifest.age > plan.age:
         return _At(plan, manifest, state, datasets, ())
     left = await datasets_left(at, [dataset.dataset for dataset in plan.datasets])
-    datasets += tuple(_damaged(name, why, trusting=bool(at.settings.trust)) for name, why in left.damaged.items())
-    excluded = (LeftDataset(name, latest.run, time_of(latest.snapshot)) for name, latest in left.published.items())
+    datasets += tuple(damaged(name, why, trusting=bool(at.settings.trust)) for name, why in left.damaged.items())
+    excluded = [LeftDataset(name, latest.run, time_of(latest.snapshot)) for name, latest in left.published.items()]
     return _At(plan, manifest, state, datasets, tuple(excluded))
 
 
@@ -112,7 +120,7 @@ async def _dataset(at: SetAt, plan: SetPlan, progress: SetProgress, number: int,
     try:
         status = await find_status(store, settings, plan.run)
     except DocumentError as error:
-        return _damaged(member.dataset, error, member.tables)
+        return damaged(member.dataset, error, member.tables)
     except VerificationError as error:
         shown = await _dataset(plain, plan, progress, number, plain)
         return replace(shown, state=NOT_TRUSTED, problem=fill(error.cause, COMMANDS))
@@ -157,18 +165,10 @@ def _state(plan: SetPlan, manifest: SetManifest | None, datasets: tuple[DatasetS
     return "failed" if ended and any(dataset.state == "failed" for dataset in datasets) else "running"
 
 
-def _damaged(dataset: str, error: BqdumpError, tables: int = 0, *, trusting: bool = False) -> DatasetStatus:
-    """A dataset with a document that cannot be read or trusted. The others are shown nevertheless."""
-    state: StatusState = NOT_TRUSTED if trusting and isinstance(error, VerificationError) else "failed"
-    return DatasetStatus(dataset=dataset, state=state, tables=tables, problem=error.sentence(COMMANDS))
-
-
 # In place of a dataset's name: all of them together.
 ALL = "*"
-WORST_RUN: tuple[RunState, ...] = (
-    "unreadable", NOT_TRUSTED, "planning", "copying", "running", "failed", "superseded", "pruning", "partial",
-    "complete"
-)  # fmt: skip
+WORST_RUN: tuple[RunState, ...] = ("unreadable", NOT_TRUSTED, "planning", "copying", "running", "failed", "superseded",
+    "pruning", "partial", "complete")  # fmt: skip
 # Without a manifest.
 OPEN = ("planning", "copying", "running", "failed")
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from contextlib import suppress
 from datetime import datetime
-from typing import Literal, NamedTuple
+from typing import Final, Literal, NamedTuple
 
 import msgspec
 from msgspec.structs import replace
@@ -12,7 +12,7 @@ from msgspec.structs import replace
 from bqdump.core.documents.manifest import Manifest
 from bqdump.core.documents.run import Failure, Plan
 from bqdump.core.documents.target import Latest
-from bqdump.core.errors import DocumentError, NotFoundError, VerificationError
+from bqdump.core.errors import BqdumpError, DocumentError, NotFoundError, VerificationError
 from bqdump.core.restore.drill import Restorable
 from bqdump.core.results import Result, public
 from bqdump.core.settings.file import resume_command
@@ -26,7 +26,7 @@ from bqdump.repository.repository import exists, value_of
 
 # A run without progress for this long may have lost its tasks, or may be exporting a large table.
 SILENT_SECONDS = 600
-
+NOT_TRUSTED: Final = "not trusted"
 StatusState = Literal[
     "planning", "copying", "running", "failed", "complete", "partial", "published", "superseded", "pruning",
     "not trusted",
@@ -51,6 +51,13 @@ class DatasetStatus(Result, frozen=True, kw_only=True):
     carried: int = 0
     reused: int = 0
     oldest_snapshot_time: datetime | None = None
+    restorable: Restorable | None = None
+
+
+def damaged(dataset: str, error: BqdumpError, tables: int = 0, *, trusting: bool = False) -> DatasetStatus:
+    """A dataset with a document that cannot be read or trusted. The others are shown nevertheless."""
+    state: StatusState = NOT_TRUSTED if trusting and isinstance(error, VerificationError) else "failed"
+    return DatasetStatus(dataset=dataset, state=state, tables=tables, problem=error.sentence(COMMANDS))
 
 
 @public

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import re
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping
 from contextlib import suppress
+from datetime import datetime
 from typing import Any, cast
 
 from msgspec.structs import replace
@@ -17,6 +18,7 @@ from bqdump.core.documents.notes import encode_note
 from bqdump.core.documents.signature import Signature, envelope_of_drill
 from bqdump.core.documents.target import Drill
 from bqdump.core.errors import DocumentError
+from bqdump.core.restore.drill import Restorable, restorable, without_namesakes
 from bqdump.core.settings.target import Target
 from bqdump.ports.signer import Signer, TrustedKeys
 from bqdump.ports.store import Note, ObjectStore
@@ -34,6 +36,24 @@ async def read_drills(store: ObjectStore, layout: Layout) -> list[Drill]:
             with suppress(DocumentError):
                 drills.append(decode(note.data, Drill, note.name))
     return sorted(drills, key=lambda drill: drill.began)
+
+
+async def read_proof(store: ObjectStore, layout: Layout, run: str, taken: datetime | None) -> Restorable:
+    """What drills have proven about the exports of a target. taken: the snapshot time of this run."""
+    return restorable(without_namesakes(await read_drills(store, layout), {run: taken}))
+
+
+def proven_together(proofs: Mapping[str, Restorable]) -> Restorable | None:
+    """What drills have proven about a set, from its datasets' proofs: the oldest one decides. None without any."""
+    if not proofs:
+        return None
+    problem = next((f"{name}: {proof.problem}" for name, proof in proofs.items() if proof.problem), "")
+    proven = [proof.proven for proof in proofs.values() if proof.proven]
+    if len(proven) < len(proofs):
+        return Restorable(problem=problem)
+    tables, of = sum(proof.tables for proof in proofs.values()), sum(proof.of for proof in proofs.values())
+    every = [proof.all_proven for proof in proofs.values() if proof.all_proven]
+    return Restorable(min(proven), "", tables, of, problem, min(every) if len(every) == len(proofs) else None)
 
 
 async def sign_drill(

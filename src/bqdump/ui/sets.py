@@ -23,8 +23,8 @@ from bqdump.core.sizes import counted
 from bqdump.core.times import time_in
 from bqdump.core.wording import COMMANDS, fill
 from bqdump.observe.history import RunLine
-from bqdump.observe.sets import NOT_TRUSTED, SetRun, runs_together, set_status
-from bqdump.observe.status import DatasetStatus, Status
+from bqdump.observe.sets import SetRun, runs_together, set_status
+from bqdump.observe.status import NOT_TRUSTED, DatasetStatus, Status
 from bqdump.pages.report import problems_of
 from bqdump.pages.summary import Verdict
 from bqdump.repository.exports import AT_ONCE, Exports, SetAt

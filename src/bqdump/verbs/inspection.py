@@ -27,7 +27,6 @@ from bqdump.core.errors import UsageError, VerificationError
 from bqdump.core.exported import Manifest, readable
 from bqdump.core.listing import EVERYTHING, Listing, Patterns
 from bqdump.core.progress.events import Listener, ignore
-from bqdump.core.restore.drill import restorable, without_namesakes
 from bqdump.core.results import Rows
 from bqdump.core.settings.settings import Settings
 from bqdump.core.settings.target import BUCKET, S3, Target
@@ -46,20 +45,23 @@ from bqdump.pages.evidence import Stored, render_evidence
 from bqdump.pages.report import render_set
 from bqdump.ports.data_reader import QueryShell
 from bqdump.ports.store import ObjectStore
-from bqdump.repository.drills import read_drills, signed_drills
+from bqdump.repository.drills import read_drills, read_proof, signed_drills
 from bqdump.repository.exports import AT_ONCE, SetAt, StoreAt, exports_at, published_sets
 from bqdump.repository.published import name_a_dataset, read_manifest, read_replacing
 from bqdump.services.keys import open_trusted, trusting, with_signed_drills
 from bqdump.services.opening import open_reader
 
 
-async def status(store_at: StoreAt, settings: Settings, run: str = "") -> Status:
-    """The progress of a run (default: the run that was planned last), or of a set's run."""
+async def status(store_at: StoreAt, settings: Settings, run: str = "", *, drills: bool = True) -> Status:
+    """The progress of a run (default: the run that was planned last), or of a set's run.
+
+    drills: with what they have proven about a set.
+    """
     name, exports = run or settings.run_id, await exports_at(with_signed_drills(store_at, settings), settings)
     if not settings.trust:
-        return await exports.answer(partial(_status, run=name), partial(set_status, run=name))
+        return await exports.answer(partial(_status, run=name), partial(set_status, run=name, drills=drills))
     trusted = exports.through(_trusting(store_at, settings))
-    about_set = partial(set_status, run=name, plain=exports.sets)
+    about_set = partial(set_status, run=name, plain=exports.sets, drills=drills)
     return await trusted.answer(partial(_status, run=name, plain=exports.each[0].store), about_set)
 
 
@@ -79,8 +81,7 @@ async def _status(store: ObjectStore, settings: Settings, run: str, plain: Objec
         return replace(shown, state="not trusted", problem=fill(error.cause, COMMANDS), resume="")
     if by := await read_replacing(store, settings):
         status = replace(status, replaced_by=by.run, finish=fill(by.call, COMMANDS))
-    drills = without_namesakes(await read_drills(store, settings.layout), {status.run: status.snapshot_time})
-    return replace(status, restorable=restorable(drills))
+    return replace(status, restorable=await read_proof(store, settings.layout, status.run, status.snapshot_time))
 
 
 async def runs(store_at: StoreAt, settings: Settings, *, storage: bool = False) -> Rows[RunLine]:

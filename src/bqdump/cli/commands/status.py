@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 import click
@@ -19,6 +19,7 @@ from bqdump.cli.output import print_json, print_json_line, say
 from bqdump.cli.progress import Nothing, draws, following
 from bqdump.cli.streams import tell
 from bqdump.core.documents.manifest_index import mixed_times, unchanged_tables
+from bqdump.core.restore.drill import Restorable
 from bqdump.core.settings.settings import Settings
 from bqdump.core.sizes import counted, size_text
 from bqdump.core.times import time_text
@@ -66,14 +67,14 @@ def status(run: str | None, watch: bool, as_json: bool, quiet: bool, **options: 
 
 def _follow(settings: Settings, run: str, *, as_json: bool, quiet: bool) -> int:
     """Follow the run of a set or of one dataset, whichever is there."""
-    progress = _look(settings, run)
+    progress = _look(settings, run, drills=False)
     if not progress.datasets:
         return _watch(settings, progress.run, as_json=as_json, quiet=quiet)
     return _watch_set(settings, progress, as_json=as_json, quiet=quiet)
 
 
-def _look(settings: Settings, run: str) -> Status:
-    return finish(serve(settings, lambda services: verbs.status(services.store_at, settings, run)))
+def _look(settings: Settings, run: str, *, drills: bool = True) -> Status:
+    return finish(serve(settings, lambda services: verbs.status(services.store_at, settings, run, drills=drills)))
 
 
 def _watch(settings: Settings, run: str, *, as_json: bool, quiet: bool) -> int:
@@ -107,7 +108,7 @@ def _watch_set(settings: Settings, progress: Status, *, as_json: bool, quiet: bo
     reminder = _Reminder((lambda line: None) if quiet else tell)
     # A dataset's manifest is there before it is signed: only at the end, its signature is checked.
     followed = replace(settings, trust=())
-    progress = _look(followed, progress.run) if settings.trust else progress
+    progress = _look(followed, progress.run, drills=False) if settings.trust else progress
     while True:
         if progress != before and as_json:
             print_json_line(progress)
@@ -119,7 +120,7 @@ def _watch_set(settings: Settings, progress: Status, *, as_json: bool, quiet: bo
         if progress.state not in ("planning", "running"):
             break
         time.sleep(PAUSE_SECONDS)
-        before, progress = progress, _look(followed, progress.run)
+        before, progress = progress, _look(followed, progress.run, drills=False)
     progress = _signed(settings, progress, as_json=as_json)
     if not (as_json or quiet):
         sys.stdout.write(_text(progress))
@@ -179,6 +180,22 @@ def _progress(dataset: DatasetStatus) -> str:
     return ", ".join(parts)
 
 
+def _proven(found: Restorable, run: str) -> str:
+    return f"last proven restorable: {found.text(time.time(), run)}"
+
+
+def _lines(datasets: Sequence[DatasetStatus]) -> Iterator[str]:
+    """Each dataset of a set. Where no drill has looked at any of them, the line about the set says so."""
+    drilled = any(one.restorable and one.restorable != Restorable() for one in datasets)
+    for dataset in datasets:
+        yield f"  {dataset.dataset}: {_progress(dataset)}"
+        yield from (f"    {failure.table}: {failure.reason}: {failure.message}" for failure in dataset.failed)
+        if dataset.problem and not dataset.failed:
+            yield f"    {dataset.problem}"
+        if drilled and dataset.restorable:
+            yield f"    {_proven(dataset.restorable, dataset.latest)}"
+
+
 def _text(progress: Status) -> str:
     lines = [
         f"run {progress.run}: {progress.state}"
@@ -190,11 +207,7 @@ def _text(progress: Status) -> str:
             f"{progress.waiting} waiting, {len(progress.failed)} failed; {size_text(progress.bytes)} in total"
         )
     lines += [f"  {progress.problem}"] if progress.problem else []
-    for dataset in progress.datasets:
-        lines.append(f"  {dataset.dataset}: {_progress(dataset)}")
-        lines += [f"    {failure.table}: {failure.reason}: {failure.message}" for failure in dataset.failed]
-        if dataset.problem and not dataset.failed:
-            lines.append(f"    {dataset.problem}")
+    lines += _lines(progress.datasets)
     lines += [
         f"  {dataset.dataset}: not in this set any more; its last export (run {dataset.run}, as of "
         f"{time_text(dataset.snapshot_time)}) stays"
@@ -223,5 +236,5 @@ def _text(progress: Status) -> str:
     if progress.finish:
         lines.append(f"  {begun(progress.replaced_by, progress.finish)}")
     if progress.latest and progress.restorable:
-        lines.append(f"  last proven restorable: {progress.restorable.text(time.time(), progress.latest)}")
+        lines.append(f"  {_proven(progress.restorable, progress.latest)}")
     return "\n".join(lines) + "\n"

@@ -162,7 +162,7 @@ NEVER = "never"
 class Restorable(msgspec.Struct, frozen=True):
     """The newest drill that proved an export: when, of which run, with how many tables of those that have rows.
 
-    proven: None if there is none.
+    proven: None if there is none. Of a set, the oldest proof of its datasets, and no run.
     problem: what the newest drill found instead, "" if that one proved the export.
     all_proven: when a single drill last proved all tables, None if none has; all_run: of which run.
     """
@@ -188,7 +188,7 @@ class Restorable(msgspec.Struct, frozen=True):
 
     def extent_of(self, run: str) -> str:
         """How many tables were proven, in words; and of which run, if it is another one than `run` ("": any)."""
-        return self.extent if run in ("", self.run) else f"{self.extent} of run {self.run}"
+        return self.extent if run in ("", self.run) or not self.run else f"{self.extent} of run {self.run}"
 
     @property
     def extent(self) -> str:
