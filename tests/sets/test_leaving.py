@@ -2,12 +2,21 @@
 
 from __future__ import annotations
 
+import asyncio
+import logging
+from typing import Any
+
 import pytest
 
+from bqdump.cli.plan_parts import print_set
 from bqdump.core.errors import UsageError
+from bqdump.core.progress.log_events import LogEvent
 from bqdump.core.risks import Risk
+from bqdump.sets.plan import plan_sets
+from logged import logged
 from sets.world import SetWorld, names
 
+NEW = "New in this set: c_bk. If a restore has created it, leave it out with --exclude-datasets."
 ALLOWED = (Risk.REMOVED_TABLES,)
 
 
@@ -42,6 +51,28 @@ def test_a_dropped_dataset_is_named_and_most_of_them_at_once_are_refused(world: 
     world.put("e", "orders")
     with pytest.raises(UsageError, match="2 datasets of the last set would be missing"):
         world.run("fourth")
+
+
+def test_plan_and_run_name_a_dataset_that_only_a_pattern_chooses_and_no_run_has_exported(
+    world: SetWorld, caplog: pytest.LogCaptureFixture, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Such as one that a restore has created next to the others."""
+    caplog.set_level(logging.INFO)
+
+    def said(run: str, **settings: Any) -> tuple[bool, bool]:
+        chosen = world.settings(**settings)
+        print_set(chosen, asyncio.run(plan_sets(chosen, [world.task("plan", **settings)])))
+        caplog.clear()
+        world.run(run, **settings)
+        [planned] = logged(caplog, LogEvent.SET_PLANNED)
+        return NEW in capsys.readouterr().out, planned.message.endswith(NEW)
+
+    assert said("second") == (False, False)
+    world.put("b_bk", "orders")
+    assert said("third", dataset="a,b,b_bk,c") == (False, False)
+    world.put("c_bk", "orders")
+    assert said("fourth") == (True, True)
+    assert said("fifth") == (False, False)
 
 
 def test_an_emptied_project_is_refused_and_the_exports_stay(world: SetWorld) -> None:

@@ -18,6 +18,7 @@ from bqdump.core.plan.removal import why_removed
 from bqdump.core.plan.summary import Planned, PlannedTable
 from bqdump.core.prices import money_text, price_text
 from bqdump.core.sets.selection import WHY as WHY_DATASET
+from bqdump.core.sets.selection import new_by_pattern
 from bqdump.core.settings.settings import Settings
 from bqdump.core.sizes import counted, named, rows_text, size_text
 from bqdump.core.times import time_text
@@ -147,6 +148,9 @@ def print_set(settings: Settings, shown: Planned) -> None:
     if totals["unchanged"]:
         saved = size_text(totals["bytes_saved"])
         sys.stdout.write(f"{unchanged_tables(totals['unchanged'])}, {saved}: not exported again.\n")
+    known = [dataset.dataset for dataset in shown.datasets if dataset.over or dataset.problem or not shown.over]
+    if new := new_by_pattern([dataset.dataset for dataset in shown.datasets], known, settings):
+        sys.stdout.write(f"{fill(new, words())}\n")
     place = f"{settings.target}" if settings.target else ", ".join(settings.locations.values())
     sys.stdout.write(f"Each dataset is exported below a folder of its own in {place}.\n\n")
     print_table(

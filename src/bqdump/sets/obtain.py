@@ -31,6 +31,7 @@ from bqdump.core.sets.selection import (
     leaving_datasets,
     locations_of,
     names_of,
+    new_by_pattern,
     refuse_leaving,
     removal_sentence,
 )
@@ -39,6 +40,7 @@ from bqdump.core.sizes import counted, named
 from bqdump.core.tables.catalog import Dataset, Listed, ListedDataset
 from bqdump.core.times import rfc3339
 from bqdump.core.version import VERSION
+from bqdump.core.wording import COMMANDS, fill
 from bqdump.export.planning.definitions import DESCRIBE_AT_ONCE
 from bqdump.export.planning.survey import chosen_to_change, early_reading
 from bqdump.export.planning.target import check_target, refuse_other_settings
@@ -183,7 +185,7 @@ async def _make(task: SetTask, chosen: Chosen, listed: Sequence[str]) -> Running
             return stored
         raise UnavailableError(PLAN, f"run {task.run}", "writing the plan of the set failed, and none exists")
     await overwrite(task.store, task.settings.layout.newest, Newest(plan.run))
-    _log_plan(task, plan)
+    _log_plan(task, drafted)
     return RunningSet(task, plan, listings)
 
 
@@ -246,12 +248,16 @@ async def _listings_at_snapshot(
             return now, snapshot, listings
 
 
-def _log_plan(task: SetTask, plan: SetPlan) -> None:
+def _log_plan(task: SetTask, drafted: Drafted) -> None:
+    plan, before = drafted.plan, drafted.before
+    names = [member.dataset for member in plan.datasets]
+    known = [one.dataset for one in before.datasets] + [one.dataset for one in before.removed] if before else names
+    new = new_by_pattern(names, known, task.settings)
     tables = counted(sum(member.tables for member in plan.datasets), "table")
     log.info(
         "planned %s with %s as of %s, for %s: %s",
         counted(len(plan.datasets), "dataset"), tables, rfc3339(plan.snapshot), counted(task.tasks, "task"),
-        named([member.dataset for member in plan.datasets], NAMED), extra=LogEvent.SET_PLANNED.extra(),
+        f"{named(names, NAMED)}{new and f'. {fill(new, COMMANDS)}'}", extra=LogEvent.SET_PLANNED.extra(),
     )  # fmt: skip
     for removed in plan.removed:
         log.warning("%s", removal_sentence(removed), extra=LogEvent.DATASET_REMOVED.extra(dataset=removed.dataset))

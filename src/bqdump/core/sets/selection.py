@@ -76,6 +76,17 @@ def choose_datasets(listing: Sequence[ListedDataset], settings: Settings) -> Cho
     return Chosen(chosen, tuple(skipped))
 
 
+def new_by_pattern(names: Collection[str], exported: Collection[str], settings: Settings) -> str:
+    """A sentence about datasets that no run has exported and only a pattern chooses; "" where there are none.
+
+    Among them may be what a restore has created next to the others.
+    """
+    new = sorted({*names}.difference(exported, names_of(settings)[0]))
+    made = "it" if len(new) == 1 else "one of them"
+    hint = f"If a restore has created {made}, leave it out with {{setting:exclude_datasets}}."
+    return f"New in this set: {named(new, NAMED)}. {hint}" if new else ""
+
+
 def by_target(chosen: Sequence[ListedDataset], settings: Settings) -> dict[Target, tuple[ListedDataset, ...]]:
     """The datasets of each target. A bucket is in one location, so each location has a bucket of its own.
 
