@@ -19,10 +19,10 @@ import click
 from bqdump.adapters.lean_imports import import_lean
 from bqdump.cli import logs
 from bqdump.cli.errors import described, remember
-from bqdump.core.errors import NotFoundError, UsageError
+from bqdump.core.errors import NotFoundError
 from bqdump.core.progress.log_events import LogEvent
 from bqdump.core.restore.request import DRILL_SETTINGS, RESTORE_SETTINGS
-from bqdump.core.settings.resolve import Required, environment, file, flags, places, resolve
+from bqdump.core.settings.resolve import MissingError, Required, environment, file, flags, places, resolve
 from bqdump.core.settings.settings import BY_NAME, REQUIRED, SETTINGS, Setting, Settings
 from bqdump.core.sizes import size_text
 from bqdump.core.wording import close_name
@@ -255,8 +255,8 @@ def load_settings(
     remember(places(*sources), typed)
     try:
         settings = resolve(*sources, required=required)
-    except UsageError as error:
-        if not config and error.cause.startswith("missing: "):
+    except MissingError as error:
+        if not config:
             error.hint = f"There is no {CONFIG} in this folder: bqdump init writes one."
         raise
     if required == ("bucket",):

@@ -27,6 +27,10 @@ LONGEST_SHOWN = 120
 Required = Sequence[str] | Callable[[Target], Sequence[str]]
 
 
+class MissingError(UsageError):
+    """Nothing gives a setting that the command cannot do without."""
+
+
 class Source(NamedTuple):
     """Values of settings by name, as they were given in one place, and what a setting is called there."""
 
@@ -131,7 +135,7 @@ def resolve(*sources: Source, required: Required = REQUIRED) -> Settings:
     needed = required(target) if callable(required) else required
     if missing := [name for name in needed if name not in present]:
         names = [f"{{required:{name}}}" for name in missing]
-        raise UsageError(READ, "", f"missing: {listed(names, 'and')}")
+        raise MissingError(READ, "", f"missing: {listed(names, 'and')}")
     values = {name: value.value for name, value in settings.items() if name not in ("to", "bucket", "prefix")}
     try:
         return check(Settings(**{"project": "", "dataset": "", **values, "target": target}))
