@@ -28,7 +28,7 @@ from bqdump.ports.store import ObjectStore
 from bqdump.repository.drills import read_drills
 from bqdump.repository.manifests import contents_of
 from bqdump.repository.notes import readable_tags
-from bqdump.repository.published import read_latest, readable_latest
+from bqdump.repository.published import readable_latest
 from bqdump.repository.references import is_left_over, read_storage
 from bqdump.repository.repository import exists, read, value_of
 
@@ -152,11 +152,6 @@ def with_storage(lines: Iterable[RunLine], storage: Storage) -> Rows[RunLine]:
         else line
         for line in lines
     )
-
-
-async def published_run(store: ObjectStore, settings: Settings) -> str:
-    """The published run, "" if none."""
-    return latest.run if (latest := await read_latest(store, settings)) else ""
 
 
 async def read_runs(

@@ -30,7 +30,6 @@ from bqdump.core.settings.settings import Settings
 from bqdump.observe.history import (
     LOOKS_AT_ONCE,
     RunLine,
-    published_run,
     read_runs,
     with_lost_manifests,
     with_storage,
@@ -42,6 +41,7 @@ from bqdump.repository.drills import read_drills
 from bqdump.repository.exports import Exports, exports_at
 from bqdump.repository.ledger import Ledger
 from bqdump.repository.manifests import contents_of, problem_of
+from bqdump.repository.published import read_latest
 from bqdump.repository.references import read_storage
 from bqdump.repository.repository import exists, read
 from bqdump.ui.frame import Place
@@ -141,7 +141,8 @@ class Archive:
 
     async def published(self) -> str:
         """The published run, "" when there is none."""
-        return await published_run(self._trusting or self.store, self.settings)
+        latest = await read_latest(self._trusting or self.store, self.settings)
+        return latest.run if latest else ""
 
     async def newest(self) -> str:
         """The run planned last, "" when there is none."""
