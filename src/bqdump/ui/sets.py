@@ -53,7 +53,7 @@ async def datasets_page(collection: Collection, request: Request) -> Response:
         "Datasets",
         trail=(),
         untrusted={about.run: problem} if about and problem else {},
-        distrusted=bool(problem) or (whole is not None and whole.state == NOT_TRUSTED),
+        trusted=not problem and (whole is None or whole.state != NOT_TRUSTED),
         reasons=_reasons(judged.values(), about) if about else {},
         about=about,
         problems=problems_of(about) if about else [],
