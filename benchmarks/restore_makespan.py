@@ -23,7 +23,7 @@ from bqdump.export.run import run as export
 from bqdump.export.task import Task as ExportTask
 from bqdump.ports.destination import LoadRequest
 from bqdump.ports.warehouse import Job
-from bqdump.restoration.run import run as restore
+from bqdump.restoration.restore import restore_one as restore
 from bqdump.restoration.task import Request, Task
 from bqdump_memory import MemoryDestination, gated
 

@@ -23,7 +23,7 @@ from bqdump.core.restore.plan import Options
 from bqdump.core.retention.policy import Policy, policy_of
 from bqdump.ports.store import Abilities, ObjectInfo
 from bqdump.repository.repository import overwrite
-from bqdump.restoration.run import run as restore
+from bqdump.restoration.restore import restore_one as restore
 from bqdump.restoration.task import Request
 from bqdump.restoration.task import Task as Restoring
 from bqdump.retain.prune import prune as prune_place

@@ -11,7 +11,7 @@ import pytest
 from bqdump.core.documents.definitions import Definitions, RowPolicy
 from bqdump.core.errors import ConflictError, DeniedError
 from bqdump.core.tables.catalog import Dataset
-from bqdump.restoration.run import run as restore
+from bqdump.restoration.restore import restore_one as restore
 from restore.killed import Killed, killed_at
 from restore.test_objects import OBJECTS, raw
 from restore.world import INTO, ExportedWorld

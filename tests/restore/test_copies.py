@@ -16,8 +16,8 @@ from bqdump.core.restore.drill import Sample
 from bqdump.core.restore.plan import Options
 from bqdump.core.restore.result import Restoration
 from bqdump.core.settings.target import Target
-from bqdump.restoration.drill import drill
-from bqdump.restoration.run import run as restore
+from bqdump.restoration.drill import drill_one as drill
+from bqdump.restoration.restore import restore_one as restore
 from bqdump.restoration.task import Request, Task, Via
 from restore.killed import Killed, killed_at
 from restore.world import INTO, ROWS, SETTINGS, ExportedWorld

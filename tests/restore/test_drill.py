@@ -28,9 +28,10 @@ from bqdump.export.task import Task as ExportTask
 from bqdump.repository.drills import read_drills, store_of_signed_drills
 from bqdump.repository.published import read_manifest
 from bqdump.repository.repository import create
-from bqdump.restoration import run as restoring
+from bqdump.restoration import finish
 from bqdump.restoration.changes import Compared
-from bqdump.restoration.drill import NAME, drill
+from bqdump.restoration.drill import NAME
+from bqdump.restoration.drill import drill_one as drill
 from bqdump.restoration.task import Request, Task, Via
 from restore.killed import Killed, killed_at
 from restore.test_objects import routine, view
@@ -372,7 +373,7 @@ def test_values_are_compared_before_policies_hide_rows(monkeypatch: pytest.Monke
         seen.append(sum(map(len, world.big.policy_definitions.values())))
         return Compared(3, [])
 
-    monkeypatch.setattr(restoring, "compare_values", compared)
+    monkeypatch.setattr(finish, "compare_values", compared)
     reading: Any = object()
     options = msgspec.structs.replace(SCRATCH, with_policies=True)
     done = drilled(world, request=Request(options, reading=reading))

@@ -20,7 +20,7 @@ from bqdump.core.wording import COMMANDS, fill
 from bqdump.ports.warehouse import JobError
 from bqdump.restoration import listing as aborting
 from bqdump.restoration.listing import FoundRestore, FoundRestores, Place, abort, chosen, find_restores, list_restores
-from bqdump.restoration.run import run as restore
+from bqdump.restoration.restore import restore_one as restore
 from restore.killed import Counting, Killed, Mortal, killed_at
 from restore.test_copies import Folder, killed
 from restore.world import INTO, ROWS, SETTINGS, ExportedWorld

@@ -11,7 +11,7 @@ import pytest
 from bqdump.core.documents.definitions import Definitions, ObjectDefinition, RoutineDefinition, RowPolicy
 from bqdump.core.errors import DeniedError
 from bqdump.core.restore.plan import Options
-from bqdump.restoration.run import run as restore
+from bqdump.restoration.restore import restore_one as restore
 from restore.killed import Killed, killed_at
 from restore.world import INTO, ExportedWorld
 

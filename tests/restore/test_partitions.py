@@ -18,7 +18,7 @@ from bqdump.export.task import Task as ExportTask
 from bqdump.export.work import job
 from bqdump.ports.destination import LoadRequest
 from bqdump.ports.warehouse import Job, JobError
-from bqdump.restoration.run import run as restore
+from bqdump.restoration.restore import restore_one as restore
 from restore import test_copies
 from restore.killed import Killed, killed_at
 from restore.world import INTO, ROWS, SETTINGS, ExportedWorld

@@ -10,7 +10,7 @@ from msgspec.structs import replace
 from bqdump.core.errors import UsageError
 from bqdump.core.restore.names import is_scratch
 from bqdump.core.restore.plan import Options
-from bqdump.restoration.run import run as restore
+from bqdump.restoration.restore import restore_one as restore
 from restore.killed import Killed, killed_at
 from restore.test_objects import raw
 from restore.world import INTO, ExportedWorld

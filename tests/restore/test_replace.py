@@ -17,7 +17,7 @@ from bqdump.core.tables.catalog import Dataset
 from bqdump.ports.warehouse import JobError
 from bqdump.restoration import tables
 from bqdump.restoration.listing import Place, abort, find_restores
-from bqdump.restoration.run import run
+from bqdump.restoration.restore import restore_one
 from restore.killed import Killed, killed_at
 from restore.test_objects import raw
 from restore.test_partitions import CHOSEN, by_partition
@@ -145,7 +145,7 @@ def test_an_expiration_that_a_killed_restore_has_removed_is_set_again_by_ending_
         world.big.put("project", "copy", "one", ["x"])
         asyncio.run(world.big.change_table(COPY, "one", raw({"expirationTime": LATER})))
         try:
-            asyncio.run(run(killed_at(world.task(REPLACE, "killed"), number)))
+            asyncio.run(restore_one(killed_at(world.task(REPLACE, "killed"), number)))
         except Killed:
             for found in asyncio.run(find_restores([Place(world.store, SETTINGS.layout)])).restores:
                 seen.add(world.definition("one").get("expirationTime"))
@@ -163,7 +163,7 @@ def test_the_command_of_a_killed_restore_that_is_ended_completes() -> None:
         world = ExportedWorld()
         world.big.put("project", "copy", "one", ["x"])
         try:
-            asyncio.run(run(killed_at(world.task(REPLACE, "killed"), number)))
+            asyncio.run(restore_one(killed_at(world.task(REPLACE, "killed"), number)))
         except Killed:
             for found in asyncio.run(find_restores([Place(world.store, SETTINGS.layout)])).restores:
                 asyncio.run(abort(found, world.big))
@@ -214,7 +214,7 @@ def test_ending_a_restore_keeps_the_expiration_that_the_owner_has_set_meanwhile(
         world.big.put("project", "copy", "one", ["x"])
         expire(world, "one", LATER)
         try:
-            asyncio.run(run(killed_at(world.task(REPLACE, "killed"), number)))
+            asyncio.run(restore_one(killed_at(world.task(REPLACE, "killed"), number)))
         except Killed:
             begun = [one.name for one in asyncio.run(world.big.present(COPY)) if is_scratch(one.name)]
             if not asyncio.run(find_restores([Place(world.store, SETTINGS.layout)])).restores or (begun and not wanted):
@@ -239,7 +239,7 @@ def test_ending_a_restore_finds_by_its_jobs_what_it_began_once_scratch_tables_ha
         world.big.put("project", "copy", "one", ["x"])
         expire(world, "one", LATER)
         with pytest.raises(Killed):
-            asyncio.run(run(killed_at(world.task(replace(REPLACE, include=("one",)), "killed"), number)))
+            asyncio.run(restore_one(killed_at(world.task(replace(REPLACE, include=("one",)), "killed"), number)))
     for one in asyncio.run(world.big.present(COPY)):
         if is_scratch(one.name):
             asyncio.run(world.big.drop_table(COPY, one.name))

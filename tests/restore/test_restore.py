@@ -28,7 +28,7 @@ from bqdump.core.wording import COMMANDS, fill
 from bqdump.ports.store import ObjectInfo
 from bqdump.ports.warehouse import JobError
 from bqdump.restoration.planning import plan_one
-from bqdump.restoration.run import run as restore
+from bqdump.restoration.restore import restore_one as restore
 from bqdump.retain.erase import erase
 from bqdump.retain.rewrite import Task as Erasure
 from bqdump.verbs import plan_restore

@@ -14,7 +14,7 @@ from bqdump.core.tables.catalog import Dataset
 from bqdump.ports.destination import CopyRequest
 from bqdump.ports.warehouse import Job
 from bqdump.restoration.listing import Place, abort, find_restores
-from bqdump.restoration.run import run as restore
+from bqdump.restoration.restore import restore_one as restore
 from restore.killed import Killed, killed_at
 from restore.world import SETTINGS, ExportedWorld
 

@@ -13,7 +13,7 @@ from bqdump.core.restore.plan import Options
 from bqdump.core.tables.catalog import Dataset
 from bqdump.ports.warehouse import JobError
 from bqdump.repository.repository import delete
-from bqdump.restoration.run import run as restore
+from bqdump.restoration.restore import restore_one as restore
 from restore.killed import Killed, killed_at
 from restore.test_objects import raw
 from restore.world import INTO, ROWS, ExportedWorld

@@ -25,7 +25,8 @@ from bqdump.core.settings.target import Target
 from bqdump.core.wording import COMMANDS, UNFILLED, fill
 from bqdump.export.run import run as export
 from bqdump.export.task import Task as ExportTask
-from bqdump.restoration.restore import drill, restore
+from bqdump.restoration.drill import drill
+from bqdump.restoration.restore import restore
 from bqdump.restoration.task import Task
 from opened import everywhere
 from restore.killed import Counting, Killed, Mortal

@@ -20,7 +20,7 @@ from bqdump.core.settings.target import Target
 from bqdump.core.tables.catalog import Dataset
 from bqdump.export.run import run as export
 from bqdump.export.task import Task as ExportTask
-from bqdump.restoration.run import run as restore
+from bqdump.restoration.restore import restore_one as restore
 from bqdump.restoration.task import Request, Task
 from bqdump_memory import MemoryDestination
 

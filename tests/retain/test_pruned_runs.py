@@ -24,7 +24,7 @@ from bqdump.ports.store import ObjectInfo
 from bqdump.repository.notes import change_tags
 from bqdump.repository.published import read_manifest
 from bqdump.repository.repository import overwrite
-from bqdump.restoration.run import run as restore
+from bqdump.restoration.restore import restore_one as restore
 from bqdump.restoration.task import Request
 from bqdump.restoration.task import Task as Restoring
 from bqdump.retain.prune import prune

@@ -22,8 +22,8 @@ from bqdump.observe.status import Status
 from bqdump.repository.drills import read_drills
 from bqdump.repository.repository import create
 from bqdump.restoration import obtain, planning
+from bqdump.restoration.drill import drill as drill_all
 from bqdump.restoration.planning import Draft, draft
-from bqdump.restoration.restore import drill as drill_all
 from bqdump.restoration.task import Task
 from logged import logged
 from opened import everywhere, open_given, snapshot_of

@@ -1,4 +1,7 @@
-"""A drill: restore an export into a scratch dataset, compare it, and always drop the dataset."""
+"""Drills: restore an export into a scratch dataset, compare it, and always drop the dataset.
+
+Of a set, the datasets are drilled one after another, within one limit of what is billed.
+"""
 
 from __future__ import annotations
 
@@ -6,17 +9,20 @@ import logging
 import secrets
 import time
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from typing import NamedTuple
 
 from msgspec.structs import replace
 
 from bqdump.core.documents.manifest import Manifest
-from bqdump.core.errors import BqdumpError, DeniedError, VerificationError
-from bqdump.core.progress.log_events import LogEvent
+from bqdump.core.errors import ENDS_THE_TASK, BqdumpError, DeniedError, VerificationError
+from bqdump.core.progress.log_events import LogEvent, about
+from bqdump.core.restore.bill import together
 from bqdump.core.restore.chosen import object_names, tables_with_rows
-from bqdump.core.restore.drill import Drilled, Sample, in_turn, note_on, split, state_of
+from bqdump.core.restore.drill import Drilled, Sample, drilled_together, in_turn, note_on, split, state_of
 from bqdump.core.restore.plan import Options
-from bqdump.core.restore.result import NotCreated, Restoration
+from bqdump.core.restore.result import NotCreated, Restoration, dataset_failure, nothing_restored, restored_together
+from bqdump.core.sets.restoring import EVERY
 from bqdump.core.sizes import counted
 from bqdump.core.tables.catalog import Dataset
 from bqdump.core.times import time_of
@@ -24,7 +30,9 @@ from bqdump.core.wording import COMMANDS, fill
 from bqdump.repository.drills import read_drills
 from bqdump.repository.repository import create
 from bqdump.restoration.obtain import Proposal, propose, take_part
-from bqdump.restoration.run import carry_out_alone
+from bqdump.restoration.planning import plan_one, planned_bill, refuse_more
+from bqdump.restoration.restore import carry_out_one
+from bqdump.restoration.sources import choose, finish_runs, of_one_dataset, sets_at, tasks_of
 from bqdump.restoration.survey import find_manifest
 from bqdump.restoration.task import RunningRestore, Task
 from bqdump.restoration.uploads import drop_uploads
@@ -36,16 +44,76 @@ NAME = "bqdump_drill_"
 FILES = "files"
 
 
-class _Bill:
-    """The bytes billed by comparisons, which are reported one by one."""
+async def drill(tasks: Sequence[Task], sample: Sample) -> Drilled:
+    """Drill the requested run, or what is published. sample: of the tables of each dataset.
 
-    def __init__(self, task: Task) -> None:
-        self.bytes = 0
-        self._report = task.request.on_bill
+    tasks: one for each place where the export may be: a set has one for each location. A dataset whose drill ends with
+    an error is a failure of the set's; the others are drilled all the same.
+    """
+    if tasks[0].request.finish_run:
+        await finish_runs(tasks)
+    sets = await sets_at(tasks)
+    if not sets:
+        return await drill_one(await of_one_dataset(tasks, EVERY), sample)
+    chosen = await choose(sets, EVERY)
+    members = list((await tasks_of(sets, chosen)).values())
+    prepared = await _within_limit(members, sample) if tasks[0].settings.max_bytes_billed else {}
+    done: dict[str, Drilled] = {}
+    failed: dict[str, BqdumpError] = {}
+    for task in members:
+        with about(task.dataset):
+            try:
+                ready = prepared.get(task.dataset) or await prepare(task, sample)
+                spent = sum(drilled.bytes_billed for drilled in done.values())
+                done[task.dataset] = await drill_prepared(ready._replace(task=ready.task.requesting(spent=spent)))
+            except ENDS_THE_TASK:
+                raise
+            except BqdumpError as error:
+                failed[task.dataset] = error
+                message, extra = "the drill ended without a result: %s", LogEvent.DRILL_FAILED.extra()
+                log.error(message, error, extra=extra)  # noqa: TRY400 (an error with a name)
+    if not done:
+        raise next(iter(failed.values()))
+    result = drilled_together(chosen.run, done, [dataset_failure(name, error) for name, error in failed.items()])
+    if result.proves:
+        named = {"dataset": tasks[0].settings.dataset or ",".join(done), "target": str(tasks[0].settings.target)}
+        proven = LogEvent.DRILL_PROVEN.extra(bytes_billed=result.bytes_billed, **named)
+        datasets, of = counted(len(done), "dataset"), counted(result.of, "table")
+        some = f"{len(result.tables)} of {of} of run {result.run} can be restored: {datasets}"
+        whole = f"run {result.run} is restorable: {datasets}"
+        everything = len(result.tables) == result.of and len(done) == len(chosen.parts)
+        log.info("%s", whole if everything else some, extra=proven)
+    return result
 
-    def __call__(self, bytes_billed: int) -> None:
-        self.bytes += bytes_billed
-        self._report(bytes_billed)
+
+async def plan_drill(tasks: Sequence[Task], sample: Sample) -> Restoration:
+    """What a drill would restore, and what it would bill. Nothing is written."""
+    sets = await sets_at(tasks)
+    if not sets:
+        return await plan_one((await prepare(await of_one_dataset(tasks, EVERY), sample)).task)
+    chosen = await choose(sets, EVERY)
+    plans = {}
+    for task in (await tasks_of(sets, chosen)).values():
+        with about(task.dataset):
+            plans[task.dataset] = await plan_one((await prepare(task, sample)).task)
+    return restored_together(sets[0].task.request.options, chosen.run, plans, [])
+
+
+async def _within_limit(tasks: Sequence[Task], sample: Sample) -> dict[str, Prepared]:
+    """The drills as they are planned, by dataset. Raises UsageError if all of them would bill more than the limit."""
+    prepared: dict[str, Prepared] = {}
+    bills = []
+    for task in tasks:
+        # Without this, the drill of the dataset meets the same error, and names it.
+        with about(task.dataset), suppress(BqdumpError):
+            ready = await prepare(task, sample)
+            proposal = await propose(ready.task)
+            if drafted := proposal.drafted:
+                bills.append(await planned_bill(ready.task, ready.manifest, drafted.plan))
+            prepared[task.dataset] = ready._replace(proposal=proposal)
+    options = replace(tasks[0].request.options, temporary=True)
+    refuse_more(tasks[0].requesting(options=options), together(bills))
+    return prepared
 
 
 class Prepared(NamedTuple):
@@ -65,18 +133,17 @@ class Prepared(NamedTuple):
     proposal: Proposal | None = None
 
 
+async def drill_one(task: Task, sample: Sample) -> Drilled:
+    """Drill the export of one dataset. Raises like prepare and drill_prepared."""
+    return await drill_prepared(await prepare(task, sample))
+
+
 async def prepare(task: Task, sample: Sample) -> Prepared:
     """Choose what a drill restores, and the name of its scratch dataset. Raises NotFoundError without the run."""
     manifest = (await find_manifest(task)).manifest
     tables, lost = tables_with_rows(manifest)
     options, last = await _options(task, tables, sample)
-    request = task.request._replace(options=options, run=manifest.run)
-    return Prepared(task._replace(request=request), manifest, tables, lost, last)
-
-
-async def drill(task: Task, sample: Sample) -> Drilled:
-    """Prepare a drill, and do it."""
-    return await drill_prepared(await prepare(task, sample))
+    return Prepared(task.requesting(options=options, run=manifest.run), manifest, tables, lost, last)
 
 
 async def drill_prepared(prepared: Prepared) -> Drilled:
@@ -88,9 +155,10 @@ async def drill_prepared(prepared: Prepared) -> Drilled:
     bill, options = _Bill(task), task.request.options
     began, start = await task.destination.now(manifest.location), time.monotonic()
     try:
-        done = await _restore(task._replace(request=task.request._replace(on_bill=bill)), prepared.proposal)
+        done = await _restore(task.requesting(on_bill=bill), prepared.proposal)
     except VerificationError as error:
-        done = _without_files(manifest, options, error, bill.bytes)
+        cause = fill(f"{error.cause}. {error.hint}", COMMANDS)
+        done = nothing_restored(manifest, options, NotCreated(f"run {manifest.run}", "RUN", FILES, cause), bill.bytes)
     different, failed = split(done.failed)
     failed += _unproven(manifest, done)
     missing = {failure.name for failure in done.failed}
@@ -128,6 +196,18 @@ async def drill_prepared(prepared: Prepared) -> Drilled:
     return result
 
 
+class _Bill:
+    """The bytes billed by comparisons, which are reported one by one."""
+
+    def __init__(self, task: Task) -> None:
+        self.bytes = 0
+        self._report = task.request.on_bill
+
+    def __call__(self, bytes_billed: int) -> None:
+        self.bytes += bytes_billed
+        self._report(bytes_billed)
+
+
 async def _options(task: Task, tables: list[str], sample: Sample) -> tuple[Options, str]:
     """What is restored, and after which table the next drill in turn continues, "" for a drill of another kind."""
     options, last = task.request.options, ""
@@ -159,7 +239,7 @@ async def _restore(task: Task, proposal: Proposal | None) -> Restoration:
     """Restore and compare; the dataset is dropped in the end. Raises VerificationError if files are not as exported."""
     restore = await take_part(task, proposal or await propose(task))
     try:
-        return await carry_out_alone(restore)
+        return await carry_out_one(restore)
     finally:
         await _drop(restore)
 
@@ -183,27 +263,6 @@ async def _exists(restore: RunningRestore, dataset: Dataset) -> bool:
     except DeniedError:
         # Who creates a dataset owns it, so this one was not created.
         return False
-
-
-def _without_files(manifest: Manifest, options: Options, error: VerificationError, bytes_billed: int) -> Restoration:
-    """Nothing was restored, as files are missing or changed. bytes_billed: by comparisons until then."""
-    return Restoration(
-        restore="",
-        run=manifest.run,
-        state="incomplete",
-        snapshot_time=time_of(manifest.snapshot),
-        project=options.project,
-        dataset=options.dataset,
-        location=manifest.location,
-        tables=(),
-        objects=(),
-        failed=(NotCreated(f"run {manifest.run}", "RUN", FILES, fill(f"{error.cause}. {error.hint}", COMMANDS)),),
-        not_restored=(),
-        kept=(),
-        rows=0,
-        bytes=0,
-        bytes_billed=bytes_billed,
-    )
 
 
 def _unproven(manifest: Manifest, done: Restoration) -> tuple[NotCreated, ...]:

@@ -1,26 +1,30 @@
-"""Around the rows: the dataset that is created first; foreign keys, expirations and defaults, which are set last.
+"""Around the rows: the dataset, which is created first, and what follows the tables once all of them have ended.
 
-Granting the access entries of the exported dataset, last of all: incomplete data is granted to no one.
+In this order: foreign keys, objects, expirations and defaults, and the access entries of the exported dataset last of
+all, as incomplete data is granted to no one.
 """
 
 from __future__ import annotations
 
 import logging
-from collections.abc import Awaitable, Iterable
+from collections.abc import Awaitable, Iterable, Mapping, Sequence
+from typing import NamedTuple
 
 import msgspec
 
 from bqdump.concurrency import gathered
 from bqdump.core.documents.definitions import NOTHING
 from bqdump.core.errors import BqdumpError, ConflictError, DeniedError, JobFailedError, NotFoundError
-from bqdump.core.progress.log_events import LogEvent
+from bqdump.core.progress.log_events import LogEvent, about
 from bqdump.core.restore.access import merged
 from bqdump.core.restore.documents import Restored
 from bqdump.core.restore.plan import ACCESS, NotRestored, ObjectStep, TableStep
 from bqdump.core.sizes import counted
 from bqdump.repository.repository import create
-from bqdump.restoration.ledger import Ledger, read_ledger
-from bqdump.restoration.objects import FAILS_ALONE, record_failure
+from bqdump.restoration.changes import Compared, compare_values
+from bqdump.restoration.ledger import Ledger, read_ledger, read_ledgers
+from bqdump.restoration.objects import FAILS_ALONE, record_failure, restore_objects
+from bqdump.restoration.planning import SharedBill
 from bqdump.restoration.task import RunningRestore
 
 log = logging.getLogger(__name__)
@@ -37,31 +41,85 @@ async def create_dataset(restore: RunningRestore) -> None:
     log.info("created dataset %s.%s in %s", target.project, target.name, target.location, extra=created)
 
 
-async def relate_tables(restore: RunningRestore, ledger: Ledger) -> list[NotRestored]:
+class Followed(NamedTuple):
+    """A restore whose tables everything has followed.
+
+    unset: properties that could not be set, as of this ledger.
+    compared: the values, where row access policies hide rows afterwards.
+    """
+
+    restore: RunningRestore
+    ledger: Ledger
+    unset: list[NotRestored]
+    compared: Compared | None = None
+
+
+async def follow_tables(
+    restores: Sequence[RunningRestore], ledgers: Mapping[str, Ledger], bill: SharedBill
+) -> list[Followed]:
+    """Everything after the rows, in several datasets at once, as views of one may name tables and views of another.
+
+    Another execution may restore a table meanwhile that has failed in this one: then all of it follows once more.
+    """
+    while True:
+        followed = await _follow_once(restores, ledgers, bill)
+        before, ledgers = ledgers, await read_ledgers(restores)
+        late = [
+            number
+            for restore in restores
+            for number in before[restore.id].missing(len(restore.plan.tables))
+            if number in ledgers[restore.id].receipts
+        ]
+        if not late:
+            return [each._replace(ledger=ledgers[each.restore.id]) for each in followed]
+
+
+async def _follow_once(
+    restores: Sequence[RunningRestore], ledgers: Mapping[str, Ledger], bill: SharedBill
+) -> list[Followed]:
+    """In this order, for the tables that are restored."""
+    unset, compared = dict[str, list[NotRestored]](), dict[str, Compared]()
+
+    async def before_policies() -> None:
+        for restore in restores:
+            if (reading := restore.task.request.reading) and restore.plan.policies:
+                with about(restore.task.dataset):
+                    compared[restore.id] = await compare_values(bill.of(restore), ledgers[restore.id], reading)
+
+    for restore in restores:
+        with about(restore.task.dataset):
+            unset[restore.id] = await _relate_tables(restore, ledgers[restore.id])
+    await restore_objects(restores, ledgers, before_policies)
+    for restore in restores:
+        with about(restore.task.dataset):
+            unset[restore.id] += await _finish(restore, ledgers[restore.id])
+    return [Followed(restore, ledgers[restore.id], unset[restore.id], compared.get(restore.id)) for restore in restores]
+
+
+async def _finish(restore: RunningRestore, ledger: Ledger) -> list[NotRestored]:
+    unset = await _set_expirations(restore, ledger)
+    # The next start creates what is missing, which the dataset's defaults might let expire.
+    if not ledger.missing(len(restore.plan.tables)):
+        unset += await _finish_dataset(restore)
+    return unset + await _grant_access(restore)
+
+
+async def _relate_tables(restore: RunningRestore, ledger: Ledger) -> list[NotRestored]:
     """Set foreign keys; returns those that cannot be set."""
     return await _of_each(_relate(restore, step) for step in _restored(restore, ledger) if step.relate != NOTHING)
 
 
-async def set_expirations(restore: RunningRestore, ledger: Ledger) -> list[NotRestored]:
+async def _set_expirations(restore: RunningRestore, ledger: Ledger) -> list[NotRestored]:
     """Set expirations that delete nothing of what was restored; returns the others."""
     return await _of_each(_expire(restore, step) for step in _restored(restore, ledger) if step.expire != NOTHING)
 
 
-async def finish_dataset(restore: RunningRestore) -> list[NotRestored]:
+async def _finish_dataset(restore: RunningRestore) -> list[NotRestored]:
     """Set the dataset's defaults, which concern later tables only; returns what cannot be set."""
     if restore.plan.finish_dataset == NOTHING:
         return []
-    target = restore.target
-    return await _of_each(
-        [
-            _try(
-                restore.destination.change_dataset(target, restore.plan.finish_dataset),
-                target.name,
-                "DATASET",
-                "default expirations",
-            )
-        ]
-    )
+    request = restore.destination.change_dataset(restore.target, restore.plan.finish_dataset)
+    return await _of_each([_try(request, restore.target.name, "DATASET", "default expirations")])
 
 
 def _restored(restore: RunningRestore, ledger: Ledger) -> list[TableStep]:
@@ -113,7 +171,7 @@ REFUSED = (JobFailedError, NotFoundError, ConflictError)
 HELD_BACK = "not granted before every table and row access policy is restored"
 
 
-async def grant_access(restore: RunningRestore) -> list[NotRestored]:
+async def _grant_access(restore: RunningRestore) -> list[NotRestored]:
     """Add the requested entries to those of the dataset; returns those that are held back.
 
     An entry that BigQuery refuses is recorded as a failure; the others are granted.

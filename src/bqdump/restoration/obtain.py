@@ -13,7 +13,7 @@ import msgspec
 from bqdump.check.verify import compare_files
 from bqdump.core.documents.manifest import Manifest
 from bqdump.core.errors import DeniedError, NotFoundError, UsageError
-from bqdump.core.progress.log_events import LogEvent
+from bqdump.core.progress.log_events import LogEvent, about
 from bqdump.core.restore.access import UNREQUESTED
 from bqdump.core.restore.chosen import EXISTING
 from bqdump.core.restore.documents import Decision, Execution, Restores
@@ -50,17 +50,12 @@ class Proposal(NamedTuple):
     recorded: bool = False
 
 
-async def obtain_restore(task: Task) -> RunningRestore:
-    """The restore that this task takes part in: that of its execution, an earlier one of the same, or a new one.
-
-    Raises UsageError where the target, or what is requested, cannot be restored as requested; VerificationError where
-    files of the export are missing or changed.
-    """
-    return await take_part(task, await propose(task))
-
-
 async def propose(task: Task) -> Proposal:
-    """Decide which restore a task takes part in. Nothing is written. Raises like obtain_restore."""
+    """The restore that a task would take part in: that of its execution, an earlier one of the same, or a new one.
+
+    Nothing is written. Raises UsageError where the target, or what is requested, cannot be restored as requested;
+    VerificationError where files of the export are missing or changed.
+    """
     if joined := await load(task.state, Restores(task.layout).execution(task.owner.execution)):
         return Proposal(await _decision(task, joined.value.restore), recorded=True)
     exported = await find_manifest(task)
@@ -73,17 +68,12 @@ async def propose(task: Task) -> Proposal:
 
 
 async def take_part(task: Task, proposal: Proposal) -> RunningRestore:
-    """Begin what was proposed, or what the execution has begun meanwhile. Raises like obtain_restore."""
-    try:
+    """Begin what was proposed, or what the execution has begun meanwhile. Raises like propose."""
+    with about(task.dataset):
         decision = proposal.decision if proposal.recorded else await _record(task, proposal)
-    except DeniedError as error:
-        if task.via:
-            raise
-        hint = "If this account can only read the export, add {setting:via=gs://BUCKET}, which it can write."
-        raise DeniedError(error.operation, error.subject, error.cause, f"{error.hint} {hint}".lstrip()) from error
-    _refuse_other_options(task, decision)
-    manifest = await _manifest_at(task, decision)
-    compared = await compare_files(task.store, task.settings, manifest)
+        _refuse_other_options(task, decision)
+        manifest = await _manifest_at(task, decision)
+        compared = await compare_files(task.store, task.settings, manifest)
     options = msgspec.structs.replace(decision.options, restore=decision.mark)
     plan = plan_of(compared.manifest, options, decision.state, decision.planned)
     uploads = asyncio.Semaphore(UPLOADS_AT_ONCE)
@@ -102,11 +92,16 @@ def _refuse_other_options(task: Task, decision: Decision) -> None:
 
 async def _record(task: Task, proposal: Proposal) -> Decision:
     """Store a restore that is new, and that this execution takes part in it; the one that is stored then."""
-    decision = await _store(task, proposal.decision, proposal.drafted) if proposal.drafted else proposal.decision
-    stored = await create(
-        task.state, Restores(task.layout).execution(task.owner.execution), Execution(decision.restore)
-    )
-    return decision if stored.value.restore == decision.restore else await _decision(task, stored.value.restore)
+    document = Restores(task.layout).execution(task.owner.execution)
+    try:
+        decision = await _store(task, proposal.decision, proposal.drafted) if proposal.drafted else proposal.decision
+        stored = await create(task.state, document, Execution(decision.restore))
+        return decision if stored.value.restore == decision.restore else await _decision(task, stored.value.restore)
+    except DeniedError as error:
+        if task.via:
+            raise
+        hint = "If this account can only read the export, add {setting:via=gs://BUCKET}, which it can write."
+        raise DeniedError(error.operation, error.subject, error.cause, f"{error.hint} {hint}".lstrip()) from error
 
 
 async def _earlier(task: Task, what: str, number: int) -> Decision | None:

@@ -6,6 +6,7 @@ The bill, and the limit for it, are checked before anything is created, and so b
 from __future__ import annotations
 
 import logging
+from collections import Counter
 from collections.abc import Sequence
 from typing import NamedTuple
 
@@ -42,7 +43,7 @@ class Draft(NamedTuple):
 
 
 async def draft(task: Task, *, shown: bool = False) -> Draft:
-    """Survey, plan, and refuse what cannot be done. Nothing is written. Raises like obtain_restore.
+    """Survey, plan, and refuse what cannot be done. Nothing is written.
 
     shown: the plan is only shown, so nothing has to be confirmed.
     """
@@ -139,6 +140,29 @@ def refuse_more(task: Task, bill: Bill) -> None:
     if task.request.options.temporary:
         operation, fewer = "drill", "drill fewer tables at a time with {setting:tables}"
     raise UsageError(operation, size_text(limit), cause, f"Raise it, or {fewer}.", setting="max_bytes_billed")
+
+
+class SharedBill:
+    """What the comparisons of all datasets have billed, which together is limited.
+
+    by_restore: the bytes, by the restore's id.
+    """
+
+    def __init__(self, spent: int) -> None:
+        self._spent = spent
+        self.by_restore = Counter[str]()
+
+    def of(self, restore: RunningRestore) -> RunningRestore:
+        """A restore that adds to it."""
+        report = restore.task.request.on_bill
+
+        def bill(bytes_billed: int) -> None:
+            self._spent += bytes_billed
+            self.by_restore[restore.id] += bytes_billed
+            report(bytes_billed)
+
+        request = restore.task.request._replace(on_bill=bill, spent=self._spent)
+        return restore._replace(task=restore.task._replace(request=request))
 
 
 async def _comparisons(task: Task, manifest: Manifest) -> int:

@@ -1,4 +1,4 @@
-"""Restores and drills, of the export of one dataset or of a set.
+"""Restores of the export of one dataset or of a set, from the manifest to the restored datasets.
 
 Of a set, each dataset is an ordinary restore, and what may refer to another dataset follows the rows of all. Everything
 that can be refused is refused for all datasets before anything is written. What fails later fails for its dataset, and
@@ -8,31 +8,28 @@ does not hold back the others.
 from __future__ import annotations
 
 import logging
-from collections.abc import Sequence
-from contextlib import suppress
+from collections.abc import Awaitable, Sequence
 from typing import NamedTuple, TypeVar
 
 from msgspec.structs import replace
 
 from bqdump.concurrency import gathered
 from bqdump.core.errors import ENDS_THE_TASK, BqdumpError
-from bqdump.core.progress.events import Together
+from bqdump.core.progress.events import Entered, Listener, Restoring
 from bqdump.core.progress.log_events import LogEvent, about
-from bqdump.core.restore.bill import together
-from bqdump.core.restore.chosen import object_names
 from bqdump.core.restore.documents import Restores, SetExecution
-from bqdump.core.restore.drill import Drilled, Sample, drilled_together
-from bqdump.core.restore.result import DATASET, NotCreated, Restoration, restored_together
-from bqdump.core.sets.restoring import EVERY, Choice, with_patterns_of
+from bqdump.core.restore.result import Restoration, dataset_failure, restored_together, with_objects
+from bqdump.core.sets.restoring import EVERY, Choice
 from bqdump.core.sizes import counted
-from bqdump.core.wording import COMMANDS, fill
 from bqdump.repository.exports import AT_ONCE
+from bqdump.repository.published import refuse_pruned
 from bqdump.repository.repository import create, value_of
-from bqdump.restoration.drill import Prepared, drill_prepared, prepare
-from bqdump.restoration.drill import drill as drill_one
+from bqdump.repository.turns import Turn, takes_turn
+from bqdump.restoration.changes import Compared, compare_values, with_changes
+from bqdump.restoration.finish import Followed, create_dataset, follow_tables
+from bqdump.restoration.ledger import read_ledger, restoration, store_report
 from bqdump.restoration.obtain import Proposal, propose, take_part
-from bqdump.restoration.planning import plan_one, planned_bill, refuse_more
-from bqdump.restoration.run import carry_out, run
+from bqdump.restoration.planning import SharedBill, plan_one, refuse_bill
 from bqdump.restoration.sources import (
     Members,
     Source,
@@ -40,12 +37,13 @@ from bqdump.restoration.sources import (
     choose,
     finish_runs,
     members_of,
-    of_dataset,
     of_one_dataset,
     sets_at,
 )
-from bqdump.restoration.survey import find_manifest
+from bqdump.restoration.tables import sweep_scratch
 from bqdump.restoration.task import RunningRestore, Task
+from bqdump.restoration.uploads import announce_uploads, clear_uploads
+from bqdump.restoration.work import restore_tables
 
 log = logging.getLogger(__name__)
 Answer = TypeVar("Answer")
@@ -68,13 +66,13 @@ async def restore(tasks: Sequence[Task], choice: Choice = EVERY) -> Restoration:
         await finish_runs(tasks)
     sets = await sets_at(tasks)
     if not sets:
-        return await run(await of_one_dataset(tasks, choice))
-    chosen = await _obtain(sets, choice)
-    proposed = list(zip(chosen.members.tasks, chosen.proposals, strict=True))
-    restores = await gathered(lambda item: _begun(*item), proposed, AT_ONCE)
+        return await restore_one(await of_one_dataset(tasks, choice))
+    execution, members, proposals = await _obtain(sets, choice)
+    proposed = list(zip(members.tasks, proposals, strict=True))
+    restores = await gathered(lambda item: take_part(*item), proposed, AT_ONCE)
     ended = await carry_out(restores, sets[0].task.tell, apart=True)
-    results = {task.dataset: result for task, result in zip(chosen.members.tasks, ended, strict=True)}
-    whole = restored_together(sets[0].task.request.options, chosen.execution.run, results, chosen.members.left)
+    results = {task.dataset: result for task, result in zip(members.tasks, ended, strict=True)}
+    whole = restored_together(sets[0].task.request.options, execution.run, results, members.left)
     if whole.state != "running":
         tables, rows, failures = counted(len(whole.tables), "table"), counted(whole.rows, "row"), len(whole.failed)
         message, done = "restored %s: %s, %s%s", LogEvent.RESTORE_DONE.extra()
@@ -112,98 +110,139 @@ async def _proposed(sets: Sequence[Source], choice: Choice, execution: SetExecut
     return _Chosen(execution, members, await all_or_none(members.tasks, propose))
 
 
-async def _begun(task: Task, proposal: Proposal) -> RunningRestore:
-    with about(task.dataset):
-        return await take_part(task, proposal)
+async def restore_one(task: Task) -> Restoration:
+    """Do this task's part of the restore of one dataset. Raises like propose and carry_out_one."""
+    return await carry_out_one(await take_part(task, await propose(task)))
 
 
-async def drill(tasks: Sequence[Task], sample: Sample) -> Drilled:
-    """Drill the requested run, or what is published. sample: of the tables of each dataset.
-
-    tasks: one for each place where the export may be: a set has one for each location. A dataset whose drill ends with
-    an error is a failure of the set's; the others are drilled all the same.
-    """
-    if tasks[0].request.finish_run:
-        await finish_runs(tasks)
-    sets = await sets_at(tasks)
-    if not sets:
-        return await drill_one(await of_one_dataset(tasks, EVERY), sample)
-    chosen, members = await _members(sets)
-    prepared = await _within_limit(members, sample) if tasks[0].settings.max_bytes_billed else {}
-    done: dict[str, Drilled] = {}
-    failed: dict[str, BqdumpError] = {}
-    for task in members:
-        with about(task.dataset):
-            try:
-                ready = prepared.get(task.dataset) or await prepare(task, sample)
-                request = ready.task.request._replace(spent=sum(drilled.bytes_billed for drilled in done.values()))
-                done[task.dataset] = await drill_prepared(ready._replace(task=ready.task._replace(request=request)))
-            except ENDS_THE_TASK:
-                raise
-            except BqdumpError as error:
-                failed[task.dataset] = error
-                message, extra = "the drill ended without a result: %s", LogEvent.DRILL_FAILED.extra()
-                log.error(message, error, extra=extra)  # noqa: TRY400 (an error with a name)
-    if not done:
-        raise next(iter(failed.values()))
-    result = drilled_together(chosen.run, done, [_failure(name, error) for name, error in failed.items()])
-    if result.proves:
-        named = {"dataset": tasks[0].settings.dataset or ",".join(done), "target": str(tasks[0].settings.target)}
-        proven = LogEvent.DRILL_PROVEN.extra(bytes_billed=result.bytes_billed, **named)
-        datasets, of = counted(len(done), "dataset"), counted(result.of, "table")
-        some = f"{len(result.tables)} of {of} of run {result.run} can be restored: {datasets}"
-        whole = f"run {result.run} is restorable: {datasets}"
-        everything = len(result.tables) == result.of and len(done) == len(chosen.parts)
-        log.info("%s", whole if everything else some, extra=proven)
+async def carry_out_one(restore: RunningRestore) -> Restoration:
+    """Do this task's part of a restore that is decided. Raises NotFoundError if its run is pruned meanwhile."""
+    (result,) = await _unless_pruned(restore, carry_out([restore], restore.task.tell))
     return result
 
 
-async def _members(sets: Sequence[Source]) -> tuple[SetExecution, list[Task]]:
-    """What is drilled, and the drill of each dataset that has an object which is included."""
-    chosen, tell = await choose(sets, EVERY), Together(sets[0].task.tell)
-    at = {source.target: source.task for source in sets}
-    tasks = {part.dataset: of_dataset(at[part.target], part, tell) for part in chosen.parts}
-    options = sets[0].task.request.options
-    if not options.include:
-        return chosen, list(tasks.values())
-    exported = await all_or_none(list(tasks.values()), find_manifest)
-    objects = {name: object_names(run.manifest) for name, run in zip(tasks, exported, strict=True)}
-    of_each = with_patterns_of(options, objects)
-    return chosen, [
-        tasks[name]._replace(request=tasks[name].request._replace(options=own)) for name, own in of_each.items()
-    ]
+async def carry_out(restores: Sequence[RunningRestore], tell: Listener, *, apart: bool = False) -> list[Restoration]:
+    """Do this task's part of restores that are decided, and what follows the tables once all of them have ended.
+
+    They are of one dataset, or of several, side by side. Returns their results in this order.
+    tell: hears that the tables are done. apart: what fails for one dataset is in its result, and holds back no other.
+    """
+
+    def guarded(restore: RunningRestore, work: Awaitable[Answer]) -> Awaitable[Answer | Restoration]:
+        return _apart(restore, work) if apart else work
+
+    await refuse_bill(restores)
+    started = await gathered(lambda restore: guarded(restore, _start(restore)), restores, AT_ONCE)
+    results = {restore.id: result for restore, result in zip(restores, started, strict=True) if result}
+    open_ = [restore for restore in restores if restore.id not in results]
+    followed: dict[str, Followed] = {}
+    first, bill = restores[0], SharedBill(restores[0].task.request.spent)
+    if open_:
+        ledgers = await restore_tables([bill.of(restore) for restore in open_])
+        # Of several tasks that see all tables done, one is enough for what follows.
+        if await takes_turn(Turn(first.state, first.layout.finisher, first.owner)):
+            tell(Entered("finishing"))
+            followed = {ended.restore.id: ended for ended in await follow_tables(open_, ledgers, bill)}
+        else:
+            log.info("done; another task restores what follows the tables", extra=LogEvent.TASK_DONE.extra())
+            results |= {restore.id: restoration(restore, ledgers[restore.id], [], running=True) for restore in open_}
+
+    async def conclude(restore: RunningRestore) -> Restoration:
+        billed, done = bill.of(restore), results.get(restore.id)
+        if done and done.state != "restored":
+            return done
+        work = _compared(billed, done) if done else _end(followed[restore.id]._replace(restore=billed))
+        result = await guarded(restore, work)
+        return replace(result, bytes_billed=result.bytes_billed + bill.by_restore[restore.id])
+
+    # Where files are read, one after another, as each restore reads with all of this machine.
+    return await gathered(conclude, restores, 1 if first.task.request.reading else AT_ONCE)
 
 
-async def _within_limit(tasks: Sequence[Task], sample: Sample) -> dict[str, Prepared]:
-    """The drills as they are planned, by dataset. Raises UsageError if all of them would bill more than the limit."""
-    prepared: dict[str, Prepared] = {}
-    bills = []
-    for task in tasks:
-        # Without this, the drill of the dataset meets the same error, and names it.
-        with about(task.dataset), suppress(BqdumpError):
-            ready = await prepare(task, sample)
-            proposal = await propose(ready.task)
-            if drafted := proposal.drafted:
-                bills.append(await planned_bill(ready.task, ready.manifest, drafted.plan))
-            prepared[task.dataset] = ready._replace(proposal=proposal)
-    request = tasks[0].request
-    options = replace(request.options, temporary=True)
-    refuse_more(tasks[0]._replace(request=request._replace(options=options)), together(bills))
-    return prepared
+async def _apart(restore: RunningRestore, work: Awaitable[Answer]) -> Answer | Restoration:
+    """The answer; where an error concerns this dataset only, a result that names it."""
+    with about(restore.task.dataset):
+        try:
+            return await _unless_pruned(restore, work)
+        except ENDS_THE_TASK:
+            raise
+        except BqdumpError as error:
+            failed = LogEvent.DATASET_NOT_RESTORED.extra(dataset=restore.task.dataset)
+            log.error("the restore of the dataset is incomplete: %s", error, extra=failed)  # noqa: TRY400 (it has a name)
+            so_far = restoration(restore, await read_ledger(restore.state, restore.layout), [])
+            failure = dataset_failure(restore.target.name, error)
+            return replace(so_far, state="incomplete", failed=(*so_far.failed, failure))
 
 
-async def plan_drill(tasks: Sequence[Task], sample: Sample) -> Restoration:
-    """What a drill would restore, and what it would bill. Nothing is written."""
-    sets = await sets_at(tasks)
-    if not sets:
-        return await plan_one((await prepare(await of_one_dataset(tasks, EVERY), sample)).task)
-    chosen, members = await _members(sets)
-    plans = {}
-    for task in members:
-        with about(task.dataset):
-            plans[task.dataset] = await plan_one((await prepare(task, sample)).task)
-    return restored_together(sets[0].task.request.options, chosen.run, plans, [])
+async def _unless_pruned(restore: RunningRestore, work: Awaitable[Answer]) -> Answer:
+    """The result. Raises NotFoundError if something failed because the run is being pruned."""
+    try:
+        answer = await work
+    except BqdumpError as error:
+        if not error.retryable:
+            await _refuse_pruned(restore)
+        raise
+    results = answer if isinstance(answer, list) else [answer]
+    if any(isinstance(result, Restoration) and result.failed for result in results):
+        await _refuse_pruned(restore)
+    return answer
 
 
-def _failure(dataset: str, error: BqdumpError) -> NotCreated:
-    return NotCreated(dataset, DATASET, type(error).__name__.removesuffix("Error"), fill(error.cause, COMMANDS))
+async def _refuse_pruned(restore: RunningRestore) -> None:
+    task, manifest = restore.task, restore.manifest
+    await refuse_pruned(task.store, task.settings, "restore", manifest.run, manifest)
+
+
+async def _start(restore: RunningRestore) -> Restoration | None:
+    """Begin a restore: report it, and create the dataset.
+
+    Returns the result of one that was complete before, as far as the target still has it; else None.
+    """
+    if done := await value_of(restore.state, restore.layout.result):
+        return await with_changes(restore, done, await read_ledger(restore.state, restore.layout))
+    totals = restore.plan.totals
+    restore.task.tell(Restoring(restore.id, restore.manifest.run, totals.tables, totals.bytes))
+    await announce_uploads(restore)
+    await create_dataset(restore)
+    return None
+
+
+async def _end(followed: Followed) -> Restoration:
+    """Clear up. The result, which is stored if nothing failed: then the restore is finished."""
+    restore, ledger, unset, compared = followed
+    if not ledger.missing(len(restore.plan.tables)):
+        # Until every table is in place, another task may be about to copy from one of them.
+        await sweep_scratch(restore)
+    await clear_uploads(restore, ledger)
+    result = restoration(restore, ledger, unset)
+    if restore.resumed:
+        result = await with_changes(restore, result, ledger)
+    result = await _compared(restore, result, compared)
+    if result.state == "restored":
+        result = (await create(restore.state, restore.layout.result, result)).value
+    await store_report(restore, result)
+    log.info(
+        "restored %s, %s, into %s.%s%s",
+        with_objects(len(result.tables), len(result.objects)),
+        counted(result.rows, "row"),
+        result.project,
+        result.dataset,
+        f"; {counted(len(result.failed), 'failure')}" if result.failed else "",
+        extra=LogEvent.RESTORE_DONE.extra(restore=restore.id),
+    )
+    return result
+
+
+async def _compared(restore: RunningRestore, result: Restoration, before: Compared | None = None) -> Restoration:
+    """The result, with what a comparison of values has found, if that was requested. before: found already."""
+    reading = restore.task.request.reading
+    if reading is None:
+        return result
+    compared = before or await compare_values(restore, await read_ledger(restore.state, restore.layout), reading)
+    for difference in compared.different:
+        log.error(
+            "%s: %s", difference.name, difference.message, extra=LogEvent.VALUES_DIFFER.extra(table=difference.name)
+        )
+    state = "incomplete" if compared.different else result.state
+    failed = (*result.failed, *compared.different)
+    return replace(result, state=state, failed=failed, verified=compared.tables)

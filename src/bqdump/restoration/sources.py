@@ -135,7 +135,7 @@ async def of_one_dataset(tasks: Sequence[Task], choice: Choice) -> Task:
     options = task.request.options
     if PLACEHOLDER in options.dataset:
         options = filled(options, (await find_manifest(task)).manifest.dataset)
-    return task._replace(request=task.request._replace(options=options))
+    return task.requesting(options=options)
 
 
 async def choose(sets: Sequence[Source], choice: Choice) -> SetExecution:
@@ -209,27 +209,30 @@ async def members_of(sets: Sequence[Source], chosen: SetExecution, choice: Choic
     Raises UsageError for a target that is not one for each of them, for a pattern that matches nothing, and where the
     execution restores something else.
     """
-    options, tell = sets[0].task.request.options, Together(sets[0].task.tell)
     _refuse_other(sets, chosen, choice)
-    refuse_one_target(options, [part.dataset for part in chosen.parts])
-    at = {source.target: source.task for source in sets}
-    tasks = {part.dataset: of_dataset(at[part.target], part, tell) for part in chosen.parts}
-    of_each = dict.fromkeys(tasks, options)
-    if options.include or options.exclude:
-        exported = await all_or_none(list(tasks.values()), find_manifest)
-        objects = {name: object_names(source.manifest) for name, source in zip(tasks, exported, strict=True)}
-        of_each = with_patterns_of(options, objects)
-    targeted = with_targets(of_each)
-    members = [
-        tasks[name]._replace(request=tasks[name].request._replace(options=options))
-        for name, options in targeted.items()
-    ]
+    datasets = [part.dataset for part in chosen.parts]
+    refuse_one_target(sets[0].task.request.options, datasets)
+    tasks = await tasks_of(sets, chosen)
+    targeted = with_targets({name: task.request.options for name, task in tasks.items()})
+    members = [tasks[name].requesting(options=options) for name, options in targeted.items()]
     for task in members:
         if task.request.run != chosen.run:
             message, other = "restored as of run %s, as it has no export of run %s", LogEvent.OTHER_RUN.extra()
             with about(task.dataset):
                 log.warning(message, task.request.run, chosen.run, extra=other)
-    return Members(members, [name for name in tasks if name not in targeted])
+    return Members(members, [name for name in datasets if name not in targeted])
+
+
+async def tasks_of(sets: Sequence[Source], chosen: SetExecution) -> dict[str, Task]:
+    """The restore of each chosen dataset that has an object which is included. Raises UsageError as members_of does."""
+    options, tell = sets[0].task.request.options, Together(sets[0].task.tell)
+    at = {source.target: source.task for source in sets}
+    tasks = {part.dataset: _of_dataset(at[part.target], part, tell) for part in chosen.parts}
+    if not options.include and not options.exclude:
+        return tasks
+    exported = await all_or_none(list(tasks.values()), find_manifest)
+    objects = {name: object_names(run.manifest) for name, run in zip(tasks, exported, strict=True)}
+    return {name: tasks[name].requesting(options=own) for name, own in with_patterns_of(options, objects).items()}
 
 
 def _refuse_other(sets: Sequence[Source], chosen: SetExecution, choice: Choice) -> None:
@@ -242,19 +245,14 @@ def _refuse_other(sets: Sequence[Source], chosen: SetExecution, choice: Choice) 
     raise UsageError(RESTORE, f"execution {task.owner.execution}", cause, hint)
 
 
-def of_dataset(task: Task, part: DatasetRun, tell: Together) -> Task:
-    """The restore of one dataset, without its options."""
+def _of_dataset(task: Task, part: DatasetRun, tell: Together) -> Task:
+    """The restore of one dataset, with the options of all."""
     via = task.via
     if via:
         folder = f"{via.target.prefix}{part.dataset}/"
         via = via._replace(target=replace(via.target, prefix=folder))
-    return task._replace(
-        settings=one_dataset(task.settings, part.dataset),
-        request=task.request._replace(run=part.run),
-        via=via,
-        tell=tell.of(part.dataset),
-        dataset=part.dataset,
-    )
+    settings, heard = one_dataset(task.settings, part.dataset), tell.of(part.dataset)
+    return task._replace(settings=settings, via=via, tell=heard, dataset=part.dataset).requesting(run=part.run)
 
 
 Answer = TypeVar("Answer")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from bqdump.check.read_back import ReadOptions
 from bqdump.core.documents.layout import Layout
@@ -71,6 +71,10 @@ class Task(NamedTuple):
     documents: ObjectStore | None = None
     dataset: str = ""
     signer: Signer | None = None
+
+    def requesting(self, **changes: Any) -> Task:
+        """The same task with these changes of its request."""
+        return self._replace(request=self.request._replace(**changes))
 
     @property
     def state(self) -> ObjectStore:

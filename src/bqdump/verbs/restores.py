@@ -28,11 +28,11 @@ from bqdump.observe.notify import notify
 from bqdump.ports.destination import Destination
 from bqdump.ports.signer import PROBE
 from bqdump.repository.exports import ExportAt, exports_at
+from bqdump.restoration.drill import drill as run_drill
+from bqdump.restoration.drill import plan_drill as plan_run_drill
 from bqdump.restoration.listing import Place, chosen, find_restores
 from bqdump.restoration.listing import abort as end_restore
 from bqdump.restoration.listing import list_restores as list_found
-from bqdump.restoration.restore import drill as run_drill
-from bqdump.restoration.restore import plan_drill as plan_run_drill
 from bqdump.restoration.restore import plan_restore as plan_run
 from bqdump.restoration.restore import restore as run_task
 from bqdump.restoration.task import Request, Via
@@ -88,9 +88,7 @@ async def restore(tasks: Sequence[RestoreTask], choice: Choice | None = None, *,
     reading = ReadOptions(reader, checksums=True) if reader else None
     try:
         with observed("restore", task.owner.execution, about, task.tell) as hear:
-            members = [
-                member._replace(request=member.request._replace(reading=reading, compares=values)) for member in tasks
-            ]
+            members = [member.requesting(reading=reading, compares=values) for member in tasks]
             done = await run_task([_observed_by(member, hear) for member in members], choice or EVERY)
             if done.failed:
                 hear(
@@ -144,20 +142,19 @@ def _observed_by(task: RestoreTask, hear: Listener) -> RestoreTask:
         extra = LogEvent.QUERY_BILLED.extra()
         log.info("BigQuery bills %s for this comparison", size_text(bytes_billed), extra=extra)
 
-    return task._replace(tell=hear, request=task.request._replace(on_bill=bill))
+    return task._replace(tell=hear).requesting(on_bill=bill)
 
 
 async def plan_restore(
     tasks: Sequence[RestoreTask], choice: Choice | None = None, *, values: bool = False
 ) -> Restoration:
     """Show what the same would do, and what it would bill, without writing anything."""
-    members = [task._replace(request=task.request._replace(compares=values)) for task in tasks]
-    return await plan_run(members, choice or EVERY)
+    return await plan_run([task.requesting(compares=values) for task in tasks], choice or EVERY)
 
 
 async def plan_drill(tasks: Sequence[RestoreTask], sample: Sample) -> Restoration:
     """Show what a drill would restore, and what it would bill, without writing anything."""
-    return await plan_run_drill([task._replace(request=task.request._replace(compares=True)) for task in tasks], sample)
+    return await plan_run_drill([task.requesting(compares=True) for task in tasks], sample)
 
 
 async def list_restores(services: Services, settings: Settings, via: Target | None, abort: str = "") -> RestoreList:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from bqdump.check import verify
 from bqdump.core.retention import pruned
-from bqdump.restoration import run as restoring
+from bqdump.restoration import restore as restoring
 from bqdump.retain import erase, iceberg, leftovers, sweep, tombstones
 from simulation.law import Law
 from simulation.mutations import Mutation, edit

@@ -31,7 +31,7 @@ from bqdump.export.run import TaskResult
 from bqdump.export.run import run as export
 from bqdump.export.task import Task
 from bqdump.repository.notes import change_tags
-from bqdump.restoration.run import run as restore
+from bqdump.restoration.restore import restore_one as restore
 from bqdump.restoration.task import Request
 from bqdump.restoration.task import Task as RestoreTask
 from bqdump.retain import erase as erasure

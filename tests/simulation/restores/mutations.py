@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from bqdump.core.restore import names, planning, table_requests
 from bqdump.export.work import job
-from bqdump.restoration import drill, jobs, ledger, objects, obtain, run, tables, uploads
+from bqdump.restoration import drill, jobs, ledger, objects, obtain, restore, tables, uploads
 from simulation import wrong as known
 from simulation.law import Law
 from simulation.mutations import Mutation, edit
@@ -29,7 +29,7 @@ MUTATIONS = (
     Mutation("a group of files is forgotten", Law.RESTORED, tables, "_load",
              edit("zip(partitions, load.groups, strict=True)", "zip(partitions, load.groups[:1])")),
     Mutation("scratch tables of killed tasks are not removed", Law.RESTORED,
-             run, "sweep_scratch", known.nothing, here_only=True),
+             restore, "sweep_scratch", known.nothing, here_only=True),
     Mutation("whatever has the name of a table is taken for the restore's own", Law.RESTORED,
              jobs, "_is_ours", known.always),
     Mutation("an empty table is taken for the restore's own", Law.RESTORED, jobs, "_is_ours",

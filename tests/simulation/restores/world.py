@@ -20,8 +20,9 @@ from bqdump.core.restore.drill import Drilled, Sample
 from bqdump.core.restore.plan import Options
 from bqdump.core.restore.result import Restoration
 from bqdump.ports.warehouse import JobError
-from bqdump.restoration.drill import NAME, drill
-from bqdump.restoration.run import run as restore
+from bqdump.restoration.drill import NAME
+from bqdump.restoration.drill import drill_one as drill
+from bqdump.restoration.restore import restore_one as restore
 from bqdump.restoration.task import Request, Task
 from bqdump_memory import gated
 from simulation.faults import Network
@@ -49,7 +50,7 @@ def simulate(seed: int, *, whole_trace: bool = False) -> Verdict:
         without_pages(patches, "report.render_report", "report.render_restored")
         if seed % 4:
             # Choosing one finisher saves work and must not be what safety rests on.
-            patches.enter_context(mock.patch("bqdump.restoration.run.takes_turn", _everybody))
+            patches.enter_context(mock.patch("bqdump.restoration.restore.takes_turn", _everybody))
         return SimulatedRestores(seed, None if whole_trace else 60).verdict()
 
 

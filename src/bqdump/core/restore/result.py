@@ -13,9 +13,13 @@ from typing import Any, Literal
 import msgspec
 from msgspec.structs import replace
 
+from bqdump.core.documents.manifest import Manifest
+from bqdump.core.errors import BqdumpError
 from bqdump.core.restore.plan import ACCESS, Action, NotRestored, Options
 from bqdump.core.results import Result, public, rows_of
 from bqdump.core.sizes import counted
+from bqdump.core.times import time_of
+from bqdump.core.wording import COMMANDS, fill
 
 RestorationState = Literal["restored", "incomplete", "running", "planned"]
 
@@ -150,6 +154,34 @@ def with_objects(tables: int, objects: int) -> str:
 
 # The kind of a dataset as a whole.
 DATASET = "DATASET"
+
+
+def nothing_restored(manifest: Manifest, options: Options, failure: NotCreated, bytes_billed: int) -> Restoration:
+    """The result of a restore that was refused because of a failure. bytes_billed: until then."""
+    return Restoration(
+        restore="",
+        run=manifest.run,
+        state="incomplete",
+        snapshot_time=time_of(manifest.snapshot),
+        project=options.project,
+        dataset=options.dataset,
+        location=manifest.location,
+        tables=(),
+        objects=(),
+        failed=(failure,),
+        not_restored=(),
+        kept=(),
+        rows=0,
+        bytes=0,
+        bytes_billed=bytes_billed,
+    )
+
+
+def dataset_failure(name: str, error: BqdumpError) -> NotCreated:
+    """A dataset that is not restored, or not completely, because of an error."""
+    return NotCreated(name, DATASET, type(error).__name__.removesuffix("Error"), fill(error.cause, COMMANDS))
+
+
 # The first of these that a dataset is in is the state of the set.
 WORST: tuple[RestorationState, ...] = ("running", "incomplete", "planned", "restored")
 
