@@ -9,9 +9,9 @@ import pytest
 
 from bqdump.core.documents.manifest import Carried, File
 from bqdump.core.documents.run import Flag
-from bqdump.core.documents.unchanged import Reading
+from bqdump.core.documents.unchanged import Reading, Reused
 from bqdump.core.plan.readings import Published, PublishedTable
-from bqdump.core.plan.reuse import Candidate, decide, reading_before
+from bqdump.core.plan.reuse import Candidate, Comparison, reading_before, reused_table
 from bqdump.core.plan.routes import Routed
 from bqdump.core.risks import Risk
 from bqdump.core.settings.settings import Settings
@@ -62,22 +62,23 @@ def seen(look: Reading | None = LOOK, obstacle: str = "", **changed: Any) -> Can
 
 def why(export: Published | None, now: Candidate, **settings: Any) -> str:
     """The reason for which the table is exported, "" where its files are named again."""
-    reuse, reasons = decide(export, [now], msgspec.structs.replace(SETTINGS, **settings), NOW)
-    assert set(reuse) | set(reasons) == {"t"}
+    unchanged, reasons = Comparison(export, msgspec.structs.replace(SETTINGS, **settings), NOW).decide([now])
+    assert set(unchanged) | set(reasons) == {"t"}
     return reasons.get("t", "")
 
 
 def test_three_equal_looks_prove_that_a_table_is_unchanged() -> None:
-    reuse, reasons = decide(published(had()), [seen()], SETTINGS, NOW)
+    unchanged, reasons = Comparison(published(had()), SETTINGS, NOW).decide([seen()])
     assert reasons == {}
-    assert reuse["t"].files == FILES
-    assert reuse["t"].reused == msgspec.convert(["t", "r1", NOW - DAY, 3, 30, 1], type(reuse["t"].reused))
+    assert unchanged["t"].files == FILES
+    assert reused_table(published(had()), unchanged["t"], seen().routed.table) == Reused("t", "r1", NOW - DAY, 3, 30, 1)
 
 
 def test_a_table_that_was_found_unchanged_before_needs_no_look_from_before() -> None:
     carried = Carried("r0", NOW - 2 * DAY, "", VERSION, {}, unchanged_at=NOW - DAY)
-    reuse, _ = decide(published(had(carried=carried, look_before=None)), [seen()], SETTINGS, NOW)
-    assert reuse["t"].reused.run == "r0"
+    export = published(had(carried=carried, look_before=None))
+    unchanged, _ = Comparison(export, SETTINGS, NOW).decide([seen()])
+    assert reused_table(export, unchanged["t"], seen().routed.table).run == "r0"
     carried_only = msgspec.structs.replace(carried, unchanged_at=0)
     assert (
         why(published(had(carried=carried_only, look_before=None)), seen()) == "no reading from before its last export"

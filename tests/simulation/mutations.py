@@ -207,7 +207,7 @@ MUTATIONS = (
              edit("if was != is_:", "if False:")),
     Mutation("times are not compared", Law.UNCHANGED, reuse, "difference",
              edit("if before.modified != now.modified:", "if False:")),
-    Mutation("unchanged tables are exported again", Law.UNCHANGED, reuse, "why_exported",
+    Mutation("unchanged tables are exported again", Law.UNCHANGED, reuse.Comparison, "why_exported",
              edit("unproved(entry, candidate.reading)", "unproved(entry, candidate.reading) or 'again'")),
 )  # fmt: skip
 

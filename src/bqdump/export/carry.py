@@ -22,9 +22,9 @@ from bqdump.core.documents.run import DROPPED, Failure, Plan
 from bqdump.core.documents.target import Latest
 from bqdump.core.documents.unchanged import RemovalReason, Removed
 from bqdump.core.errors import UnavailableError, UsageError, VerificationError
+from bqdump.core.plan.carryover import Carryover, ReusedEntries, carryover_of, reused_entries
 from bqdump.core.plan.readings import Published
-from bqdump.core.plan.removal import Carryover, carryover_of, is_mass, removal_sentence
-from bqdump.core.plan.reuse import ReusedEntries, reused_entries
+from bqdump.core.plan.removal import is_mass, removal_sentence
 from bqdump.core.progress.log_events import LogEvent
 from bqdump.core.risks import Risk
 from bqdump.core.settings.settings import Settings

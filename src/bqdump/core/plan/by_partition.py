@@ -12,24 +12,20 @@ files were read. If the one after the snapshot time of this plan is equal, too, 
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Collection, Sequence
 from typing import NamedTuple
 
 import msgspec
 
-from bqdump.core.documents.manifest import PartitionEntry
-from bqdump.core.documents.unchanged import Reading, ReusedPartitions
+from bqdump.core.documents.unchanged import Reading
 from bqdump.core.errors import UsageError
 from bqdump.core.formats.formats import unfit
 from bqdump.core.formats.types import columns
-from bqdump.core.plan.readings import PARTITIONS_EXPIRE, Published, PublishedTable
-from bqdump.core.plan.reuse import Candidate, settings_differ, why_exported
-from bqdump.core.plan.routes import Routed, RoutedPartition, obstacle, requirements_of, route_tables
+from bqdump.core.plan.routes import Routed, RoutedPartition, obstacle, requirements_of
 from bqdump.core.plan.selection import PLAN
-from bqdump.core.risks import HIDING
 from bqdump.core.settings.settings import Settings
 from bqdump.core.sizes import size_text
-from bqdump.core.tables.catalog import Listed, Partition, Table, select, state_of, varying
+from bqdump.core.tables.catalog import Listed, Partition, Table, select, state_of
 from bqdump.core.tables.columns import as_they_are
 from bqdump.core.tables.partitioning import Partitioning, partitioning_of
 
@@ -37,8 +33,6 @@ from bqdump.core.tables.partitioning import Partitioning, partitioning_of
 LEAST_BILLED = 10 << 20
 VIEW = "INFORMATION_SCHEMA.PARTITIONS"
 TABLES_A_QUERY = 1000
-# A partition that will be this old soon is not expected to be reused.
-MARGIN_MS = 60 * 60 * 1000
 NO_READING = "no reading from before the snapshot time proves anything"
 CHANGED_MEANWHILE = "it was changed while the export was planned"
 CHOSEN_TIME = "the snapshot time was chosen"
@@ -175,76 +169,6 @@ def _bill(item: Routed, partition: Partition) -> int:
     return max(LEAST_BILLED, whole * partition.bytes // max(1, item.table.bytes))
 
 
-def comparable(
-    published: Published | None, candidate: Candidate, settings: Settings, snapshot: int
-) -> dict[str, PartitionEntry]:
-    """The published partitions of a table that a reading may prove unchanged, by id. snapshot: of the plan, in ms."""
-    entry = _entry_of(published, candidate)
-    if published is None or entry is None or not settings.incremental:
-        return {}
-    # A partition that expires is gone as a whole, so the others are as they were.
-    if candidate.obstacle not in ("", PARTITIONS_EXPIRE) or varying(candidate.routed.shape) or varying(entry.shape):
-        return {}
-    if entry.read_at != "snapshot" or candidate.routed.read_at != "snapshot":
-        return {}
-    if settings_differ(published, entry, candidate.routed, settings.frozen()):
-        return {}
-    if any(flag.table in (entry.table, "") and flag.risk in HIDING for flag in published.flags):
-        return {}
-    oldest = snapshot - settings.full_after * 1000 if settings.full_after else None
-    return {
-        partition.id: partition
-        for partition in entry.partitions
-        if partition.look and (oldest is None or published.origin_of(entry, partition)[1] > oldest)
-    }
-
-
-def is_whole(published: Published | None, candidate: Candidate, settings: Settings, snapshot: int) -> bool:
-    """Whether the complete table looks unchanged. snapshot: about that of the plan, in ms."""
-    entry = _entry_of(published, candidate)
-    if published is None or entry is None or not settings.incremental:
-        return False
-    return not why_exported(published, entry, candidate, settings.frozen(), settings.full_after, snapshot)
-
-
-def seems_unchanged(entry: PartitionEntry | None, listed: Partition) -> bool:
-    """Whether a listing, which proves nothing, shows a partition as it was: then it is looked at later."""
-    reading = entry.look if entry else None
-    return reading is not None and (reading.rows, reading.bytes, reading.modified) == (
-        listed.rows,
-        listed.bytes,
-        listed.modified,
-    )
-
-
-def unchanged_partitions(
-    entries: Mapping[str, PartitionEntry], readings: Mapping[str, Reading | None]
-) -> dict[str, PartitionEntry]:
-    """Those of the partitions that readings after the snapshot time prove unchanged, by id."""
-    return {
-        id_: entries[id_]
-        for id_, reading in readings.items()
-        if reading and (earlier := entries[id_].look) and earlier.same(reading)
-    }
-
-
-def reused_partitions(table: str, entries: Iterable[PartitionEntry]) -> ReusedPartitions:
-    """The record of unchanged partitions of a table."""
-    entries = sorted(entries, key=lambda entry: entry.id)
-    return ReusedPartitions(
-        table,
-        tuple(entry.id for entry in entries),
-        sum(entry.look.rows if entry.look else entry.planned_rows for entry in entries),
-        sum(entry.look.bytes if entry.look else entry.planned_bytes for entry in entries),
-        sum(entry.files for entry in entries),
-    )
-
-
-def _entry_of(published: Published | None, candidate: Candidate) -> PublishedTable | None:
-    name = candidate.routed.table.name
-    return next((table for table in published.tables if table.table == name), None) if published else None
-
-
 def refuse_bill(settings: Settings, needed: int) -> None:
     """Raise UsageError where finding the partitions would bill more than the settings allow."""
     limit = settings.max_bytes_billed
@@ -258,41 +182,3 @@ def view_bill(*tables: int) -> dict[str, int]:
     """The bytes billed by queries for partitions, when each query is about this many tables."""
     queries = sum(-(-count // TABLES_A_QUERY) for count in tables)
     return {VIEW: queries * LEAST_BILLED} if queries else {}
-
-
-def least(listed: Sequence[Partition]) -> str:
-    """The smallest partition: exported where nothing else of a table that changed is."""
-    return min(listed, key=lambda partition: (partition.bytes, partition.id)).id
-
-
-class ExpectedReuse:
-    """What an incremental plan expects to be unchanged, before the snapshot time: readings after it will do for that.
-
-    published: the export that is compared with, None where nothing can be reused.
-    now: about the snapshot time, in ms.
-    """
-
-    def __init__(self, published: Published | None, settings: Settings, now: int) -> None:
-        self._published, self._settings, self._now = published, settings, now + MARGIN_MS
-
-    def table(self, table: Table, reading: Reading | None) -> bool:
-        """Whether the complete table is expected to be unchanged."""
-        routed = self._routed(table) if self._published and reading else None
-        return bool(routed and is_whole(self._published, Candidate(routed, reading), self._settings, self._now))
-
-    def partitions(self, table: Table, listed: Sequence[Partition]) -> set[str]:
-        """The partitions of a table that are expected to be unchanged, but for one that may be exported anyway."""
-        routed = self._routed(table) if self._published else None
-        if routed is None:
-            return set()
-        entries = comparable(self._published, Candidate(routed, None), self._settings, self._now)
-        later = {partition.id for partition in listed if seems_unchanged(entries.get(partition.id), partition)}
-        return later - {least(listed)} if later else later
-
-    def _routed(self, table: Table) -> Routed | None:
-        try:
-            routed = route_tables(self._settings, [table]).routed
-        except UsageError:
-            # Planning meets it again, with all tables.
-            return None
-        return routed[0] if routed else None

@@ -11,10 +11,10 @@ from bqdump.core.documents.definitions import Definitions
 from bqdump.core.documents.manifest import File, Manifest, PartitionEntry, TableEntry, TableFiles, Totals
 from bqdump.core.documents.run import Failure, Flag, Plan, Receipt, Skipped, TablePlan
 from bqdump.core.documents.units import files_by_partition
+from bqdump.core.plan.carryover import Carryover, PartitionFiles
 from bqdump.core.plan.definitions import with_carried
 from bqdump.core.plan.guards import with_jobs
 from bqdump.core.plan.hidden_data import expected_rows, hidden_rows
-from bqdump.core.plan.removal import Carryover, PartitionFiles
 from bqdump.core.risks import Risk
 from bqdump.core.times import rfc3339
 from bqdump.core.version import VERSION

@@ -1,35 +1,27 @@
-"""Which tables need not be exported again: the files of the published export are those of an unchanged table.
+"""What need not be exported again, as the published files hold it already: tables, and partitions of other tables.
 
 Three readings must be equal: one from before the time at which the files were read, one from after it, and that of this
-plan. Between equal readings the table did not change, so the files hold what it has at this plan's snapshot time.
+plan. Between equal readings nothing changed, so the files hold what the table has at this plan's snapshot time.
 
-The manifest entries of unchanged tables: taken from the manifest that planning has compared with.
-
-Where files are replaced, another run may have been published since and have replaced those of an unchanged table by
-equal ones. Then its entry is taken, if its readings prove the same.
+Of a partition the manifest has one reading, which was equal before and after the snapshot time of its files. If the one
+after the snapshot time of this plan is equal, too, the files are those of this time.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, NamedTuple
 
-from msgspec.structs import replace
-
-from bqdump.core.documents.changes import way_of
 from bqdump.core.documents.fingerprints import way
-from bqdump.core.documents.manifest import File, Manifest, PartitionEntry, TableEntry, TableFiles
-from bqdump.core.documents.manifest_index import settings_of
-from bqdump.core.documents.run import Plan
+from bqdump.core.documents.manifest import PartitionEntry
 from bqdump.core.documents.unchanged import Reading, Reused, ReusedPartitions
-from bqdump.core.documents.units import files_by_partition
-from bqdump.core.plan.readings import Published, PublishedTable, difference
-from bqdump.core.plan.removal import PartitionFiles, carried
-from bqdump.core.plan.routes import Routed
+from bqdump.core.errors import UsageError
+from bqdump.core.plan.readings import PARTITIONS_EXPIRE, Published, PublishedTable, difference
+from bqdump.core.plan.routes import Routed, route_tables
 from bqdump.core.risks import HIDING
 from bqdump.core.settings.settings import Settings
 from bqdump.core.sizes import counted
-from bqdump.core.tables.catalog import varying
+from bqdump.core.tables.catalog import Partition, Table, varying
 from bqdump.core.version import VERSION
 
 NOTHING_PUBLISHED = "nothing is published yet"
@@ -39,6 +31,8 @@ NO_EARLIER_READING = "no reading from before its last export"
 LATELY_MS = 8 * 86_400 * 1000
 # Far more than the clocks of BigQuery's servers are apart.
 CLOCKS_DIFFER_MS = 60_000
+# A partition that will be this old soon is not expected to be reused.
+MARGIN_MS = 60 * 60 * 1000
 # Other settings that files depend on, by name.
 PLACE_SETTINGS = ("path", "prefix", "kms_key")
 
@@ -56,74 +50,99 @@ class Candidate(NamedTuple):
     obstacle: str = ""
 
 
-class ReusableFiles(NamedTuple):
-    """A table that did not change, and the published entry whose files hold it."""
+class Comparison:
+    """What a plan is compared with.
 
-    reused: Reused
-    files: tuple[File, ...]
-
-
-def decide(
-    published: Published | None, candidates: Iterable[Candidate], settings: Settings, snapshot: int
-) -> tuple[dict[str, ReusableFiles], dict[str, str]]:
-    """The tables whose files may be reused, and for each other one why it is exported; both by table.
-
-    published: the export of the same dataset that is older than the plan. snapshot: the plan's snapshot time (ms).
-    Whether the files still exist is up to the caller.
+    published: an export of the same dataset that is older than the plan; None where nothing can be reused.
+    snapshot: the plan's snapshot time, in ms.
     """
-    entries = {table.table: table for table in published.tables} if published else {}
-    reuse: dict[str, ReusableFiles] = {}
-    reasons: dict[str, str] = {}
-    frozen = settings.frozen()
-    for candidate in candidates:
-        table = candidate.routed.table
-        entry = entries.get(table.name)
+
+    def __init__(self, published: Published | None, settings: Settings, snapshot: int) -> None:
+        self._published, self._settings, self._snapshot = published, settings, snapshot
+        self._tables = {table.table: table for table in published.tables} if published else {}
+        self._frozen = settings.frozen()
+
+    def decide(self, candidates: Iterable[Candidate]) -> tuple[dict[str, PublishedTable], dict[str, str]]:
+        """The published entry of each table that did not change, and for each other one why it is exported; by table.
+
+        Whether the files still exist is up to the caller.
+        """
+        reasons = {table.routed.table.name: self.why_exported(table) for table in candidates}
+        unchanged = {name: self._tables[name] for name, reason in reasons.items() if not reason}
+        return unchanged, {name: reason for name, reason in reasons.items() if reason}
+
+    def why_exported(self, candidate: Candidate) -> str:
+        """Why a table is exported, in a few words; "" where the published files hold what it has at the snapshot."""
+        entry, published = self._tables.get(candidate.routed.table.name), self._published
+        if candidate.obstacle:
+            return candidate.obstacle
         if published is None or entry is None:
-            left = published and any(item.table == table.name for item in published.left)
-            absent = "its last export failed" if left else NOT_PUBLISHED if published else NOTHING_PUBLISHED
-            reasons[table.name] = candidate.obstacle or absent
-        elif reason := why_exported(published, entry, candidate, frozen, settings.full_after, snapshot):
-            reasons[table.name] = reason
-        else:
-            reuse[table.name] = reusable_files(published, entry, table.rows, table.bytes)
-    return reuse, reasons
+            return self._why_absent(candidate.routed.table.name)
+        if reason := self._why_incomparable(published, entry, candidate.routed):
+            return reason
+        if _has_restrictions(published, entry.table):
+            return "its last export had restrictions"
+        if reason := unproved(entry, candidate.reading):
+            return reason
+        if candidate.reading and not entry.shape.where and entry.rows not in (None, candidate.reading.rows):
+            # Rows that were inserted and deleted again leave no other trace.
+            return f"its files have {counted(entry.rows or 0, 'row')}, and the table {candidate.reading.rows:,}"
+        full_every, age = self._settings.full_after, self._snapshot - published.origin(entry)[1]
+        return f"older than {period(full_every)}" if full_every and age >= full_every * 1000 else ""
+
+    def partitions(self, candidate: Candidate) -> dict[str, PartitionEntry]:
+        """The published partitions of a table that a reading may prove unchanged, by id."""
+        entry, published = self._tables.get(candidate.routed.table.name), self._published
+        if published is None or entry is None or not self._settings.incremental:
+            return {}
+        # A partition that expires is gone as a whole, so the others are as they were.
+        if candidate.obstacle not in ("", PARTITIONS_EXPIRE) or _has_restrictions(published, entry.table, ""):
+            return {}
+        if self._why_incomparable(published, entry, candidate.routed):
+            return {}
+        full_every = self._settings.full_after
+        oldest = self._snapshot - full_every * 1000 if full_every else None
+        return {
+            partition.id: partition
+            for partition in entry.partitions
+            if partition.look and (oldest is None or published.origin_of(entry, partition)[1] > oldest)
+        }
+
+    def _why_absent(self, table: str) -> str:
+        """Why the published export does not have a table."""
+        if self._published is None:
+            return NOTHING_PUBLISHED
+        failed = any(item.table == table for item in self._published.left)
+        return "its last export failed" if failed else NOT_PUBLISHED
+
+    def _why_incomparable(self, published: Published, entry: PublishedTable, routed: Routed) -> str:
+        """Why the published files may have other content than new ones, although nothing changed; "" where not."""
+        if reason := varying(routed.shape) or varying(entry.shape):
+            return reason
+        if entry.read_at != "snapshot" or routed.read_at != "snapshot":
+            return "it was read when its job ran"
+        return _settings_differ(published, entry, routed, self._frozen)
 
 
-def reusable_files(published: Published, entry: PublishedTable, rows: int, bytes_: int) -> ReusableFiles:
-    """The files of a table of the published export, as reused ones."""
-    of, files, partitions = published.origin(entry), len(entry.files), len(entry.partitions)
-    return ReusableFiles(Reused(entry.table, *of, rows, bytes_, files, partitions), entry.files)
+def _settings_differ(published: Published, entry: PublishedTable, routed: Routed, settings: Mapping[str, Any]) -> str:
+    """Which settings differ from those with which a table was exported; "" for none. settings: those of the plan."""
+    theirs = published.settings_of(entry)
+    tool = entry.carried.tool if entry.carried else published.tool
+    was = way(entry.route, entry.format, entry.compression, entry.shape, theirs, tool)
+    now = way(routed.route, routed.format, routed.compression, routed.shape, settings, VERSION)
+    differ = [name for name in {**was, **now} if was.get(name) != now.get(name)]
+    differ += [name for name in PLACE_SETTINGS if theirs.get(name) != settings.get(name)]
+    if settings.get("iceberg") and not theirs.get("iceberg"):
+        # Its files have no field ids.
+        differ.append("iceberg")
+    if entry.kind != routed.table.kind:
+        differ.insert(0, "kind")
+    return f"settings differ: {', '.join(name.replace('_', ' ') for name in differ)}" if differ else ""
 
 
-def why_exported(
-    published: Published,
-    entry: PublishedTable,
-    candidate: Candidate,
-    settings: Mapping[str, Any],
-    full_every: int,
-    snapshot: int,
-) -> str:
-    """Why a table is exported, in a few words; "" where the published files hold what it has at `snapshot` (ms).
-
-    settings: those of the plan. full_every: in seconds, 0 for never.
-    """
-    if candidate.obstacle:
-        return candidate.obstacle
-    if reason := varying(candidate.routed.shape) or varying(entry.shape):
-        return reason
-    if entry.read_at != "snapshot" or candidate.routed.read_at != "snapshot":
-        return "it was read when its job ran"
-    if reason := settings_differ(published, entry, candidate.routed, settings):
-        return reason
-    if any(flag.table == entry.table and flag.risk in HIDING for flag in published.flags):
-        return "its last export had restrictions"
-    if reason := unproved(entry, candidate.reading):
-        return reason
-    if candidate.reading and not entry.shape.where and entry.rows not in (None, candidate.reading.rows):
-        # Rows that were inserted and deleted again leave no other trace.
-        return f"its files have {counted(entry.rows or 0, 'row')}, and the table {candidate.reading.rows:,}"
-    age = snapshot - published.origin(entry)[1]
-    return f"older than {period(full_every)}" if full_every and age >= full_every * 1000 else ""
+def _has_restrictions(published: Published, *tables: str) -> bool:
+    """Whether rows or columns were hidden from an export of these tables; "" stands for what concerns all tables."""
+    return any(flag.table in tables and flag.risk in HIDING for flag in published.flags)
 
 
 def unproved(entry: PublishedTable, now: Reading | None) -> str:
@@ -178,20 +197,91 @@ def expected_to_change(published: Published) -> list[str]:
     return [entry.table for entry in published.tables if entry.read_at == "snapshot" and entry.changed_at > recently]
 
 
-def settings_differ(published: Published, entry: PublishedTable, routed: Routed, settings: Mapping[str, Any]) -> str:
-    """Which settings differ from those with which a table was exported; "" for none. settings: those of the plan."""
-    theirs = published.settings_of(entry)
-    tool = entry.carried.tool if entry.carried else published.tool
-    was = way(entry.route, entry.format, entry.compression, entry.shape, theirs, tool)
-    now = way(routed.route, routed.format, routed.compression, routed.shape, settings, VERSION)
-    differ = [name for name in {**was, **now} if was.get(name) != now.get(name)]
-    differ += [name for name in PLACE_SETTINGS if theirs.get(name) != settings.get(name)]
-    if settings.get("iceberg") and not theirs.get("iceberg"):
-        # Its files have no field ids.
-        differ.append("iceberg")
-    if entry.kind != routed.table.kind:
-        differ.insert(0, "kind")
-    return f"settings differ: {', '.join(name.replace('_', ' ') for name in differ)}" if differ else ""
+def seems_unchanged(entry: PartitionEntry | None, listed: Partition) -> bool:
+    """Whether a listing, which proves nothing, shows a partition as it was: then it is looked at later."""
+    reading = entry.look if entry else None
+    return reading is not None and (reading.rows, reading.bytes, reading.modified) == (
+        listed.rows,
+        listed.bytes,
+        listed.modified,
+    )
+
+
+def unchanged_partitions(
+    entries: Mapping[str, PartitionEntry], readings: Mapping[str, Reading | None]
+) -> dict[str, PartitionEntry]:
+    """Those of the partitions that readings after the snapshot time prove unchanged, by id."""
+    return {
+        id_: entries[id_]
+        for id_, reading in readings.items()
+        if reading and (earlier := entries[id_].look) and earlier.same(reading)
+    }
+
+
+def reused_table(published: Published, entry: PublishedTable, table: Table) -> Reused:
+    """The record of an unchanged table."""
+    files, partitions = len(entry.files), len(entry.partitions)
+    return Reused(entry.table, *published.origin(entry), table.rows, table.bytes, files, partitions)
+
+
+def reused_partitions(table: str, entries: Iterable[PartitionEntry]) -> ReusedPartitions:
+    """The record of unchanged partitions of a table."""
+    entries = sorted(entries, key=lambda entry: entry.id)
+    return ReusedPartitions(
+        table,
+        tuple(entry.id for entry in entries),
+        sum(entry.look.rows if entry.look else entry.planned_rows for entry in entries),
+        sum(entry.look.bytes if entry.look else entry.planned_bytes for entry in entries),
+        sum(entry.files for entry in entries),
+    )
+
+
+def bytes_saved(reused: Sequence[Reused | ReusedPartitions]) -> int:
+    """The bytes of these tables and partitions, by BigQuery's count, that are not exported again."""
+    return sum(table.bytes for table in reused)
+
+
+def least(listed: Sequence[Partition]) -> str:
+    """The smallest partition: exported where nothing else of a table that changed is."""
+    return min(listed, key=lambda partition: (partition.bytes, partition.id)).id
+
+
+class ExpectedReuse:
+    """What an incremental plan expects to be unchanged, before the snapshot time: readings after it will do for that.
+
+    published: the export that is compared with, None where nothing can be reused.
+    now: about the snapshot time, in ms.
+    """
+
+    def __init__(self, published: Published | None, settings: Settings, now: int) -> None:
+        self._settings = settings
+        self._comparison = Comparison(published, settings, now + MARGIN_MS) if published else None
+
+    def table(self, table: Table, reading: Reading | None) -> bool:
+        """Whether the complete table is expected to be unchanged."""
+        routed = self._routed(table) if reading else None
+        if self._comparison is None or routed is None or not self._settings.incremental:
+            return False
+        return not self._comparison.why_exported(Candidate(routed, reading))
+
+    def partitions(self, table: Table, listed: Sequence[Partition]) -> set[str]:
+        """The partitions of a table that are expected to be unchanged, but for one that may be exported anyway."""
+        routed = self._routed(table)
+        if self._comparison is None or routed is None:
+            return set()
+        entries = self._comparison.partitions(Candidate(routed, None))
+        later = {partition.id for partition in listed if seems_unchanged(entries.get(partition.id), partition)}
+        return later - {least(listed)} if later else later
+
+    def _routed(self, table: Table) -> Routed | None:
+        if self._comparison is None:
+            return None
+        try:
+            routed = route_tables(self._settings, [table]).routed
+        except UsageError:
+            # Planning meets it again, with all tables.
+            return None
+        return routed[0] if routed else None
 
 
 def period(seconds: int) -> str:
@@ -200,93 +290,3 @@ def period(seconds: int) -> str:
         if seconds % size == 0:
             return f"{seconds // size}{unit}"
     return f"{seconds}s"
-
-
-def bytes_saved(reused: Sequence[Reused | ReusedPartitions]) -> int:
-    """The bytes of these tables and partitions, by BigQuery's count, that are not exported again."""
-    return sum(table.bytes for table in reused)
-
-
-class ReusedEntries(NamedTuple):
-    """What a manifest has of tables and partitions that did not change.
-
-    tables: the entries of tables, by name.
-    partitions: the unchanged partitions of tables that changed, by table.
-    lost: the tables, and tables of partitions, whose files exist no longer.
-    """
-
-    tables: tuple[TableEntry, ...]
-    partitions: dict[str, tuple[PartitionFiles, ...]]
-    lost: tuple[str, ...]
-
-
-def reused_entries(plan: Plan, base: Manifest, latest: Manifest | None) -> ReusedEntries:
-    """The entries of what the plan has found unchanged.
-
-    base: the manifest that the plan was made with.
-    latest: the published one, where its run has replaced files since.
-    """
-    tables = dict(_reused_tables(plan, base, latest))
-    partitions = dict(_reused_partitions(plan, base, latest))
-    return ReusedEntries(
-        tuple(entry for entry in tables.values() if entry),
-        {table: files for table, files in partitions.items() if files},
-        tuple(table for table, standing in (*tables.items(), *partitions.items()) if not standing),
-    )
-
-
-def _reused_tables(plan: Plan, base: Manifest, latest: Manifest | None) -> Iterator[tuple[str, TableEntry | None]]:
-    """Each unchanged table with its entry, or with the equal one of the published run; None where neither stands."""
-    entries = {entry.table: entry for entry in base.tables}
-    later = {entry.table: entry for entry in latest.tables} if latest else {}
-    left = {table.table: table.files for table in latest.left} if latest else {}
-    for reused in plan.reused:
-        name, entry = reused.table, entries.get(reused.table)
-        standing = None
-        if entry and (latest is None or left.get(name) == entry.files):
-            standing = carried(base, entry, plan.settings, plan.snapshot)
-        elif entry and latest and name in later and _holds(base, entry, latest, later[name]):
-            standing = carried(latest, later[name], plan.settings, plan.snapshot)
-        yield name, standing
-
-
-def _reused_partitions(
-    plan: Plan, base: Manifest, latest: Manifest | None
-) -> Iterator[tuple[str, tuple[PartitionFiles, ...]]]:
-    """Each table with its unchanged partitions; none where one of them was replaced since, or is gone."""
-    entries = {entry.table: entry for entry in base.tables}
-    published: Sequence[TableEntry | TableFiles] = (*latest.tables, *latest.left) if latest else ()
-    standing = {_key(file) for table in published for file in table.files}
-    for reused in plan.reused_partitions:
-        entry = entries.get(reused.table)
-        by_id = {partition.id: (partition, files) for partition, files in files_by_partition(entry)} if entry else {}
-        kept = [by_id[id_] for id_ in reused.partitions if id_ in by_id]
-        replaced = latest and any(_key(file) not in standing for _, files in kept for file in files)
-        if entry is None or replaced or len(kept) < len(reused.partitions):
-            yield reused.table, ()
-        else:
-            moved = ((_carried(base, entry, partition, plan), files) for partition, files in kept)
-            yield reused.table, tuple(PartitionFiles(*pair) for pair in moved)
-
-
-def _carried(base: Manifest, entry: TableEntry, partition: PartitionEntry, plan: Plan) -> PartitionEntry:
-    of = replace(entry, carried=partition.carried or entry.carried)
-    return replace(partition, carried=carried(base, of, plan.settings, plan.snapshot).carried)
-
-
-def _holds(base: Manifest, entry: TableEntry, latest: Manifest, now: TableEntry) -> bool:
-    """Whether the files of a later entry hold the same as those of the one that was planned with."""
-    if [*map(_key, now.files)] == [*map(_key, entry.files)]:
-        return True
-    if now.look is None or entry.look is None or now.read_at != "snapshot" or difference(entry.look, now.look):
-        return False
-    if any(flag.table == now.table and flag.risk in HIDING for flag in latest.flags):
-        return False
-    proved = now.look_before is not None and not difference(now.look_before, now.look)
-    was, is_ = settings_of(base, entry), settings_of(latest, now)
-    same = way_of(base, entry) == way_of(latest, now) and all(was.get(name) == is_.get(name) for name in PLACE_SETTINGS)
-    return same and (proved or bool(now.carried and now.carried.unchanged_at))
-
-
-def _key(file: File) -> tuple[str, int]:
-    return file.name, file.generation

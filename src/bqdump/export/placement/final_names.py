@@ -18,7 +18,7 @@ from bqdump.core.documents.manifest import File
 from bqdump.core.documents.run import Plan
 from bqdump.core.documents.target import Intent, Latest, Pointer, Publishing
 from bqdump.core.errors import ConflictError, NotFoundError, UsageError
-from bqdump.core.plan.removal import Carryover
+from bqdump.core.plan.carryover import Carryover
 from bqdump.export.carry import carry_over
 from bqdump.export.publish.clear import delete, origin, prefix_of, read_earlier
 from bqdump.export.task import RunningExport

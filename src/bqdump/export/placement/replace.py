@@ -9,8 +9,8 @@ from bqdump.core.documents.path_template import split_shard
 from bqdump.core.documents.run_layout import RunLayout
 from bqdump.core.documents.target import Latest, Publishing, Stages
 from bqdump.core.errors import VerificationError
+from bqdump.core.plan.carryover import Carryover
 from bqdump.core.plan.record import Placed
-from bqdump.core.plan.removal import Carryover
 from bqdump.export.carry import check_carried
 from bqdump.export.collected import Collected, Exported
 from bqdump.export.placement.final_names import announce, copy_over, make_ready, refuse_others, withdraw

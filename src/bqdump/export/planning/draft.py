@@ -28,7 +28,7 @@ from bqdump.core.plan.hidden_data import Captured, lacking_flags
 from bqdump.core.plan.lifecycle import lifecycle_flags
 from bqdump.core.plan.names import refuse_names
 from bqdump.core.plan.readings import why_inconclusive
-from bqdump.core.plan.removal import leaving, leaving_partitions, partition_flags, removal_flags
+from bqdump.core.plan.removal import leaving, leaving_partitions, removal_flags
 from bqdump.core.plan.reuse import Candidate
 from bqdump.core.plan.routes import Routed, Routing, route_tables
 from bqdump.core.plan.selection import Selection, choose, unmatched
@@ -147,10 +147,9 @@ def plan_of(survey: Survey, selection: Selection, answers: Answers, nonce: str) 
         listed = {item.name for item in listing}
         removed, kept = leaving(published, {table.table for table in every}, listed, settings)
         refuse_other_mode(published, plan, kept)
-        flags += removal_flags(removed, published, plan.skipped)
-        parts = leaving_partitions(published, planned, plan.reused_partitions, survey.snapshot)
-        flags += partition_flags(parts, published)
+        parts = leaving_partitions(published, plan, planned)
         plan = msgspec.structs.replace(plan, over=published.run, removed=removed, kept=kept, removed_partitions=parts)
+        flags += removal_flags(plan, published)
     plan = msgspec.structs.replace(plan, flags=judge(flags, settings), planned=survey.now)
     return Draft(plan, planned, lines, answers.definitions, altered)
 

@@ -16,7 +16,7 @@ from bqdump.core.documents.run import Plan
 from bqdump.core.documents.target import Newest
 from bqdump.core.errors import UnavailableError, UsageError
 from bqdump.core.plan.guards import COSTS_ONLY, refuse, sentence
-from bqdump.core.plan.removal import partitions_sentence, removal_sentence
+from bqdump.core.plan.removal import removal_sentence
 from bqdump.core.plan.reuse import bytes_saved
 from bqdump.core.plan.summary import Planned, planned
 from bqdump.core.progress.log_events import LogEvent
@@ -218,7 +218,7 @@ def _log_plan(export: RunningExport) -> None:
             "%s", removal_sentence(removed, plan.skipped), extra=LogEvent.TABLE_REMOVED.extra(table=removed.table)
         )
     for parts in plan.removed_partitions:
-        log.warning("%s", partitions_sentence(parts), extra=LogEvent.PARTITIONS_REMOVED.extra(table=parts.table))
+        log.warning("%s", removal_sentence(parts), extra=LogEvent.PARTITIONS_REMOVED.extra(table=parts.table))
     if plan.kept:
         tables, carried = counted(len(plan.kept), "table"), LogEvent.TABLES_CARRIED_OVER.extra()
         log.info("carrying over %s from run %s", tables, plan.over, extra=carried)

@@ -1,8 +1,6 @@
-"""Finding the tables that need not be exported again, and making sure that their files stay until this run names them.
+"""Finding what need not be exported again, and making sure that its files stay until this run names them.
 
 A planner that relies on the files of a manifest refers to its run, so that prune keeps what it names.
-
-Finding the partitions that need not be exported again, of tables that changed otherwise.
 """
 
 from __future__ import annotations
@@ -17,9 +15,18 @@ from bqdump.core.documents.manifest import File, PartitionEntry
 from bqdump.core.documents.run import Plan
 from bqdump.core.documents.unchanged import Reading, Reused, ReusedPartitions
 from bqdump.core.documents.units import files_by_partition
-from bqdump.core.plan.by_partition import comparable, least, reused_partitions, unchanged_partitions
 from bqdump.core.plan.readings import Published
-from bqdump.core.plan.reuse import Candidate, ReusableFiles, changed_at, decide, reading_before, settled
+from bqdump.core.plan.reuse import (
+    Candidate,
+    Comparison,
+    changed_at,
+    least,
+    reading_before,
+    reused_partitions,
+    reused_table,
+    settled,
+    unchanged_partitions,
+)
 from bqdump.core.plan.routes import Routed
 from bqdump.core.settings.settings import Settings
 from bqdump.core.tables.catalog import Partition
@@ -54,18 +61,21 @@ async def find_reusable(survey: Survey, candidates: Sequence[Candidate]) -> Reus
     routed = [with_readings(table) for table in candidates]
     if not settings.incremental:
         return ReuseDecision(tuple(routed))
-    reuse, reasons = decide(published, candidates, settings, snapshot)
-    if published and reuse:
-        reasons |= await obstacles(survey.request.earlier, published, settings, reuse)
+    same, reasons = Comparison(published, settings, snapshot).decide(candidates)
+    if published and same:
+        files = {name: entry.files for name, entry in same.items()}
+        reasons |= await obstacles(survey.request.earlier, published, settings, files)
+    unchanged = [table for table in routed if table.table.name not in reasons]
+    tables = sorted((table.table for table in unchanged), key=lambda table: table.name)
     return ReuseDecision(
         tuple(replace(table, reason=reasons[table.table.name]) for table in routed if table.table.name in reasons),
-        tuple(table for table in routed if table.table.name not in reasons),
-        tuple(files.reused for name, files in sorted(reuse.items()) if name not in reasons),
+        tuple(unchanged),
+        tuple(reused_table(published, same[table.name], table) for table in tables if published),
     )
 
 
 async def obstacles(
-    earlier: Earlier, published: Published, settings: Settings, reuse: Mapping[str, ReusableFiles]
+    earlier: Earlier, published: Published, settings: Settings, reuse: Mapping[str, Sequence[File]]
 ) -> dict[str, str]:
     """Why files that hold unchanged tables, or partitions, cannot be reused, by the keys of `reuse`."""
     if busy := await _replacing(earlier.store, published, settings):
@@ -79,10 +89,10 @@ async def obstacles(
         names = settings.layout.run(published.run)
         if not await is_signed(earlier.store, settings.target, names, earlier.signer):
             return dict.fromkeys(reuse, f"run {published.run} is not signed with this key")
-    infos = await present(earlier.store, [file.name for table in reuse.values() for file in table.files])
+    infos = await present(earlier.store, [file.name for files in reuse.values() for file in files])
     reasons = {}
-    for name, table in reuse.items():
-        states = {differs(file, infos.get(file.name)) for file in table.files} - {""}
+    for name, files in reuse.items():
+        states = {differs(file, infos.get(file.name)) for file in files} - {""}
         if states:
             reasons[name] = "files gone" if "is gone" in states else "files were written again"
     return reasons
@@ -137,10 +147,11 @@ async def find_unchanged_partitions(
     published, settings = survey.published, survey.settings
     if published is None or not settings.incremental:
         return {}
+    comparison = Comparison(published, settings, survey.snapshot)
     unchanged_by_table: dict[str, dict[str, PartitionEntry]] = {}
     for table in candidates:
         name = table.routed.table.name
-        entries = comparable(published, table, settings, survey.snapshot)
+        entries = comparison.partitions(table)
         ids = [partition.id for partition in present.get(name, ()) if partition.id in entries]
         known = survey.before.readings.get(name, {}) if name in same else {}
         missing = [id_ for id_ in ids if id_ not in known]
@@ -166,18 +177,14 @@ async def _usable(
 ) -> dict[str, dict[str, PartitionEntry]]:
     """Those whose files exist and stay."""
     tables = {table.table: table for table in published.tables}
-    reuse: dict[str, ReusableFiles] = {}
-    for name, entries in unchanged.items():
-        for partition, files in files_by_partition(tables[name]):
-            if partition.id in entries:
-                run, at = published.origin_of(tables[name], partition)
-                reuse[f"{name}${partition.id}"] = _reuse(name, run, at, partition, files)
+    reuse = {
+        f"{name}${partition.id}": files
+        for name, entries in unchanged.items()
+        for partition, files in files_by_partition(tables[name])
+        if partition.id in entries
+    }
     wrong = await obstacles(earlier, published, settings, reuse) if reuse else {}
     return {
         name: {id_: entry for id_, entry in entries.items() if f"{name}${id_}" not in wrong}
         for name, entries in unchanged.items()
     }
-
-
-def _reuse(table: str, run: str, at: int, partition: PartitionEntry, files: tuple[File, ...]) -> ReusableFiles:
-    return ReusableFiles(Reused(table, run, at, partition.planned_rows, partition.planned_bytes, len(files)), files)

@@ -14,7 +14,6 @@ from bqdump.core.documents.unchanged import Reading
 from bqdump.core.errors import UsageError
 from bqdump.core.plan.by_partition import (
     BeforeSnapshot,
-    ExpectedReuse,
     candidates,
     is_conclusive,
     is_large,
@@ -23,7 +22,7 @@ from bqdump.core.plan.by_partition import (
 )
 from bqdump.core.plan.guards import refuse_snapshot
 from bqdump.core.plan.readings import Published, changing, reading_of
-from bqdump.core.plan.reuse import expected_to_change
+from bqdump.core.plan.reuse import ExpectedReuse, expected_to_change
 from bqdump.core.settings.settings import Settings
 from bqdump.core.tables.catalog import Dataset, Listed, Partition, select
 from bqdump.export.planning.definitions import DESCRIBE_AT_ONCE
