@@ -3,16 +3,11 @@
 For a partition BigQuery documents no time travel in extract jobs. So an extract job reads it as it is, between two
 readings of it: one before the snapshot time, one after the job. If they are equal, it was so at the snapshot time. A
 partition that has changed is read by a query, or a read session, which do travel in time.
-
-Which partitions of a table that changed need not be exported again.
-
-The published manifest has a reading of each partition that was equal before and after the snapshot time at which its
-files were read. If the one after the snapshot time of this plan is equal, too, the files are those of this time.
 """
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import NamedTuple
 
 import msgspec
@@ -52,19 +47,24 @@ class BeforeSnapshot(NamedTuple):
     readings: dict[str, dict[str, Reading]]
 
 
-class AfterSnapshot(NamedTuple):
-    """What was seen after the snapshot time, by table: only of tables that may have changed meanwhile.
+class SeenPartitions(NamedTuple):
+    """The partitions of one table as they were seen around the snapshot time.
 
-    partitions: as listed.
-    rows: of the complete table at the snapshot time, None where they cannot be counted.
-    counted: the rows of each partition at a chosen snapshot time, by id.
-    uncounted: why rows cannot be counted.
+    before, after: as listed then; with a chosen snapshot time, both as counted for it.
+    readings: of each of these, by id, from before the snapshot time.
+    same: the table has not changed since before it.
+    rows: of the complete table at the snapshot time, without reused partitions; None where they were not counted.
+    uncounted: why its rows cannot be counted, "" where they can.
+    reused: the ids of those that are not exported again.
     """
 
-    partitions: dict[str, list[Partition]]
-    rows: dict[str, int | None]
-    counted: dict[str, dict[str, int]]
-    uncounted: dict[str, str]
+    before: Sequence[Partition]
+    after: Sequence[Partition]
+    readings: Mapping[str, Reading]
+    same: bool
+    rows: int | None
+    uncounted: str = ""
+    reused: Collection[str] = ()
 
 
 def candidates(settings: Settings, listing: Sequence[Listed]) -> list[Listed]:
@@ -99,40 +99,24 @@ def can_query(settings: Settings, table: Table) -> bool:
     return required.route != "extract" and not obstacle("query", table, required) and not misfits
 
 
-def by_partition(
-    item: Routed,
-    settings: Settings,
-    before: BeforeSnapshot,
-    after: AfterSnapshot,
-    *,
-    same: bool,
-    reused: Collection[str] = (),
-) -> tuple[tuple[RoutedPartition, ...], str]:
-    """The partitions of a table, each with its route; or none, and the reason why the table is exported as one.
-
-    reused: the partitions that are not exported again. same: the table has not changed since before the snapshot time.
-    """
-    name = item.table.name
+def by_partition(item: Routed, settings: Settings, seen: SeenPartitions) -> tuple[tuple[RoutedPartition, ...], str]:
+    """The partitions of a table that are exported, each with its route; or none, and why it is exported as one."""
     partitioning = partitioning_of(item.table.definition)
     if partitioning is None:
         return (), "this release does not know its partitioning"
     if item.read_at != "snapshot":
         return (), "it is not read at the snapshot time"
-    if why := after.uncounted.get(name):
-        return (), f"its rows at the snapshot time cannot be counted: {why}"
-    early = _exported(partitioning, before.partitions.get(name, ()))
-    now = early if same else _exported(partitioning, after.partitions.get(name, ()))
-    if (counted := after.counted.get(name)) is not None:
-        early = now = _exported(partitioning, [_as_counted(item.table, *pair) for pair in counted.items()])
+    if seen.uncounted:
+        return (), f"its rows at the snapshot time cannot be counted: {seen.uncounted}"
+    early, now = _exported(partitioning, seen.before), _exported(partitioning, seen.after)
     if problem := next((why for id_ in {**early, **now} if (why := partitioning.problem(id_))), ""):
         return (), problem
-    if same and sum(partition.rows for partition in early.values()) != item.table.rows:
+    if seen.same and sum(partition.rows for partition in early.values()) != item.table.rows:
         return (), "the rows of its partitions do not add up to those of the table"
     routed = []
-    for id_ in sorted({**early, **now}.keys() - set(reused)):
-        listed = now.get(id_) or early[id_]
-        reading = before.readings.get(name, {}).get(id_)
-        why = "" if reading and early.get(id_) == now.get(id_) else _reason(settings, before, name, id_, reading)
+    for id_ in sorted({**early, **now}.keys() - set(seen.reused)):
+        listed, reading = now.get(id_) or early[id_], seen.readings.get(id_)
+        why = _why_read_later(settings, early.get(id_), now.get(id_), reading)
         route = "query" if why and item.route == "extract" else item.route
         if route != item.route and not can_query(settings, item.table):
             return (), f"partition {id_}: {why}, and the settings allow no query"
@@ -142,8 +126,9 @@ def by_partition(
     return tuple(routed), ""
 
 
-def _as_counted(table: Table, id_: str, rows: int) -> Partition:
-    return Partition(id_, rows, table.bytes * rows // max(1, table.rows), 0)
+def as_counted(table: Table, rows: Mapping[str, int]) -> list[Partition]:
+    """The partitions of a table that have so many rows, by id."""
+    return [Partition(id_, count, table.bytes * count // max(1, table.rows), 0) for id_, count in rows.items()]
 
 
 def _exported(partitioning: Partitioning, listed: Sequence[Partition]) -> dict[str, Partition]:
@@ -151,16 +136,13 @@ def _exported(partitioning: Partitioning, listed: Sequence[Partition]) -> dict[s
     return {partition.id: partition for partition in listed if partition.id != partitioning.streamed}
 
 
-def _reason(settings: Settings, before: BeforeSnapshot, table: str, partition: str, reading: Reading | None) -> str:
-    if reading:
-        return CHANGED_MEANWHILE
-    if settings.snapshot_ms is not None:
+def _why_read_later(settings: Settings, early: Partition | None, now: Partition | None, reading: Reading | None) -> str:
+    """Why an extract job cannot read a partition as of the snapshot time; "" where it can."""
+    if reading and early == now:
+        return ""
+    if not reading and settings.snapshot_ms is not None:
         return CHOSEN_TIME
-    return (
-        NO_READING
-        if any(removed.id == partition for removed in before.partitions.get(table, ()))
-        else CHANGED_MEANWHILE
-    )
+    return CHANGED_MEANWHILE if reading or early is None else NO_READING
 
 
 def _bill(item: Routed, partition: Partition) -> int:

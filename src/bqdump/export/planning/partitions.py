@@ -6,7 +6,7 @@ With {partition} in the path. Listing them is one billed query for each 1,000 ta
 from __future__ import annotations
 
 import logging
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
 import msgspec
@@ -17,7 +17,8 @@ from bqdump.core.documents.unchanged import ReusedPartitions
 from bqdump.core.errors import JobFailedError
 from bqdump.core.plan.by_partition import (
     LEAST_BILLED,
-    AfterSnapshot,
+    SeenPartitions,
+    as_counted,
     by_partition,
     is_conclusive,
     refuse_bill,
@@ -27,6 +28,7 @@ from bqdump.core.plan.by_partition import (
 from bqdump.core.plan.reuse import Candidate
 from bqdump.core.plan.routes import Routed, Routing
 from bqdump.core.progress.log_events import LogEvent
+from bqdump.core.settings.settings import Settings
 from bqdump.core.sql import statements as sql
 from bqdump.core.sql.partitions import counted_rows
 from bqdump.core.tables.catalog import Table
@@ -77,6 +79,42 @@ async def with_partitions(
     if survey.settings.snapshot_ms is not None:
         return await _counted(warehouse, survey, routing, open_)
     listed = await list_partitions(warehouse, survey.dataset, survey.settings, [item.table.name for item in open_])
+    rows, uncounted = await _rows_of(warehouse, survey, open_, policies)
+    rows |= {name: items[name].table.rows for name in same}
+    present = {name: (before.partitions if name in same else listed).get(name, []) for name in items}
+    some = [candidates[name] for name in items]
+    take_reading = taking_readings(warehouse, survey.dataset)
+    unchanged_partitions = await find_unchanged_partitions(survey, some, present, same, take_reading)
+    for name, group in unchanged_partitions.items():
+        if (count_ := rows.get(name)) is not None:
+            rows[name] = count_ - group.reused.rows
+    seen = {
+        name: SeenPartitions(
+            before=before.partitions.get(name, ()),
+            after=present[name],
+            readings=before.readings.get(name, {}),
+            same=name in same,
+            rows=rows.get(name),
+            uncounted=uncounted.get(name, ""),
+            reused=unchanged_partitions[name].entries if name in unchanged_partitions else (),
+        )
+        for name in items
+    }
+    routed = [_divided(item, survey.settings, seen.get(item.table.name)) for item in routing.routed]
+    kept = tuple(
+        unchanged_partitions[item.table.name].reused
+        for item in routed
+        if item.partitions and item.table.name in unchanged_partitions
+    )
+    bills = view_bill(len(before.partitions), len(open_))
+    bills |= {f"rows of {item.table.name}": item.table.rows * COLUMN_BYTES for item in open_ if _filtered(item.table)}
+    return PartitionedRouting(Routing(tuple(routed), routing.skipped), bills, kept)
+
+
+async def _rows_of(
+    warehouse: Warehouse, survey: Survey, items: Sequence[Routed], policies: Mapping[str, Sequence[RowPolicy] | None]
+) -> tuple[dict[str, int | None], dict[str, str]]:
+    """The rows of tables at the snapshot time, None where they are not counted; and why some cannot be. By table."""
     uncounted: dict[str, str] = {}
 
     async def count(item: Routed) -> int | None:
@@ -89,26 +127,8 @@ async def with_partitions(
             uncounted[item.table.name] = error.cause.partition("\n")[0]
             return None
 
-    rows = dict(zip([item.table.name for item in open_], await gathered(count, open_, DRY_RUNS_AT_ONCE), strict=True))
-    rows |= {name: items[name].table.rows for name in same}
-    present = {name: (before.partitions if name in same else listed).get(name, []) for name in items}
-    some = [candidates[name] for name in items]
-    take_reading = taking_readings(warehouse, survey.dataset)
-    unchanged_partitions = await find_unchanged_partitions(survey, some, present, same, take_reading)
-    for name, group in unchanged_partitions.items():
-        if (count_ := rows.get(name)) is not None:
-            rows[name] = count_ - group.reused.rows
-    after = AfterSnapshot(listed, rows, {}, uncounted)
-    reused = {name: group.entries for name, group in unchanged_partitions.items()}
-    routed = [_divided(item, survey, after, same, reused) for item in routing.routed]
-    kept = tuple(
-        unchanged_partitions[item.table.name].reused
-        for item in routed
-        if item.partitions and item.table.name in unchanged_partitions
-    )
-    bills = view_bill(len(before.partitions), len(open_))
-    bills |= {f"rows of {item.table.name}": item.table.rows * COLUMN_BYTES for item in open_ if _filtered(item.table)}
-    return PartitionedRouting(Routing(tuple(routed), routing.skipped), bills, kept)
+    counts = await gathered(count, items, DRY_RUNS_AT_ONCE)
+    return {item.table.name: rows for item, rows in zip(items, counts, strict=True)}, uncounted
 
 
 async def _counted(
@@ -133,33 +153,26 @@ async def _counted(
         return {id_: rows for id_, rows in counts.items() if id_ != partitioning.streamed}
 
     counts = await gathered(count, items, DRY_RUNS_AT_ONCE)
-    counted = {item.table.name: rows for item, rows in zip(items, counts, strict=True)}
-    rows = {table: sum(by_partition.values()) for table, by_partition in counted.items()}
-    after = AfterSnapshot({}, dict(rows), counted, uncounted)
-    routed = [_divided(item, survey, after, (), {}) for item in routing.routed]
+    seen = dict.fromkeys(survey.before.tables, SeenPartitions((), (), {}, same=False, rows=None))
+    for item, rows in zip(items, counts, strict=True):
+        name, partitions = item.table.name, as_counted(item.table, rows)
+        why = uncounted.get(name, "")
+        seen[name] = SeenPartitions(partitions, partitions, {}, same=False, rows=sum(rows.values()), uncounted=why)
+    routed = [_divided(item, settings, seen.get(item.table.name)) for item in routing.routed]
     return PartitionedRouting(Routing(tuple(routed), routing.skipped), bills)
 
 
-def _divided(
-    item: Routed,
-    survey: Survey,
-    after: AfterSnapshot,
-    same: Collection[str],
-    reused: Mapping[str, Collection[str]],
-) -> Routed:
-    name, before = item.table.name, survey.before
-    if name not in before.tables:
+def _divided(item: Routed, settings: Settings, seen: SeenPartitions | None) -> Routed:
+    """A table with its partitions, where it is large. seen: None for one that is not."""
+    if seen is None:
         return item
-    again = reused.get(name, ())
-    partitions, reason = by_partition(item, survey.settings, before, after, same=name in same, reused=again)
+    name, (partitions, reason) = item.table.name, by_partition(item, settings, seen)
     if not partitions:
         message = "%s: exported as one, not by partition: %s"
         log.warning(message, name, reason or "it has no partitions", extra=LogEvent.NOT_BY_PARTITION.extra(table=name))
         return item
     bills = [partition.bills for partition in partitions if partition.bills is not None]
-    return msgspec.structs.replace(
-        item, partitions=partitions, bills=sum(bills) if bills else None, rows_at=after.rows.get(name)
-    )
+    return msgspec.structs.replace(item, partitions=partitions, bills=sum(bills) if bills else None, rows_at=seen.rows)
 
 
 async def _rows_at(warehouse: Warehouse, survey: Survey, table: Table) -> int:
