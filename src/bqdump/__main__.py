@@ -5,7 +5,7 @@ from __future__ import annotations
 import gc
 import sys
 
-from bqdump.cli.process import end_at_once, version_line
+from bqdump.cli.process import end_at_once, end_with, version_line
 
 
 def main() -> None:
@@ -32,6 +32,7 @@ def main() -> None:
     code = start(sys.argv[1:])
     # Only threads remain to be ended, which may take a while.
     end_at_once()
+    end_with(code)
     sys.exit(code)
 
 

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import signal
 import subprocess
 import sys
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
@@ -29,6 +31,34 @@ def test_ctrl_c_is_clean_at_each_import(command: tuple[str, ...], times: str, tm
     assert unclean == []
     assert last.endswith(" copies")
     assert int(last.split()[0]) > LEAST
+
+
+LINGERS = """
+import threading
+def linger():
+    threading.main_thread().join()
+    print("over", flush=True)
+    threading.Event().wait(60)
+threading.Thread(target=linger).start()
+"""
+
+
+@pytest.mark.parametrize(("command", "code"), [("completion bash", 0), ("completion of-another-shell", 2)])
+def test_sigterm_once_a_command_is_over_ends_it_with_its_own_exit_code(
+    cold: None, tmp_path: Path, command: str, code: int
+) -> None:
+    (tmp_path / "sitecustomize.py").write_text(LINGERS)
+    started = [sys.executable, "-m", "bqdump", *command.split()]
+    with subprocess.Popen(started, env={"PYTHONPATH": str(tmp_path)}, stdout=subprocess.PIPE) as process:
+        assert process.stdout
+        while process.stdout.readline() != b"over\n":
+            pass
+        # Python misses a signal that comes just before it begins to wait for its threads.
+        while process.poll() is None:
+            process.send_signal(signal.SIGTERM)
+            with suppress(subprocess.TimeoutExpired):
+                process.wait(timeout=1)
+        assert process.returncode == code
 
 
 def test_until_ctrl_c_is_dealt_with_next_to_nothing_is_imported() -> None:

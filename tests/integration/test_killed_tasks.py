@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 import pytest
+import requests
 
 from bqdump.core.progress.log_events import LogEvent
 from bqdump_local.processes import Processes
@@ -98,6 +99,44 @@ def test_sigterm_ends_a_task_at_once_and_its_jobs_go_on(stage: Stage) -> None:
     assert stage.execute("--run-id", "e").codes == [0]
     assert stage.extracted() == Counter(TABLES)
     assert [table.table for table in stage.manifest().tables] == TABLES
+
+
+@pytest.mark.parametrize(
+    ("operation", "path", "said"),
+    [
+        ("batch", "", "Run e is exported, but not published. To publish it: bqdump run --run-id e"),
+        ("objects.get", "manifest.json", "Run e is published. To finish its report and cleanup: bqdump run --run-id e"),
+    ],
+)
+def test_a_task_that_is_stopped_after_its_last_table_says_what_is_left_of_the_run(
+    stage: Stage, operation: str, path: str, said: str
+) -> None:
+    """Files are put in place by a batch of requests; the manifest is looked for once the run is published."""
+    stage.table("a")
+    faults = f"{stage.stack.storage}/_local/faults"
+    rules = [{"operation": operation, "path": path, "seconds": 60, "times": 1}]
+    requests.put(faults, json={"rules": rules}, timeout=10).raise_for_status()
+    processes = Processes()
+
+    def held() -> bool:
+        [rule] = requests.get(faults, timeout=10).json()["rules"]
+        return not rule["times"]
+
+    async def executed() -> Ran:
+        running = asyncio.create_task(stage.processes(execution="e", processes=processes))
+        await asyncio.to_thread(until, held, "a request is held")
+        assert processes.kill(0, signal.SIGTERM)
+        return await running
+
+    try:
+        ran = asyncio.run(executed())
+    finally:
+        requests.delete(faults, timeout=10).raise_for_status()
+    assert ran.codes == [143]
+    [stopped] = lines_of(records(ran.text), LogEvent.TASK_STOPPED)
+    assert stopped["message"].startswith(f"stopped by SIGTERM. {said}")
+    assert stage.execute("--run-id", "e").codes == [0]
+    assert any(name.endswith("report.html") for name in stage.objects())
 
 
 def test_watching_a_run_whose_tasks_are_gone_warns_and_can_be_left(stage: Stage) -> None:

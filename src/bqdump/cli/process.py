@@ -1,5 +1,7 @@
 """What a process has before its command is imported: the line of its version, and what Ctrl-C does.
 
+SIGTERM ends a process as ever, but not as a failure once its command is over.
+
 Ctrl-C ends a command with exit code 130 at any time, pressed once or twice, and never with a stack trace. While the
 command is imported there is nothing to save, so the process ends at once. While it runs, Python's own handler lets it
 clean up. Once it is over, only the exit is left.
@@ -35,6 +37,12 @@ def end_in_order() -> None:
     """Let Ctrl-C raise KeyboardInterrupt in the command that begins."""
     if signal.getsignal(SIGINT) is _end:
         signal.signal(SIGINT, signal.default_int_handler)
+
+
+def end_with(code: int) -> None:
+    """Let SIGTERM end the process at once, with the exit code of its command, which is over."""
+    if signal.getsignal(signal.SIGTERM) == signal.SIG_DFL:
+        signal.signal(signal.SIGTERM, lambda _number, _frame: os._exit(code))
 
 
 def _end(_number: int, _frame: object) -> None:

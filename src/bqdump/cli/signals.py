@@ -7,31 +7,33 @@ import logging
 import os
 import signal
 import sys
-from collections.abc import Coroutine
+from collections.abc import Coroutine, Mapping
 from typing import Any, NamedTuple, TypeVar
 
 from bqdump.cli.exit_codes import INTERRUPTED, TERMINATED
 from bqdump.cli.progress import Follower
+from bqdump.core.progress.events import Stage
 from bqdump.core.progress.log_events import LogEvent
 
 log = logging.getLogger(__name__)
+NONE: Mapping[Stage, str] = {}
 UNPROVEN = "Nothing is recorded; repeat the command."
 Result = TypeVar("Result")
 
 
 async def until_signal(
-    work: Coroutine[Any, Any, Result], resume: str, follower: Follower, published: str = ""
+    work: Coroutine[Any, Any, Result], resume: str, follower: Follower, late: Mapping[Stage, str] = NONE
 ) -> Result:
     """How the work ends; on SIGTERM or Ctrl-C the process ends at once, and jobs in flight run on by themselves.
 
-    resume: how to resume it, as a sentence. published: what is said instead once the run is published.
+    resume: how to resume it, as a sentence. late: what is said instead in stages in which no jobs are left.
     """
     loop = asyncio.get_running_loop()
     working = asyncio.ensure_future(work)
 
     def leave(number: int, code: int) -> None:
-        ends = bool(published) and follower.view().stage == "published"
-        _leave(number, code, published if ends else resume, follower, jobs=not ends)
+        stage = follower.view().stage
+        _leave(number, code, late.get(stage, resume), follower, jobs=stage not in late)
 
     for number, code in ((signal.SIGTERM, TERMINATED), (signal.SIGINT, INTERRUPTED)):
         loop.add_signal_handler(number, leave, number, code)

@@ -32,7 +32,7 @@ from bqdump.cli.signals import until_signal
 from bqdump.cli.streams import OutputError, silence
 from bqdump.core.documents.run import Owner
 from bqdump.core.errors import UsageError
-from bqdump.core.progress.events import Listener
+from bqdump.core.progress.events import Listener, Stage
 from bqdump.core.progress.export import Export
 from bqdump.core.progress.log_events import LogEvent
 from bqdump.core.retention.policy import refuse_idle, refuse_short
@@ -78,8 +78,12 @@ def run(yes: bool, quiet: bool, as_json: bool, tables_from: str | None, **option
         attempt = identity.attempt if identity.engine else None
         work = _run(settings, name, me, identity.tasks, follower.hear, attempt, as_json=as_json)
         again = words().call("run", {"run_id": name})
-        published = f"Run {name} is published.{f' To prune: {again}' if settings.prune else ''}"
-        done = finish(until_signal(work, f"To resume run {name}: {again}", follower, published))
+        late: dict[Stage, str] = {
+            "publishing": f"Run {name} is exported, but not published. To publish it: {again}",
+            "finishing": f"Run {name} is published. To finish its report and cleanup: {again}",
+            "published": f"Run {name} is published.{f' To prune: {again}' if settings.prune else ''}",
+        }
+        done = finish(until_signal(work, f"To resume run {name}: {again}", follower, late))
     if as_json:
         _print(json_text(done.export))
     elif done.sentence and not quiet:

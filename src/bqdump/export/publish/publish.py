@@ -17,6 +17,7 @@ from bqdump.core.documents.run import TablePlan
 from bqdump.core.documents.target import Latest, Publishing
 from bqdump.core.errors import UnavailableError, VerificationError
 from bqdump.core.plan.record import Record, make_manifest
+from bqdump.core.progress.events import Entered
 from bqdump.export.collected import Collected, Exported
 from bqdump.export.publish.clear import delete, leaves_stale
 from bqdump.export.publish.collect import all_tables, collect, partition_entries, prove, read_definitions
@@ -61,6 +62,7 @@ async def publish(export: RunningExport, ledger: Ledger) -> Published:
     if not moved.shows(export.plan.run):
         await _step_aside(export)
         return Published("superseded", manifest)
+    export.tell(Entered("finishing"))
     await export.placement.clear(export, manifest, moved.stored, stored.staged)
     await export.extra.show(export, manifest)
     return Published("published", manifest, moved.before, stored.document)
