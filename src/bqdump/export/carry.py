@@ -17,7 +17,7 @@ import msgspec
 
 from bqdump.core.documents.codec import decode
 from bqdump.core.documents.document import Document, Mode
-from bqdump.core.documents.manifest import Carried, File, Manifest
+from bqdump.core.documents.manifest import Manifest
 from bqdump.core.documents.run import DROPPED, Failure, Plan
 from bqdump.core.documents.target import Latest
 from bqdump.core.documents.unchanged import RemovalReason, Removed
@@ -193,12 +193,8 @@ def refuse_other_mode(published: Published, plan: Plan, kept: Collection[str]) -
 
 async def check_carried(export: RunningExport, carry: Carryover) -> None:
     """Raise VerificationError unless every file of these tables exists as its manifest records."""
-    entries: list[tuple[Carried | None, tuple[File, ...]]] = [
-        *((entry.carried, entry.files) for entry in (*carry.tables, *carry.reused)),
-        *((partition.entry.carried, partition.files) for some in carry.partitions.values() for partition in some),
-    ]
-    infos = await present(export.store, [file.name for _, files in entries for file in files])
-    for of, files in entries:
+    infos = await present(export.store, [file.name for _, files in carry.exported for file in files])
+    for of, files in carry.exported:
         for file in files:
             if state := differs(file, infos.get(file.name)):
                 run = of.run if of else carry.over

@@ -14,16 +14,16 @@ import msgspec
 
 from bqdump.concurrency import gathered
 from bqdump.core.documents.definitions import NOTHING
-from bqdump.core.errors import BqdumpError, ConflictError, DeniedError, JobFailedError, NotFoundError
+from bqdump.core.errors import ConflictError, DeniedError, JobFailedError, NotFoundError
 from bqdump.core.progress.log_events import LogEvent, about
 from bqdump.core.restore.access import merged
 from bqdump.core.restore.documents import Restored
-from bqdump.core.restore.plan import ACCESS, NotRestored, ObjectStep, TableStep
+from bqdump.core.restore.plan import ACCESS, POLICY, NotRestored, ObjectStep, TableStep
 from bqdump.core.sizes import counted
 from bqdump.repository.repository import create
 from bqdump.restoration.changes import Compared, compare_values
 from bqdump.restoration.ledger import Ledger, read_ledger, read_ledgers
-from bqdump.restoration.objects import FAILS_ALONE, record_failure, restore_objects
+from bqdump.restoration.objects import FAILS_ALONE, Open, open_steps, record_failure, restore_objects
 from bqdump.restoration.planning import SharedBill
 from bqdump.restoration.task import RunningRestore
 
@@ -165,7 +165,6 @@ async def _of_each(work: Iterable[Awaitable[NotRestored | None]]) -> list[NotRes
     return [outcome for outcome in await gathered(lambda request: request, work, AT_ONCE) if outcome]
 
 
-Numbered = tuple[int, ObjectStep]
 # BigQuery refuses all entries of a request for one of them, such as an account that does not exist.
 REFUSED = (JobFailedError, NotFoundError, ConflictError)
 HELD_BACK = "not granted before every table and row access policy is restored"
@@ -176,16 +175,14 @@ async def _grant_access(restore: RunningRestore) -> list[NotRestored]:
 
     An entry that BigQuery refuses is recorded as a failure; the others are granted.
     """
-    plan = restore.plan
-    if not plan.access:
+    if not restore.plan.access:
         return []
     ledger = await read_ledger(restore.state, restore.layout)
-    first = len(plan.tables) + len(plan.objects) + len(plan.policies)
-    left = [(first + at, step) for at, step in enumerate(plan.access) if first + at not in ledger.receipts]
-    before = [*range(len(plan.tables)), *range(first - len(plan.policies), first)]
-    if any(number not in ledger.receipts for number in before):
-        return [_held_back(step) for _, step in left]
-    await _grant(restore, ledger, left)
+    left = open_steps(restore, ledger, lambda step: step.kind == ACCESS)
+    policies = open_steps(restore, ledger, lambda step: step.kind == POLICY)
+    if policies or ledger.missing(len(restore.plan.tables)):
+        return [_held_back(entry.step) for entry in left]
+    await _grant(restore, left)
     return []
 
 
@@ -194,31 +191,25 @@ def _held_back(step: ObjectStep) -> NotRestored:
     return NotRestored(step.name, ACCESS, HELD_BACK)
 
 
-async def _grant(restore: RunningRestore, ledger: Ledger, steps: list[Numbered]) -> None:
+async def _grant(restore: RunningRestore, entries: list[Open]) -> None:
     """Grant all at once; where that is refused, each half by itself, down to the entries that are refused."""
-    if not steps:
+    if not entries:
         return
     try:
-        await _merge(restore, [msgspec.json.decode(step.definition) for _, step in steps])
-    except DeniedError as error:
-        await _record_failures(restore, ledger, steps, error)
-    except REFUSED as error:
-        if len(steps) == 1:
-            await _record_failures(restore, ledger, steps, error)
+        await _merge(restore, [msgspec.json.decode(entry.step.definition) for entry in entries])
+    except (DeniedError, *REFUSED) as error:
+        if len(entries) == 1 or isinstance(error, DeniedError):
+            for entry in entries:
+                await record_failure(*entry, error)
             return
-        middle = len(steps) // 2
-        await _grant(restore, ledger, steps[:middle])
-        await _grant(restore, ledger, steps[middle:])
+        middle = len(entries) // 2
+        await _grant(restore, entries[:middle])
+        await _grant(restore, entries[middle:])
     else:
-        for number, step in steps:
-            receipt = Restored(number, step.name, step.kind, ledger.next_attempt(number), restore.owner.task)
+        for _, number, step, attempt in entries:
+            receipt = Restored(number, step.name, step.kind, attempt, restore.owner.task)
             if (await create(restore.state, restore.layout.receipt(number), receipt)).mine:
                 log.info("%s: granted", step.name, extra=LogEvent.OBJECT_RESTORED.extra(table=step.name))
-
-
-async def _record_failures(restore: RunningRestore, ledger: Ledger, steps: list[Numbered], error: BqdumpError) -> None:
-    for number, step in steps:
-        await record_failure(restore, number, step, ledger.next_attempt(number), error)
 
 
 async def _merge(restore: RunningRestore, entries: list[dict[str, object]]) -> None:

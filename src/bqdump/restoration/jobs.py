@@ -13,7 +13,6 @@ import msgspec
 
 from bqdump.concurrency import gathered
 from bqdump.core.documents.definitions import NOTHING
-from bqdump.core.documents.manifest import File
 from bqdump.core.errors import OUT_OF_REACH, JobFailedError
 from bqdump.core.progress.events import JobEnded
 from bqdump.core.progress.log_events import LogEvent
@@ -80,23 +79,10 @@ class Jobs:
         """The id of a job."""
         return job_id(self._restore.mark, self._number, step, part, self._attempt * TRIES + tries)
 
-    async def load(
-        self,
-        step: str,
-        part: int,
-        to: str,
-        files: tuple[File, ...],
-        options: msgspec.Raw,
-        schema: msgspec.Raw,
-        *,
-        empty: bool,
-        partition: str = "",
-    ) -> Job:
-        """Load files into a table, or one of its partitions. empty: it must be empty."""
-        restore = self._restore
-        uris, to_table = restore.addresses(files), TableName(restore.target, to, partition)
-        request = LoadRequest("", to_table, uris, options, schema, empty=empty, labels=restore.labels)
-        return await self._run(step, part, lambda id_: restore.destination.load(request._replace(job_id=id_)))
+    async def load(self, step: str, part: int, request: LoadRequest) -> Job:
+        """Load files into a table, or one of its partitions."""
+        load = self._restore.destination.load
+        return await self._run(step, part, lambda id_: load(request._replace(job_id=id_)))
 
     async def statement(self, step: str, part: int, table: str, text: str) -> Job:
         """Run a statement that writes to a table, or is about it."""

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import logging
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from typing import NamedTuple
@@ -16,13 +15,13 @@ from bqdump.core.errors import BqdumpError, DeniedError, JobFailedError, NotFoun
 from bqdump.core.progress.log_events import LogEvent, about
 from bqdump.core.restore.documents import Restored
 from bqdump.core.restore.objects import same_query
-from bqdump.core.restore.plan import INDEX, POLICY, ROUTINE, ObjectStep, RestorePlan
+from bqdump.core.restore.plan import ACCESS, INDEX, POLICY, ROUTINE, ObjectStep
 from bqdump.export.watch import Watch
 from bqdump.repository.repository import create, replace
 from bqdump.restoration.jobs import FailedJobError, Jobs, name_taken
 from bqdump.restoration.ledger import Ledger
 from bqdump.restoration.task import RunningRestore
-from bqdump.restoration.work import watches_for
+from bqdump.restoration.work import watching
 
 log = logging.getLogger(__name__)
 
@@ -47,63 +46,51 @@ async def restore_objects(
 
     Policies come last: after them, an account reads only the rows that they grant it.
     """
-    await _in_rounds(restores, _open(restores, ledgers, lambda plan: (len(plan.tables), plan.objects)))
-    await before_policies()
-    await _in_rounds(
-        restores,
-        [
-            open_
-            for open_ in _open(restores, ledgers, lambda plan: (len(plan.tables) + len(plan.objects), plan.policies))
-            if _has_table(open_, ledgers[open_.restore.id])
-        ],
-    )
-
-
-def _has_table(open_: Open, ledger: Ledger) -> bool:
-    """Whether the table of a policy is in place: putting it there later would remove the policy."""
-    names = [step.name for step in open_.restore.plan.tables]
-    return open_.step.table not in names or names.index(open_.step.table) in ledger.receipts
-
-
-def _open(
-    restores: Sequence[RunningRestore],
-    ledgers: Mapping[str, Ledger],
-    steps: Callable[[RestorePlan], tuple[int, Sequence[ObjectStep]]],
-) -> list[Open]:
-    """steps: those of a plan, and the number of the first one."""
-    open_objects = []
+    objects, policies = list[Open](), list[Open]()
     for restore in restores:
-        ledger, (first, some) = ledgers[restore.id], steps(restore.plan)
-        for number, step in enumerate(some, first):
-            if number not in ledger.receipts:
-                open_objects.append(Open(restore, number, step, ledger.next_attempt(number)))
-    return open_objects
+        ledger = ledgers[restore.id]
+        objects += open_steps(restore, ledger, lambda step: step.kind not in (POLICY, ACCESS))
+        policies += [
+            work for work in open_steps(restore, ledger, lambda step: step.kind == POLICY) if _has_table(work, ledger)
+        ]
+    await _in_rounds(restores, objects)
+    await before_policies()
+    await _in_rounds(restores, policies)
+
+
+def _has_table(policy: Open, ledger: Ledger) -> bool:
+    """Whether the table of a policy is in place: putting it there later would remove the policy."""
+    names = [step.name for step in policy.restore.plan.tables]
+    return policy.step.table not in names or names.index(policy.step.table) in ledger.receipts
+
+
+def open_steps(restore: RunningRestore, ledger: Ledger, wanted: Callable[[ObjectStep], bool]) -> list[Open]:
+    """Those of the objects of a plan that are wanted and not restored yet."""
+    return [
+        Open(restore, number, step, ledger.next_attempt(number))
+        for number, step in enumerate(restore.plan.others, len(restore.plan.tables))
+        if number not in ledger.receipts and wanted(step)
+    ]
 
 
 async def _in_rounds(restores: Sequence[RunningRestore], left: Sequence[Open]) -> None:
-    watches = watches_for(restores)
-    polling = [asyncio.create_task(watch.run()) for watch in watches.values()]
+    failed: list[tuple[Open, BqdumpError]] = []
+    async with watching(restores) as watches:
 
-    async def attempt(work: Open) -> BqdumpError | None:
-        try:
-            with about(work.restore.task.dataset):
-                await _restore(watches[work.restore.target.location], *work)
-        except FAILS_ALONE as error:
-            return error
-        return None
+        async def attempt(work: Open) -> BqdumpError | None:
+            try:
+                with about(work.restore.task.dataset):
+                    await _restore(watches[work.restore.target.location], *work)
+            except FAILS_ALONE as error:
+                return error
+            return None
 
-    try:
         while left:
             errors = await gathered(attempt, left, AT_ONCE)
             failed = [(work, error) for work, error in zip(left, errors, strict=True) if error]
             if len(failed) == len(left):
                 break
             left = [work for work, _ in failed]
-        else:
-            return
-    finally:
-        for watching in polling:
-            watching.cancel()
     for work, error in failed:
         with about(work.restore.task.dataset):
             await record_failure(*work, error)

@@ -18,6 +18,7 @@ from bqdump.core.restore.partitions import both, boundaries, fill, ranges
 from bqdump.core.restore.plan import TABLE
 from bqdump.core.tables.partitioning import partitioning_of
 from bqdump.export.watch import Watch
+from bqdump.ports.destination import LoadRequest, TableName
 from bqdump.ports.warehouse import Job
 from bqdump.restoration.changes import VALUES, name_without_rows, scratch_difference
 from bqdump.restoration.jobs import (
@@ -193,12 +194,21 @@ async def _fill(work: TableWork, to: str, *, by_ranges: bool = False) -> int:
 async def _load(work: TableWork, to: str, step: str) -> list[Job]:
     """Load every group of files. step: in the ids of the jobs."""
     load = work.step.load
-    schema = load.staged if step == STAGE else load.schema
+    restore, schema = work.restore, load.staged if step == STAGE else load.schema
     alone, partitions = len(load.groups) == 1, load.partitions or [""] * len(load.groups)
-    return await _all(
-        work.jobs.load(step, part, to, files, load.options, schema, empty=alone, partition=partition)
-        for part, (partition, files) in enumerate(zip(partitions, load.groups, strict=True))
-    )
+    requests = [
+        LoadRequest(
+            job_id="",
+            to=TableName(restore.target, to, partition),
+            uris=restore.addresses(files),
+            options=load.options,
+            schema=schema,
+            empty=alone,
+            labels=restore.labels,
+        )
+        for partition, files in zip(partitions, load.groups, strict=True)
+    ]
+    return await _all(work.jobs.load(step, part, request) for part, request in enumerate(requests))
 
 
 async def _insert(work: TableWork, source: str, to: str, *, by_ranges: bool) -> int:

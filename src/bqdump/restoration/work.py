@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Mapping, Sequence
+from collections.abc import AsyncIterator, Mapping, Sequence
+from contextlib import asynccontextmanager
 from typing import NamedTuple
 
 from bqdump.concurrency import task_group
@@ -51,22 +52,24 @@ async def restore_tables(restores: Sequence[RunningRestore]) -> dict[str, Ledger
     mine = [everything[at] for at in dealt]
     left = sorted(set(range(len(everything))) - set(dealt), key=weights.__getitem__)
     rest = [everything[at] for at in left]
-    watches = watches_for(restores)
-    polling = [asyncio.create_task(watch.run()) for watch in watches.values()]
-    try:
+    async with watching(restores) as watches:
         await _restore_open(restores, watches, mine)
         if rest:
             await _restore_open(restores, watches, rest)
-    finally:
-        for work in polling:
-            work.cancel()
     return await read_ledgers(restores)
 
 
-def watches_for(restores: Sequence[RunningRestore]) -> dict[str, Watch]:
-    """A watch over jobs for each location, by its name."""
+@asynccontextmanager
+async def watching(restores: Sequence[RunningRestore]) -> AsyncIterator[dict[str, Watch]]:
+    """Watch over the jobs of these restores: a watch for each location, by its name."""
     by_location = {restore.target.location: restore for restore in restores}
-    return {at: Watch(restore.destination, at, restore.task.tasks) for at, restore in by_location.items()}
+    watches = {at: Watch(restore.destination, at, restore.task.tasks) for at, restore in by_location.items()}
+    polling = [asyncio.create_task(watch.run()) for watch in watches.values()]
+    try:
+        yield watches
+    finally:
+        for watch in polling:
+            watch.cancel()
 
 
 def weight(step: TableStep) -> int:

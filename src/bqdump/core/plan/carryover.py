@@ -60,13 +60,19 @@ class Carryover(NamedTuple):
         return {entry.table for entry in self.tables}
 
     @property
+    def exported(self) -> list[tuple[Carried | None, tuple[File, ...]]]:
+        """The files of each table, and of each partition of another one, with where they come from."""
+        partitions = [partition for some in self.partitions.values() for partition in some]
+        return [
+            *((entry.carried, entry.files) for entry in (*self.tables, *self.reused)),
+            *((partition.entry.carried, partition.files) for partition in partitions),
+        ]
+
+    @property
     def files(self) -> dict[str, int]:
         """Generations of the files that stay as they are, by name."""
-        staying = [file for entry in (*self.tables, *self.reused) for file in entry.files] + [
-            file for table in self.left for file in table.files
-        ]
-        staying += [file for some in self.partitions.values() for partition in some for file in partition.files]
-        return {file.name: file.generation for file in staying}
+        staying = [*(files for _, files in self.exported), *(table.files for table in self.left)]
+        return {file.name: file.generation for files in staying for file in files}
 
 
 def carryover_of(

@@ -70,21 +70,9 @@ def make_manifest(record: Record) -> Manifest:
         for table in record.tables
         if table.id in receipts
     ]
-    tables = tuple(sorted((*own, *carry.tables, *carry.reused), key=lambda entry: entry.table))
     oldest = min((entry.carried.as_of for entry in carry.tables if entry.carried), default=plan.snapshot)
     failed = sorted((*record.failed, *carry.failed), key=lambda failure: failure.table)
     risks = ((receipt.table, risk) for receipt in receipts.values() for risk in receipt.risks)
-    totals = Totals(
-        tables=len(tables),
-        files=sum(len(table.files) for table in tables),
-        bytes=sum(file.size for table in tables for file in table.files),
-        planned_rows=sum(table.planned_rows for table in tables),
-        planned_bytes=sum(table.planned_bytes for table in tables),
-        rows=sum(table.rows or 0 for table in tables),
-        billed=sum(table.billed or 0 for table in own),
-        carried=len(carry.tables),
-        reused=len(carry.reused),
-    )
     return Manifest(
         run=plan.run,
         number=record.number,
@@ -98,8 +86,8 @@ def make_manifest(record: Record) -> Manifest:
         mode=plan.mode,
         settings=plan.settings,
         digest=plan.digest,
-        totals=totals,
-        tables=tables,
+        totals=_totals(own, carry),
+        tables=tuple(sorted((*own, *carry.tables, *carry.reused), key=lambda entry: entry.table)),
         skipped=(*plan.skipped, *_not_exported(record)),
         failed=tuple(failed),
         left=record.placed.left,
@@ -110,6 +98,21 @@ def make_manifest(record: Record) -> Manifest:
         removed_partitions=plan.removed_partitions,
         oldest_snapshot_time=rfc3339(min(oldest, plan.snapshot)),
         definitions=with_carried(record.definitions, carry.definitions, carry.names),
+    )
+
+
+def _totals(own: Sequence[TableEntry], carry: Carryover) -> Totals:
+    tables = (*own, *carry.tables, *carry.reused)
+    return Totals(
+        tables=len(tables),
+        files=sum(len(table.files) for table in tables),
+        bytes=sum(file.size for table in tables for file in table.files),
+        planned_rows=sum(table.planned_rows for table in tables),
+        planned_bytes=sum(table.planned_bytes for table in tables),
+        rows=sum(table.rows or 0 for table in tables),
+        billed=sum(table.billed or 0 for table in own),
+        carried=len(carry.tables),
+        reused=len(carry.reused),
     )
 
 

@@ -19,7 +19,7 @@ from bqdump.core.restore.columns import TODAY, Restored, is_generated, restored_
 from bqdump.core.restore.loads import loading
 from bqdump.core.restore.partitions import layout_of, rows_to_expire
 from bqdump.core.restore.plan import PLAN, SHOWN, TABLE, Action, Load, Options, TableStep, TargetState
-from bqdump.core.restore.table_requests import Requests, requests
+from bqdump.core.restore.table_requests import Place, Requests, requests
 from bqdump.core.sizes import counted, listed, named
 from bqdump.core.sql.partitions import rows_of as rows_in
 from bqdump.core.tables.catalog import WHOLE, Dataset, is_iceberg
@@ -77,16 +77,10 @@ def _step(exported: TableEntry, action: Action, planned: Planned) -> TableStep:
     manifest, options, names, _, into, target, now = planned
     entry = without_rows(exported) if options.schema_only else exported
     restored = columns_of(entry) if options.schema_only else restored_columns(entry)
-    requested = requests(
-        entry.definition,
-        restored.fields,
-        Dataset(manifest.project, manifest.dataset, manifest.location),
-        into,
-        now,
-        expires=bool(target and target.expires),
-        replaced=target.tables[names[entry.table]][1] if target and action == "replace" else None,
-        names=names,
-    )
+    source = Dataset(manifest.project, manifest.dataset, manifest.location)
+    replaced = target.tables[names[entry.table]][1] if target and action == "replace" else None
+    place = Place(source, into, now, bool(target and target.expires), replaced, names)
+    requested = requests(entry.definition, restored.fields, place)
     chosen = chosen_partitions(exported, options)
     reason = NOT_BY_PARTITION if chosen and chosen.where else ""
     load = loading(entry, restored, settings_of(manifest, entry), read_time_of(manifest, entry), by_query=reason)
@@ -114,7 +108,7 @@ def _rows_only(exported: TableEntry, action: Action, planned: Planned) -> TableS
         entry, planned = chosen.entry if chosen else entry, planned._replace(options=options)
     fields = msgspec.json.decode(definition)["schema"]["fields"]
     labels = target.tables[name][1] if target else {}
-    requested = requests(definition, fields, into, into, now, replaced=labels)
+    requested = requests(definition, fields, Place(into, into, now, replaced=labels))
     restored: Restored = fitted.restored
     settings = settings_of(manifest, entry)
     reason = NOT_BY_PARTITION if chosen and chosen.where else ""

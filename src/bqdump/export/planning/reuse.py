@@ -18,7 +18,6 @@ from bqdump.core.documents.units import files_by_partition
 from bqdump.core.plan.readings import Published
 from bqdump.core.plan.reuse import (
     Candidate,
-    Comparison,
     changed_at,
     least,
     reading_before,
@@ -61,7 +60,7 @@ async def find_reusable(survey: Survey, candidates: Sequence[Candidate]) -> Reus
     routed = [with_readings(table) for table in candidates]
     if not settings.incremental:
         return ReuseDecision(tuple(routed))
-    same, reasons = Comparison(published, settings, snapshot).decide(candidates)
+    same, reasons = survey.comparison.decide(candidates)
     if published and same:
         files = {name: entry.files for name, entry in same.items()}
         reasons |= await obstacles(survey.request.earlier, published, settings, files)
@@ -147,8 +146,7 @@ async def find_unchanged_partitions(
     published, settings = survey.published, survey.settings
     if published is None or not settings.incremental:
         return {}
-    comparison = Comparison(published, settings, survey.snapshot)
-    unchanged_by_table: dict[str, dict[str, PartitionEntry]] = {}
+    comparison, unchanged_by_table = survey.comparison, dict[str, dict[str, PartitionEntry]]()
     for table in candidates:
         name = table.routed.table.name
         entries = comparison.partitions(table)

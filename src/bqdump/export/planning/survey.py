@@ -22,7 +22,7 @@ from bqdump.core.plan.by_partition import (
 )
 from bqdump.core.plan.guards import refuse_snapshot
 from bqdump.core.plan.readings import Published, changing, reading_of
-from bqdump.core.plan.reuse import ExpectedReuse, expected_to_change
+from bqdump.core.plan.reuse import Comparison, ExpectedReuse, expected_to_change
 from bqdump.core.settings.settings import Settings
 from bqdump.core.tables.catalog import Dataset, Listed, Partition, select
 from bqdump.export.planning.definitions import DESCRIBE_AT_ONCE
@@ -85,6 +85,11 @@ class Survey(NamedTuple):
         if published is None or published.age >= (self.snapshot, self.request.run):
             return None
         return same_dataset(published, self.settings)
+
+    @property
+    def comparison(self) -> Comparison:
+        """What the plan is compared with."""
+        return Comparison(self.published, self.settings, self.snapshot)
 
     @property
     def settings(self) -> Settings:
