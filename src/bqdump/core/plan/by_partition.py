@@ -32,26 +32,32 @@ NO_READING = "no reading from before the snapshot time proves anything"
 CHANGED_MEANWHILE = "it was changed while the export was planned"
 CHOSEN_TIME = "the snapshot time was chosen"
 BY_QUERY = "only a query reads it as of the snapshot time"
+NO_READINGS: Mapping[str, Reading] = {}
 
 
-class BeforeSnapshot(NamedTuple):
-    """What was seen before the snapshot time was taken, by table.
+class SeenBefore(NamedTuple):
+    """A large table as it was seen before the snapshot time was taken.
 
-    tables: readings of the complete tables that are exported by partition, None where one proves nothing.
-    partitions: as listed.
-    readings: of each of these, by id. With a chosen snapshot time, which is older than any reading, only the tables.
+    reading: of the complete table, None where it proves nothing, or was taken with a chosen snapshot time, as that is
+        older than any reading.
+    partitions: as listed, None where they were not.
+    readings: of these partitions, by id.
     """
 
-    tables: dict[str, Reading | None]
-    partitions: dict[str, list[Partition]]
-    readings: dict[str, dict[str, Reading]]
+    reading: Reading | None
+    partitions: Sequence[Partition] | None = None
+    readings: Mapping[str, Reading] = NO_READINGS
+
+    def is_same(self, table: Table, now: Reading | None) -> bool:
+        """Whether the table is as it was. now: the reading of it after the snapshot time."""
+        return bool(self.reading and now and is_conclusive(table.definition) and self.reading.same(now))
 
 
 class SeenPartitions(NamedTuple):
     """The partitions of one table as they were seen around the snapshot time.
 
     before, after: as listed then; with a chosen snapshot time, both as counted for it.
-    readings: of each of these, by id, from before the snapshot time.
+    readings: of those before, by id.
     same: the table has not changed since before it.
     rows: of the complete table at the snapshot time, without reused partitions; None where they were not counted.
     uncounted: why its rows cannot be counted, "" where they can.
@@ -84,12 +90,6 @@ def is_conclusive(definition: msgspec.Raw) -> bool:
     """Whether equal readings of a table, or a partition, prove that it has not changed: nothing is applied later."""
     state = state_of(definition)
     return bool(state and state.streaming_buffer is None and not state.max_staleness)
-
-
-def unchanged(before: BeforeSnapshot, table: Table, now: Reading | None) -> bool:
-    """Whether a table is the same as before the snapshot time. now: the reading of it after the snapshot time."""
-    earlier = before.tables.get(table.name)
-    return bool(earlier and now and is_conclusive(table.definition) and earlier.same(now))
 
 
 def can_query(settings: Settings, table: Table) -> bool:

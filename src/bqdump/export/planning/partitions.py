@@ -22,7 +22,6 @@ from bqdump.core.plan.by_partition import (
     by_partition,
     is_conclusive,
     refuse_bill,
-    unchanged,
     view_bill,
 )
 from bqdump.core.plan.reuse import Candidate
@@ -67,13 +66,14 @@ async def with_partitions(
     candidates: by table.
     """
     before = survey.before
-    items = {item.table.name: item for item in routing.routed if item.table.name in before.tables}
+    items = {item.table.name: item for item in routing.routed if item.table.name in before}
+    listed_before = {name: table.partitions for name, table in before.items() if table.partitions is not None}
     if not items:
-        return PartitionedRouting(routing, view_bill(len(before.partitions)))
+        return PartitionedRouting(routing, view_bill(len(listed_before)))
     same = {
         name
-        for name in items
-        if name in before.partitions and unchanged(before, items[name].table, candidates[name].reading)
+        for name in items.keys() & listed_before.keys()
+        if before[name].is_same(items[name].table, candidates[name].reading)
     }
     open_ = [item for name, item in items.items() if name not in same and item.read_at == "snapshot"]
     if survey.settings.snapshot_ms is not None:
@@ -81,7 +81,7 @@ async def with_partitions(
     listed = await list_partitions(warehouse, survey.dataset, survey.settings, [item.table.name for item in open_])
     rows, uncounted = await _rows_of(warehouse, survey, open_, policies)
     rows |= {name: items[name].table.rows for name in same}
-    present = {name: (before.partitions if name in same else listed).get(name, []) for name in items}
+    present = {name: (listed_before if name in same else listed).get(name, ()) for name in items}
     some = [candidates[name] for name in items]
     take_reading = taking_readings(warehouse, survey.dataset)
     unchanged_partitions = await find_unchanged_partitions(survey, some, present, same, take_reading)
@@ -90,9 +90,9 @@ async def with_partitions(
             rows[name] = count_ - group.reused.rows
     seen = {
         name: SeenPartitions(
-            before=before.partitions.get(name, ()),
+            before=listed_before.get(name, ()),
             after=present[name],
-            readings=before.readings.get(name, {}),
+            readings=before[name].readings,
             same=name in same,
             rows=rows.get(name),
             uncounted=uncounted.get(name, ""),
@@ -106,7 +106,7 @@ async def with_partitions(
         for item in routed
         if item.partitions and item.table.name in unchanged_partitions
     )
-    bills = view_bill(len(before.partitions), len(open_))
+    bills = view_bill(len(listed_before), len(open_))
     bills |= {f"rows of {item.table.name}": item.table.rows * COLUMN_BYTES for item in open_ if _filtered(item.table)}
     return PartitionedRouting(Routing(tuple(routed), routing.skipped), bills, kept)
 
@@ -153,7 +153,7 @@ async def _counted(
         return {id_: rows for id_, rows in counts.items() if id_ != partitioning.streamed}
 
     counts = await gathered(count, items, DRY_RUNS_AT_ONCE)
-    seen = dict.fromkeys(survey.before.tables, SeenPartitions((), (), {}, same=False, rows=None))
+    seen = dict.fromkeys(survey.before, SeenPartitions((), (), {}, same=False, rows=None))
     for item, rows in zip(items, counts, strict=True):
         name, partitions = item.table.name, as_counted(item.table, rows)
         why = uncounted.get(name, "")

@@ -15,6 +15,7 @@ from bqdump.core.documents.manifest import File, PartitionEntry
 from bqdump.core.documents.run import Plan
 from bqdump.core.documents.unchanged import Reading, Reused, ReusedPartitions
 from bqdump.core.documents.units import files_by_partition
+from bqdump.core.plan.by_partition import NO_READINGS
 from bqdump.core.plan.readings import Published
 from bqdump.core.plan.reuse import (
     Candidate,
@@ -151,7 +152,7 @@ async def find_unchanged_partitions(
         name = table.routed.table.name
         entries = comparison.partitions(table)
         ids = [partition.id for partition in present.get(name, ()) if partition.id in entries]
-        known = survey.before.readings.get(name, {}) if name in same else {}
+        known = survey.before[name].readings if name in same else NO_READINGS
         missing = [id_ for id_ in ids if id_ not in known]
         late = dict(
             zip(missing, await asyncio.gather(*(take_reading(f"{name}${id_}") for id_ in missing)), strict=True)

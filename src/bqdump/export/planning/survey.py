@@ -13,7 +13,7 @@ from bqdump.concurrency import gathered
 from bqdump.core.documents.unchanged import Reading
 from bqdump.core.errors import UsageError
 from bqdump.core.plan.by_partition import (
-    BeforeSnapshot,
+    SeenBefore,
     candidates,
     is_conclusive,
     is_large,
@@ -33,7 +33,6 @@ from bqdump.ports.store import BucketInfo, ObjectStore
 from bqdump.ports.warehouse import Warehouse
 
 LISTINGS = 3
-NOTHING = BeforeSnapshot({}, {}, {})
 TakeReading = Callable[[str], Awaitable[Reading | None]]
 
 
@@ -64,7 +63,7 @@ class Request(NamedTuple):
 class Survey(NamedTuple):
     """What is known when an export is planned, before single tables are asked about.
 
-    before: the partitions of large tables, with readings, from before the snapshot time.
+    before: large tables and their partitions from before the snapshot time, by name; empty without {partition}.
     early: readings of tables from before the snapshot time, by name; None for one that proves nothing.
     now: BigQuery's time, in milliseconds since 1970 UTC.
     snapshot: the snapshot time of the export, likewise.
@@ -72,7 +71,7 @@ class Survey(NamedTuple):
 
     request: Request
     dataset: Dataset
-    before: BeforeSnapshot
+    before: Mapping[str, SeenBefore]
     early: Mapping[str, Reading | None]
     now: int
     snapshot: int
@@ -106,7 +105,8 @@ async def survey(warehouse: Warehouse, request: Request) -> Survey:
     dataset = await _dataset(warehouse, settings)
     published = same_dataset(request.earlier.published, settings)
     before = await read_before(warehouse, dataset, settings, published)
-    early = {**before.tables, **await read_early(warehouse, dataset, request, before.tables)}
+    known = {name: table.reading for name, table in before.items()}
+    early = {**known, **await read_early(warehouse, dataset, request, known)}
     now, snapshot, listing = await _listing_at_snapshot(warehouse, dataset, settings, request.of_set)
     return Survey(request, dataset, before, early, now, snapshot, listing)
 
@@ -151,7 +151,7 @@ async def _listing_at_snapshot(
 
 async def read_before(
     warehouse: Warehouse, dataset: Dataset, settings: Settings, published: Published | None
-) -> BeforeSnapshot:
+) -> dict[str, SeenBefore]:
     """Look at the partitions of large tables, before the snapshot time is taken.
 
     published: the export of the same dataset, if there is one. What an incremental plan expects to be unchanged is
@@ -159,7 +159,7 @@ async def read_before(
     allow, and what the query raises.
     """
     if not settings.template.by_partition:
-        return NOTHING
+        return {}
     names = [item.name for item in candidates(settings, await warehouse.tables(dataset))]
     tables = await gathered(lambda name: warehouse.table(dataset, name), names, DESCRIBE_AT_ONCE)
     large = [table for table in tables if table and is_large(settings, table)]
@@ -167,19 +167,20 @@ async def read_before(
         table.name: reading_of(table.definition) if is_conclusive(table.definition) else None for table in large
     }
     if settings.snapshot_ms is not None:
-        return BeforeSnapshot(dict.fromkeys(readings), {}, {})
+        return dict.fromkeys(readings, SeenBefore(None))
     now = await warehouse.now(dataset.location) if settings.incremental and published else 0
     expected = ExpectedReuse(published if now else None, settings, now)
     by_name = {table.name: table for table in large if not expected.table(table, readings[table.name])}
     listed = await list_partitions(warehouse, dataset, settings, list(by_name))
     take_reading = taking_readings(warehouse, dataset)
-    by_partition: dict[str, dict[str, Reading]] = {}
+    before = {name: SeenBefore(reading) for name, reading in readings.items()}
     for name, partitions in listed.items():
         later = expected.partitions(by_name[name], partitions)
         ids = [partition.id for partition in partitions if readings[name] and partition.id not in later]
         all_ = await asyncio.gather(*(take_reading(f"{name}${id_}") for id_ in ids))
-        by_partition[name] = {id_: reading for id_, reading in zip(ids, all_, strict=True) if reading}
-    return BeforeSnapshot(readings, listed, by_partition)
+        of_each = {id_: reading for id_, reading in zip(ids, all_, strict=True) if reading}
+        before[name] = SeenBefore(readings[name], partitions, of_each)
+    return before
 
 
 def taking_readings(warehouse: Warehouse, dataset: Dataset) -> TakeReading:
