@@ -159,11 +159,20 @@ async def drill_prepared(prepared: Prepared) -> Drilled:
     except VerificationError as error:
         cause = fill(f"{error.cause}. {error.hint}", COMMANDS)
         done = nothing_restored(manifest, options, NotCreated(f"run {manifest.run}", "RUN", FILES, cause), bill.bytes)
+    result = _drilled(prepared, done, began, time.monotonic() - start)
+    _report(result, {"dataset": manifest.dataset, "target": str(task.settings.target)})
+    await _take_note(task, result)
+    return result
+
+
+def _drilled(prepared: Prepared, done: Restoration, began: int, seconds: float) -> Drilled:
+    """What a restore that began at this time, in ms since 1970 UTC, has proved."""
+    manifest, options = prepared.manifest, prepared.task.request.options
     different, failed = split(done.failed)
     failed += _unproven(manifest, done)
     missing = {failure.name for failure in done.failed}
     proven = [table for table in done.tables if table.table not in missing]
-    result = Drilled(
+    return Drilled(
         run=manifest.run,
         state=state_of(different, failed),
         snapshot_time=time_of(manifest.snapshot),
@@ -175,7 +184,7 @@ async def drill_prepared(prepared: Prepared) -> Drilled:
         rows=sum(table.rows or 0 for table in proven),
         bytes=sum(table.bytes for table in proven),
         bytes_billed=done.bytes_billed,
-        seconds=round(time.monotonic() - start, 3),
+        seconds=round(seconds, 3),
         began=time_of(began),
         different=different,
         failed=failed,
@@ -183,17 +192,18 @@ async def drill_prepared(prepared: Prepared) -> Drilled:
         last=prepared.last,
         altered={table.table: table.altered for table in proven if table.altered},
     )
-    _report(result, {"dataset": manifest.dataset, "target": str(task.settings.target)})
-    note = note_on(result)
+
+
+async def _take_note(task: Task, result: Drilled) -> None:
+    note, target = note_on(result), task.settings.target
     at = time_of(note.began).strftime("%Y%m%dT%H%M%SZ")
-    document = task.settings.layout.drill(f"{at}-{options.dataset.removeprefix(NAME)}")
+    document = task.settings.layout.drill(f"{at}-{result.dataset.removeprefix(NAME)}")
     if task.signer:
         # Imported for such drills only.
         from bqdump.repository.drills import sign_drill
 
-        await sign_drill(task.store, task.settings.target, task.settings.layout, document.name, note, task.signer)
+        await sign_drill(task.store, target, task.settings.layout, document.name, note, task.signer)
     await create(task.store, document, note)
-    return result
 
 
 class _Bill:
