@@ -153,10 +153,10 @@ async def compare(source: Source, prepared: Questions, digests: dict[str, Digest
 
 
 def _about(dataset: Dataset, manifest: Manifest, entry: TableEntry) -> list[Question]:
-    return about(dataset, manifest, entry, snapshot_of(manifest, entry), entry.shape)
+    return questions_about(dataset, manifest, entry, snapshot_of(manifest, entry), entry.shape)
 
 
-def about(
+def questions_about(
     dataset: Dataset, manifest: Manifest, entry: TableEntry, snapshot: int | None, shape: Shape
 ) -> list[Question]:
     """The queries for the checksums of what an export holds of a table.

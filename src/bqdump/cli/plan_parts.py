@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from bqdump.cli.errors import words
 from bqdump.cli.output import print_section, print_table
 from bqdump.core.documents.manifest_index import unchanged_tables
-from bqdump.core.errors import UsageError
+from bqdump.core.errors import PLAN, UsageError
 from bqdump.core.plan.altered import AlteredColumn, folded
 from bqdump.core.plan.guards import sentence
 from bqdump.core.plan.removal import why_removed
@@ -188,4 +188,4 @@ def refuse_datasets(shown: Planned) -> None:
         [f"{dataset.dataset}: {dataset.problem.rstrip('.')}" for dataset in refused], NAMED, separator="; "
     )
     cause = f"{len(refused)} of {counted(len(shown.datasets), 'dataset')} would not be exported ({problems})"
-    raise UsageError("plan the export", f"project {shown.project}", cause)
+    raise UsageError(PLAN, f"project {shown.project}", cause)

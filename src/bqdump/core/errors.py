@@ -8,6 +8,8 @@ import os
 from bqdump.core.wording import PYTHON, Words, fill
 
 # Of this process, and of this machine.
+# The operation in errors, while an export is planned.
+PLAN = "plan the export"
 TOO_MANY_FILES = (errno.EMFILE, errno.ENFILE)
 MORE_FILES = "Raise the limit of open files (ulimit -n), then run the command again."
 

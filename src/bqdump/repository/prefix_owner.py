@@ -14,7 +14,7 @@ import time
 import msgspec
 
 from bqdump.core.documents.target import SET, PrefixOwner
-from bqdump.core.errors import UsageError
+from bqdump.core.errors import PLAN, UsageError
 from bqdump.core.settings.settings import Settings
 from bqdump.ports.store import ObjectStore
 from bqdump.repository.published import read_latest
@@ -60,12 +60,12 @@ async def check_prefix(store: ObjectStore, settings: Settings) -> tuple[PrefixOw
     if owner.dataset == SET:
         own = f"{settings.target.prefix}{settings.dataset}"
         hint = f"Export one dataset below a folder of its own: {{setting:prefix={own}}}."
-        raise UsageError("plan the export", str(settings.target), f"it belongs to {owner.owns}", hint)
+        raise UsageError(PLAN, str(settings.target), f"it belongs to {owner.owns}", hint)
     named = [settings.layout.owner.name] if generation else []
     if latest or await store.stat(settings.layout.latest.name):
         named.append(settings.layout.latest.name)
     raise UsageError(
-        "plan the export",
+        PLAN,
         str(settings.target),
         f"it belongs to {owner.owns}",
         "Give each dataset its own {setting:prefix}. If the dataset was renamed or moved to another project, hand the "

@@ -12,7 +12,7 @@ from typing import NamedTuple
 
 from msgspec.structs import replace
 
-from bqdump.check.compare_with_source import Question, Questions, Source, about, compare, priced, questions
+from bqdump.check.compare_with_source import Question, Questions, Source, compare, priced, questions, questions_about
 from bqdump.check.findings import Finding, FindingKind
 from bqdump.check.read_back import ReadOptions, check_room, read_back
 from bqdump.concurrency import gathered
@@ -269,7 +269,7 @@ def _questions(restore: RunningRestore, manifest: Manifest, held: Mapping[str, s
     return [
         question
         for entry in manifest.tables
-        for question in about(
+        for question in questions_about(
             restore.target, manifest, entry, None, replace(entry.shape, where=held.get(entry.table, ""))
         )
     ]

@@ -32,7 +32,7 @@ from bqdump.restoration.obtain import Proposal, propose, take_part
 from bqdump.restoration.planning import SharedBill, plan_one, refuse_bill
 from bqdump.restoration.sources import (
     Members,
-    Source,
+    SetSource,
     all_or_none,
     choose,
     finish_runs,
@@ -49,7 +49,7 @@ log = logging.getLogger(__name__)
 Answer = TypeVar("Answer")
 
 
-class _Chosen(NamedTuple):
+class _Proposals(NamedTuple):
     """What an execution restores, and what is proposed for each of its datasets."""
 
     execution: SetExecution
@@ -93,7 +93,7 @@ async def plan_restore(tasks: Sequence[Task], choice: Choice = EVERY) -> Restora
     return restored_together(sets[0].task.request.options, execution.run, results, members.left)
 
 
-async def _obtain(sets: Sequence[Source], choice: Choice) -> _Chosen:
+async def _obtain(sets: Sequence[SetSource], choice: Choice) -> _Proposals:
     """What this execution restores, which is recorded for its other tasks once none of it is refused."""
     task = sets[0].task
     document = Restores(task.layout).set_execution(task.owner.execution)
@@ -105,9 +105,9 @@ async def _obtain(sets: Sequence[Source], choice: Choice) -> _Chosen:
     return chosen if created == chosen.execution else await _proposed(sets, choice, created)
 
 
-async def _proposed(sets: Sequence[Source], choice: Choice, execution: SetExecution) -> _Chosen:
+async def _proposed(sets: Sequence[SetSource], choice: Choice, execution: SetExecution) -> _Proposals:
     members = await members_of(sets, execution, choice)
-    return _Chosen(execution, members, await all_or_none(members.tasks, propose))
+    return _Proposals(execution, members, await all_or_none(members.tasks, propose))
 
 
 async def restore_one(task: Task) -> Restoration:

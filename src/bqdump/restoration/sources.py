@@ -79,7 +79,7 @@ async def finish_run(task: Task) -> None:
 Entry = Member | DatasetEntry | Latest
 
 
-class Source(NamedTuple):
+class SetSource(NamedTuple):
     """A set, and a task that restores it from where it is exported to."""
 
     task: Task
@@ -109,14 +109,14 @@ async def finish_runs(tasks: Sequence[Task]) -> None:
             await finish_run(source.task._replace(settings=one_dataset(source.task.settings, name)))
 
 
-async def sets_at(tasks: Sequence[Task]) -> list[Source]:
+async def sets_at(tasks: Sequence[Task]) -> list[SetSource]:
     """The sets that are published where these tasks restore from; none where it is the export of one dataset.
 
     Raises NotFoundError for a bucket that does not exist: its datasets would be missing from the restore.
     """
     manifests = [(task, await read_set_manifest(task.store, task.settings)) for task in tasks]
     sets = [
-        Source(task, manifest)
+        SetSource(task, manifest)
         for task, manifest in manifests
         if manifest and manifest.datasets and not await holds_export(task.store, task.settings)
     ]
@@ -138,7 +138,7 @@ async def of_one_dataset(tasks: Sequence[Task], choice: Choice) -> Task:
     return task.requesting(options=options)
 
 
-async def choose(sets: Sequence[Source], choice: Choice) -> SetExecution:
+async def choose(sets: Sequence[SetSource], choice: Choice) -> SetExecution:
     """The datasets to restore, and the run of each: the requested one, or what is published.
 
     Raises NotFoundError for a run of no set, UsageError where datasets cannot be chosen like this.
@@ -161,9 +161,9 @@ async def choose(sets: Sequence[Source], choice: Choice) -> SetExecution:
     return SetExecution(run or newest.run, tuple(parts), choice.include, choice.exclude)
 
 
-async def _published(sets: Sequence[Source], choice: Choice) -> list[tuple[Source, Entry]]:
+async def _published(sets: Sequence[SetSource], choice: Choice) -> list[tuple[SetSource, Entry]]:
     """The datasets that are published, and those that the choice names and that have left the set."""
-    entries: list[tuple[Source, Entry]] = [(source, entry) for source in sets for entry in source.manifest.datasets]
+    entries: list[tuple[SetSource, Entry]] = [(source, entry) for source in sets for entry in source.manifest.datasets]
     unpublished = {name for name in choice.include if NAME.fullmatch(name)}.difference(
         entry.dataset for _, entry in entries
     )
@@ -177,10 +177,10 @@ async def _published(sets: Sequence[Source], choice: Choice) -> list[tuple[Sourc
     return entries
 
 
-async def _of_run(sets: Sequence[Source], run: str) -> list[tuple[Source, Entry]]:
+async def _of_run(sets: Sequence[SetSource], run: str) -> list[tuple[SetSource, Entry]]:
     """The datasets of a set's run, whether it has published them or not."""
     plans = [(at, await set_plan(at.task.store, at.task.settings, at.manifest, run)) for at in sets]
-    entries: list[tuple[Source, Entry]] = [
+    entries: list[tuple[SetSource, Entry]] = [
         (source, member) for source, plan in plans if plan for member in plan.datasets
     ]
     if not entries:
@@ -188,7 +188,7 @@ async def _of_run(sets: Sequence[Source], run: str) -> list[tuple[Source, Entry]
     return entries
 
 
-async def _run_of(source: Source, entry: Entry, run: str) -> DatasetRun:
+async def _run_of(source: SetSource, entry: Entry, run: str) -> DatasetRun:
     """A dataset, and the run that is restored: the requested one, or what is published."""
     if isinstance(entry, Latest):
         return DatasetRun(entry.dataset, source.target, entry.run)
@@ -203,7 +203,7 @@ async def _run_of(source: Source, entry: Entry, run: str) -> DatasetRun:
     return DatasetRun(entry.dataset, source.target, run)
 
 
-async def members_of(sets: Sequence[Source], chosen: SetExecution, choice: Choice) -> Members:
+async def members_of(sets: Sequence[SetSource], chosen: SetExecution, choice: Choice) -> Members:
     """The restore of each chosen dataset.
 
     Raises UsageError for a target that is not one for each of them, for a pattern that matches nothing, and where the
@@ -223,7 +223,7 @@ async def members_of(sets: Sequence[Source], chosen: SetExecution, choice: Choic
     return Members(members, [name for name in datasets if name not in targeted])
 
 
-async def tasks_of(sets: Sequence[Source], chosen: SetExecution) -> dict[str, Task]:
+async def tasks_of(sets: Sequence[SetSource], chosen: SetExecution) -> dict[str, Task]:
     """The restore of each chosen dataset that has an object which is included. Raises UsageError as members_of does."""
     options, tell = sets[0].task.request.options, Together(sets[0].task.tell)
     at = {source.target: source.task for source in sets}
@@ -235,7 +235,7 @@ async def tasks_of(sets: Sequence[Source], chosen: SetExecution) -> dict[str, Ta
     return {name: tasks[name].requesting(options=own) for name, own in with_patterns_of(options, objects).items()}
 
 
-def _refuse_other(sets: Sequence[Source], chosen: SetExecution, choice: Choice) -> None:
+def _refuse_other(sets: Sequence[SetSource], chosen: SetExecution, choice: Choice) -> None:
     """Raise UsageError where the execution restores what was not requested here."""
     task = sets[0].task
     elsewhere = {part.target for part in chosen.parts} - {source.target for source in sets}

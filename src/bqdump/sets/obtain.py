@@ -20,10 +20,10 @@ from bqdump.core.documents.document import Document
 from bqdump.core.documents.sets import Listings, Member, SetManifest, SetPlan, SkippedDataset
 from bqdump.core.documents.target import Newest
 from bqdump.core.documents.unchanged import Reading
-from bqdump.core.errors import OUT_OF_REACH, DocumentError, NotFoundError, UnavailableError
+from bqdump.core.errors import OUT_OF_REACH, PLAN, DocumentError, NotFoundError, UnavailableError
 from bqdump.core.plan.readings import Published
 from bqdump.core.progress.log_events import LogEvent
-from bqdump.core.sets.member import PLAN, chosen_tables, matches_include, one_dataset, refuse_unmatched
+from bqdump.core.sets.member import chosen_tables, matches_include, one_dataset, refuse_unmatched
 from bqdump.core.sets.selection import (
     Chosen,
     by_target,

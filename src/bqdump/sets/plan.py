@@ -15,7 +15,7 @@ from contextlib import suppress
 from bqdump.concurrency import gathered, task_group
 from bqdump.core.dealing import largest_first
 from bqdump.core.documents.sets import Ready, SetPlan
-from bqdump.core.errors import ENDS_THE_TASK, BqdumpError, UsageError
+from bqdump.core.errors import ENDS_THE_TASK, PLAN, BqdumpError, UsageError
 from bqdump.core.plan.guards import refuse
 from bqdump.core.plan.summary import Planned
 from bqdump.core.progress.export import DatasetPlan, planned_together
@@ -24,7 +24,7 @@ from bqdump.core.settings.settings import Settings
 from bqdump.core.sizes import size_text
 from bqdump.core.wording import COMMANDS
 from bqdump.export.planning.obtain import obtain_plan, show_plan
-from bqdump.export.planning.target import PLAN, check_target
+from bqdump.export.planning.target import check_target
 from bqdump.export.task import Task
 from bqdump.repository.repository import replace
 from bqdump.repository.set_runs import SetProgress, read_set_manifest, read_set_progress

@@ -8,7 +8,7 @@ import msgspec
 import pytest
 
 from bqdump.adapters.memory import MemoryStore
-from bqdump.check.compare_with_source import about
+from bqdump.check.compare_with_source import questions_about
 from bqdump.core.errors import UsageError
 from bqdump.core.formats.types import Column, columns
 from bqdump.core.plan.routes import Routed, Routing
@@ -33,7 +33,7 @@ def wide(count: int, name: str = "column_{:05}") -> list[dict[str, object]]:
 def compared(count: int) -> list[str]:
     """The statements that compare a table of so many columns."""
     exported = entry("wide", wide(count), format="csv")
-    return [question.select for question in about(SOURCE, manifest(exported), exported, NOW, WHOLE)]
+    return [question.select for question in questions_about(SOURCE, manifest(exported), exported, NOW, WHOLE)]
 
 
 def test_the_statements_that_compare_a_table_grow_with_its_columns() -> None:

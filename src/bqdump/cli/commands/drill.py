@@ -23,7 +23,7 @@ from bqdump.cli.signals import until_stopped
 from bqdump.core.documents.run import Owner
 from bqdump.core.errors import UsageError
 from bqdump.core.restore.drill import Drilled, Sample, sample_of
-from bqdump.core.restore.request import DRILL_SETTINGS, Requested, refuse_nothing, requested_drill
+from bqdump.core.restore.request import DRILL_SETTINGS, Requested, refuse_empty, requested_drill
 from bqdump.core.restore.result import Restoration
 from bqdump.core.settings.settings import Settings
 from bqdump.core.settings.task_identity import identify
@@ -79,7 +79,7 @@ def drill(
     """
     settings = load_settings(options, ("bucket",))
     size = sample_of(tables, sample or "")
-    refuse_nothing("include", ",".join(include) if include else ())
+    refuse_empty("include", ",".join(include) if include else ())
     parsed = requested_drill(
         settings,
         scratch_project=scratch_project or "",

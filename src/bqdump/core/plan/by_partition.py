@@ -13,11 +13,10 @@ from typing import NamedTuple
 import msgspec
 
 from bqdump.core.documents.unchanged import Reading
-from bqdump.core.errors import UsageError
+from bqdump.core.errors import PLAN, UsageError
 from bqdump.core.formats.formats import unfit
 from bqdump.core.formats.types import columns
 from bqdump.core.plan.routes import Routed, RoutedPartition, obstacle, requirements_of
-from bqdump.core.plan.selection import PLAN
 from bqdump.core.settings.settings import Settings
 from bqdump.core.sizes import size_text
 from bqdump.core.tables.catalog import Listed, Partition, Table, select, state_of

@@ -14,7 +14,7 @@ import msgspec
 
 from bqdump.core.documents.definitions import RowPolicy
 from bqdump.core.documents.run import Flag, Skipped, TablePlan
-from bqdump.core.errors import UsageError
+from bqdump.core.errors import PLAN, UsageError
 from bqdump.core.plan.hidden_data import buffered_rows, protected_columns
 from bqdump.core.risks import REPORTED, STRICT, Risk
 from bqdump.core.settings.settings import Settings
@@ -23,7 +23,6 @@ from bqdump.core.tables.catalog import Dataset, Shape
 from bqdump.core.times import rfc3339
 from bqdump.core.wording import COMMANDS, fill
 
-PLAN = "plan the export"
 # Kinds whose row access policies can be listed. For a view, the statistics of its job show what applied.
 POLICED = ("TABLE", "SNAPSHOT")
 # Settings of a default bucket that cost something but lose nothing: INFO, not WARNING.

@@ -17,13 +17,12 @@ from bqdump.core.documents.manifest import Manifest, TableEntry
 from bqdump.core.documents.path_template import MAX_OBJECT_NAME_BYTES, Template, parse_template, shard_name
 from bqdump.core.documents.run import Plan, TablePlan
 from bqdump.core.documents.run_layout import unit_id
-from bqdump.core.errors import UsageError
+from bqdump.core.errors import PLAN, UsageError
 from bqdump.core.formats.formats import extension
 from bqdump.core.plan.routes import Routed
 from bqdump.core.settings.settings import Settings
 from bqdump.core.times import rfc3339
 
-PLAN = "plan the export"
 # Longer names are shortened in messages.
 MOST_SHOWN = 100
 LAST_ATTEMPT = 999
@@ -179,18 +178,18 @@ def refuse_names(patterns: Iterable[tuple[str, str]], rules: NameRules, url: str
         if rules.windows and (wrong := refused_by_windows(name)):
             cause = f"its file {_short(name)} cannot exist on Windows: {wrong}"
             hint = "Leave the table out with {setting:exclude}, change {setting:path}, or export to a bucket."
-            raise UsageError("plan the export", f"table {table}", cause, hint)
+            raise UsageError(PLAN, f"table {table}", cause, hint)
         if wrong := _too_long(name, rules):
             cause = f"its file {_short(name)} {wrong} in {url}"
             shorter = "Shorten {setting:path} or {setting:prefix}"
             hint = f"{shorter}, leave the table out with {{setting:exclude}}, or export to a bucket."
-            raise UsageError("plan the export", f"table {table}", cause, hint)
+            raise UsageError(PLAN, f"table {table}", cause, hint)
         for path in accumulate(pattern.split("/"), lambda folder, part: f"{folder}/{part}"):
             known, other = seen.setdefault(rules.alike(path), (path, table))
             if known != path:
                 cause = f"{url} cannot store both {known} and {path}: its file system ignores {_ignored(rules)}"
                 hint = "Leave one of them out with {setting:exclude}, or export to a bucket or to another disk."
-                raise UsageError("plan the export", f"tables {other} and {table}", cause, hint)
+                raise UsageError(PLAN, f"tables {other} and {table}", cause, hint)
 
 
 def refused_by_windows(name: str) -> str:

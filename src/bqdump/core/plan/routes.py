@@ -16,7 +16,7 @@ import msgspec
 from bqdump.core.documents.document import ReadAt
 from bqdump.core.documents.run import Skipped
 from bqdump.core.documents.unchanged import Reading
-from bqdump.core.errors import UsageError
+from bqdump.core.errors import PLAN, UsageError
 from bqdump.core.formats.formats import FORMATS, codecs
 from bqdump.core.formats.types import columns
 from bqdump.core.plan.hidden_data import serves_stale
@@ -29,7 +29,6 @@ from bqdump.core.tables.catalog import EXTRACTABLE, KIND_WORDS, WHOLE, Shape, Ta
 from bqdump.core.tables.columns import as_they_are, fitted
 from bqdump.core.tables.partitioning import column_name, has_partition_times
 
-PLAN = "plan the export"
 # Time travel does not cover views and external tables.
 WITHOUT_PAST = ("VIEW", "MATERIALIZED_VIEW", "EXTERNAL")
 CAPTURED = "change data capture: only a query has all changes"

@@ -8,7 +8,7 @@ from fnmatch import fnmatchcase
 import msgspec
 
 from bqdump.core.documents.run import Skipped
-from bqdump.core.errors import UsageError
+from bqdump.core.errors import PLAN, UsageError
 from bqdump.core.plan.names import refuse_name
 from bqdump.core.settings.settings import Settings
 from bqdump.core.tables.catalog import Listed, select, unknown_kind
@@ -16,7 +16,6 @@ from bqdump.core.times import rfc3339
 from bqdump.core.wording import close_name
 
 MOST_RECOMMENDED, TABLES_A_TASK, READ_BYTES_A_TASK = 20, 500, 10 * 10**9
-PLAN = "plan the export"
 
 
 class Selection(msgspec.Struct, frozen=True):

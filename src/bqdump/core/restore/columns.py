@@ -160,7 +160,7 @@ LIMITS = ("maxLength", "precision", "scale")
 OF_A_TYPE = (*LIMITS, "fields", "rangeElementType", "roundingMode", "collation", "timestampPrecision")
 
 
-class Restored(NamedTuple):
+class RestoredColumns(NamedTuple):
     """The columns of a restored table, in the order of its files: for the API, and as a tree.
 
     texts: those that the files have as strings.
@@ -183,7 +183,7 @@ def loads_by_partition(entry: TableEntry) -> bool:
     return 0 < count <= MOST_LOADS and has_partition_times(entry.definition) and not entry.shape.partition_times
 
 
-def restored_columns(entry: TableEntry) -> Restored:
+def restored_columns(entry: TableEntry) -> RestoredColumns:
     """The columns that a table of an export is restored with.
 
     Columns that are not in the export are left out, as no value of them exists. A masked column has the type of what
@@ -202,7 +202,7 @@ def restored_columns(entry: TableEntry) -> Restored:
         "rows are filtered" if shape.where else "",
         TODAY if has_partition_times(entry.definition) and not (shape.partition_times or by_arrival) else "",
     ]
-    return Restored(
+    return RestoredColumns(
         tuple(field for field, _ in pairs),
         tuple(column for _, column in pairs),
         frozenset(name for name in names if name in shape.texts),

@@ -24,7 +24,7 @@ from bqdump.core.documents.units import files_by_partition
 from bqdump.core.formats.fidelity import cell
 from bqdump.core.formats.formats import FORMATS
 from bqdump.core.formats.types import Column
-from bqdump.core.restore.columns import Field, Restored, as_string, cast, free_name, from_json
+from bqdump.core.restore.columns import Field, RestoredColumns, as_string, cast, free_name, from_json
 from bqdump.core.restore.plan import Load
 from bqdump.core.restore.table_requests import without_default
 from bqdump.core.sizes import named, size_text
@@ -80,7 +80,7 @@ SHOWN = 5
 
 
 def loading(
-    entry: TableEntry, restored: Restored, settings: Mapping[str, Any], snapshot: int, by_query: str = ""
+    entry: TableEntry, restored: RestoredColumns, settings: Mapping[str, Any], snapshot: int, by_query: str = ""
 ) -> Load:
     """How a table's files load. settings, snapshot (ms): those with which they were written, see settings_of.
 
@@ -124,7 +124,7 @@ def loading(
     )
 
 
-def unloadable(entry: TableEntry, restored: Restored, settings: Mapping[str, Any]) -> str:
+def unloadable(entry: TableEntry, restored: RestoredColumns, settings: Mapping[str, Any]) -> str:
     """Why no load job takes a table's files, naming one of them; "" where it takes all."""
     format_ = entry.format or str(settings["format"])
     options = _options(format_, entry.route, restored, settings)
@@ -135,7 +135,7 @@ def unloadable(entry: TableEntry, restored: Restored, settings: Mapping[str, Any
 class _Forms:
     """The form of a table's columns in its files, and the way back."""
 
-    def __init__(self, format_: str, route: str, restored: Restored, null_marker: str) -> None:
+    def __init__(self, format_: str, route: str, restored: RestoredColumns, null_marker: str) -> None:
         self.format, self.route, self.texts = format_, route, restored.texts
         self.null_marker = null_marker if route == "read" else ""
         self.item = free_name("item", restored.columns)
@@ -251,7 +251,7 @@ def _nullable(field: Field) -> Field:
     return nullable
 
 
-def _options(format_: str, route: str, restored: Restored, settings: Mapping[str, Any]) -> dict[str, Any]:
+def _options(format_: str, route: str, restored: RestoredColumns, settings: Mapping[str, Any]) -> dict[str, Any]:
     options: dict[str, Any] = {"sourceFormat": FORMATS[format_].api}
     if format_ == "csv":
         options |= {
@@ -266,7 +266,7 @@ def _options(format_: str, route: str, restored: Restored, settings: Mapping[str
     return options
 
 
-def _types(restored: Restored) -> list[str]:
+def _types(restored: RestoredColumns) -> list[str]:
     """The types of the values in the files, nested ones included."""
 
     def of(column: Column) -> Iterator[str]:

@@ -24,6 +24,7 @@ from typing import Literal, NamedTuple, cast
 import msgspec
 
 from bqdump.core.errors import UsageError
+from bqdump.core.restore.plan import PLAN, SHOWN
 from bqdump.core.sizes import counted, named
 from bqdump.core.tables.catalog import Dataset
 
@@ -120,11 +121,9 @@ class Moves:
         return move if move and move.source.project == project else None
 
 
-OPERATION = "plan the restore"
 # Stands for the name of the exported table, in its name in the target.
 TABLE = "{table}"
 SETTING = "as_"
-SHOWN = 3
 # https://cloud.google.com/bigquery/docs/tables#table_naming
 CATEGORIES = ("L", "M", "N", "Pc", "Pd", "Zs")
 LONGEST_BYTES = 1024
@@ -136,7 +135,7 @@ def parse_as(value: str) -> str:
         if set("{}") & set(value.replace(TABLE, "")):
             problem = f"the only placeholder is {TABLE}"
         hint = f"Write a name, in which {TABLE} stands for that in the export: {TABLE}_old."
-        raise UsageError(OPERATION, "", f"invalid value {value!r}: {problem}", hint, setting=SETTING)
+        raise UsageError(PLAN, "", f"invalid value {value!r}: {problem}", hint, setting=SETTING)
     return value
 
 
@@ -161,7 +160,7 @@ def partition_range(value: str) -> PartitionRange:
     if match is None:
         hint = "Write TABLE$ID or TABLE$FIRST..LAST, in quotes, such as 'clicks$20261101..20261130'."
         cause = f"invalid value {value!r}: expected a table and the id of a partition"
-        raise UsageError(OPERATION, "", cause, hint, setting="partitions")
+        raise UsageError(PLAN, "", cause, hint, setting="partitions")
     return PartitionRange(match["table"], match["first"], match["last"] or match["first"])
 
 
@@ -174,15 +173,15 @@ def names_in_target(tables: Sequence[str], template: str) -> Mapping[str, str]:
         return {table: table for table in tables}
     if not tables:
         cause = "only tables can be restored under another name, and no table is chosen"
-        raise UsageError(OPERATION, "", cause, "{call:ls} lists the tables.", setting=SETTING)
+        raise UsageError(PLAN, "", cause, "{call:ls} lists the tables.", setting=SETTING)
     if TABLE not in template and len(tables) > 1:
         cause = f"{template!r} would be the name of {counted(len(tables), 'table')} ({named(tables, SHOWN)})"
         hint = f"Choose one table with {{setting:include}}, or write {TABLE} for the name of each."
-        raise UsageError(OPERATION, "", cause, hint, setting=SETTING)
+        raise UsageError(PLAN, "", cause, hint, setting=SETTING)
     names = {table: template.replace(TABLE, table) for table in tables}
     for table, name in names.items():
         if problem := _problem(name):
-            raise UsageError(OPERATION, f"table {table}", f"{name[:60]!r}: {problem}", setting=SETTING)
+            raise UsageError(PLAN, f"table {table}", f"{name[:60]!r}: {problem}", setting=SETTING)
     return names
 
 

@@ -62,8 +62,8 @@ def requested(settings: Settings, asked: Asked) -> Requested:
     project, dataset = ("", "") if asked.planning and not asked.into else parse_into(asked.into, settings.project)
     include, ranges = asked.include, [partition_range(value) for value in parse.patterns(asked.partitions)]
     _refuse_pairs(asked)
-    refuse_nothing("include", asked.include)
-    refuse_nothing("partitions", asked.partitions)
+    refuse_empty("include", asked.include)
+    refuse_empty("partitions", asked.partitions)
     if ranges:
         include = tuple(dict.fromkeys(chosen.table for chosen in ranges))
     if asked.data_only and not dataset:
@@ -98,7 +98,7 @@ APART: tuple[tuple[str, str, str], ...] = (
 )
 
 
-def refuse_nothing(name: str, names: str | Sequence[str]) -> None:
+def refuse_empty(name: str, names: str | Sequence[str]) -> None:
     """Raise UsageError for a list of names that is given and names nothing: it would stand for everything."""
     if names != () and not parse.patterns(names):
         raise UsageError(RESTORE, "", "it names nothing", "Without it, everything is restored.", setting=name)
@@ -130,7 +130,7 @@ def requested_drill(
     except ValueError as error:
         cause = f"invalid value {project!r}: {error}"
         raise UsageError("drill", "", cause, "Write the id of a project.", setting="scratch_project") from None
-    refuse_nothing("include", include)
+    refuse_empty("include", include)
     patterns = parse.patterns(include)
     if patterns and in_turn:
         cause = "cannot be used together with {setting:tables} or {setting:sample}, which choose tables in turn"

@@ -49,7 +49,7 @@ class Requests(NamedTuple):
     notes: tuple[str, ...]
 
 
-class Place(NamedTuple):
+class Rebuild(NamedTuple):
     """Where a table is rebuilt.
 
     source: the dataset that it was exported from; foreign keys within it refer to the target.
@@ -72,7 +72,7 @@ def settable(resource: Mapping[str, Any]) -> Body:
     return {key: value for key, value in resource.items() if key not in OUTPUT_ONLY and not COUNTS.match(key)}
 
 
-def requests(definition: msgspec.Raw, fields: Sequence[Field], place: Place) -> Requests:
+def requests(definition: msgspec.Raw, fields: Sequence[Field], rebuild: Rebuild) -> Requests:
     """The requests that rebuild a table with these columns."""
     notes: list[str] = []
     resource = settable(msgspec.json.decode(definition))
@@ -86,14 +86,14 @@ def requests(definition: msgspec.Raw, fields: Sequence[Field], place: Place) -> 
     create["schema"] = _schema(body, list(map(without_default, fields)))
     if labels := body.get("labels"):
         create["labels"] = labels
-    constraints = _constraints(body, place)
+    constraints = _constraints(body, rebuild)
     if "primaryKey" in constraints and "foreignKeys" in constraints:
         # Others may refer to it before its own foreign keys are set. It is not set again afterwards, which would remove
         # these where a slow task finishes a table that another task has finished already.
         create["tableConstraints"] = {"primaryKey": constraints["primaryKey"]}
     expire: Body = {}
     if expires_at := int(body.get("expirationTime") or 0):
-        if expires_at > place.now + TOO_SOON:
+        if expires_at > rebuild.now + TOO_SOON:
             expire["expirationTime"] = str(expires_at)
         else:
             notes.append(f"without its expiration at {rfc3339(expires_at)}, which would delete it")
@@ -102,8 +102,8 @@ def requests(definition: msgspec.Raw, fields: Sequence[Field], place: Place) -> 
     return Requests(
         create=_raw(create),
         # A table that is replaced keeps its own expirations, too.
-        lasting=_raw(_lasting(partitioning) if place.expires or place.replaced is not None else {}),
-        finish=_raw(_finish(body, fields, constraints, filtered=filtered, replaced=place.replaced)),
+        lasting=_raw(_lasting(partitioning) if rebuild.expires or rebuild.replaced is not None else {}),
+        finish=_raw(_finish(body, fields, constraints, filtered=filtered, replaced=rebuild.replaced)),
         relate=_raw({"tableConstraints": constraints} if "foreignKeys" in constraints else {}),
         expire=_raw(expire),
         notes=tuple(notes),
@@ -181,20 +181,20 @@ def _finish(
     return finish
 
 
-def _constraints(body: Body, place: Place) -> Body:
+def _constraints(body: Body, rebuild: Rebuild) -> Body:
     """The keys of a table; foreign keys within the source dataset refer to the target."""
     constraints = dict(body.get("tableConstraints") or {})
     if keys := constraints.get("foreignKeys"):
-        constraints["foreignKeys"] = [_refer(key, place) for key in keys]
+        constraints["foreignKeys"] = [_refer(key, rebuild) for key in keys]
     return {key: value for key, value in constraints.items() if value}
 
 
-def _refer(key: Body, place: Place) -> Body:
-    table, source = key.get("referencedTable") or {}, place.source
+def _refer(key: Body, rebuild: Rebuild) -> Body:
+    table, source = key.get("referencedTable") or {}, rebuild.source
     if (table.get("projectId", source.project), table.get("datasetId")) != (source.project, source.name):
         return key
-    moved = {"projectId": place.target.project, "datasetId": place.target.name}
-    if name := place.names.get(table.get("tableId", "")):
+    moved = {"projectId": rebuild.target.project, "datasetId": rebuild.target.name}
+    if name := rebuild.names.get(table.get("tableId", "")):
         moved["tableId"] = name
     return {**key, "referencedTable": {**table, **moved}}
 

@@ -15,11 +15,11 @@ from bqdump.core.formats.types import Column, columns
 from bqdump.core.plan.altered import altered_words
 from bqdump.core.restore.actions import Actions, unfinished
 from bqdump.core.restore.chosen_partitions import NOT_BY_PARTITION, SETTING, chosen_partitions, refuse_parts
-from bqdump.core.restore.columns import TODAY, Restored, is_generated, restored_columns
+from bqdump.core.restore.columns import TODAY, RestoredColumns, is_generated, restored_columns
 from bqdump.core.restore.loads import loading
 from bqdump.core.restore.partitions import layout_of, rows_to_expire
 from bqdump.core.restore.plan import PLAN, SHOWN, TABLE, Action, Load, Options, TableStep, TargetState
-from bqdump.core.restore.table_requests import Place, Requests, requests
+from bqdump.core.restore.table_requests import Rebuild, Requests, requests
 from bqdump.core.sizes import counted, listed, named
 from bqdump.core.sql.partitions import rows_of as rows_in
 from bqdump.core.tables.catalog import WHOLE, Dataset, is_iceberg
@@ -79,8 +79,8 @@ def _step(exported: TableEntry, action: Action, planned: Planned) -> TableStep:
     restored = columns_of(entry) if options.schema_only else restored_columns(entry)
     source = Dataset(manifest.project, manifest.dataset, manifest.location)
     replaced = target.tables[names[entry.table]][1] if target and action == "replace" else None
-    place = Place(source, into, now, bool(target and target.expires), replaced, names)
-    requested = requests(entry.definition, restored.fields, place)
+    rebuild = Rebuild(source, into, now, bool(target and target.expires), replaced, names)
+    requested = requests(entry.definition, restored.fields, rebuild)
     chosen = chosen_partitions(exported, options)
     reason = NOT_BY_PARTITION if chosen and chosen.where else ""
     load = loading(entry, restored, settings_of(manifest, entry), read_time_of(manifest, entry), by_query=reason)
@@ -108,8 +108,8 @@ def _rows_only(exported: TableEntry, action: Action, planned: Planned) -> TableS
         entry, planned = chosen.entry if chosen else entry, planned._replace(options=options)
     fields = msgspec.json.decode(definition)["schema"]["fields"]
     labels = target.tables[name][1] if target else {}
-    requested = requests(definition, fields, Place(into, into, now, replaced=labels))
-    restored: Restored = fitted.restored
+    requested = requests(definition, fields, Rebuild(into, into, now, replaced=labels))
+    restored: RestoredColumns = fitted.restored
     settings = settings_of(manifest, entry)
     reason = NOT_BY_PARTITION if chosen and chosen.where else ""
     by_query = "; ".join(filter(None, (fitted.by_query, reason)))
@@ -155,11 +155,11 @@ def _made(
 class Fit(NamedTuple):
     """The columns of the export as the table there has them, and why a query has to fill it, "" where load jobs can."""
 
-    restored: Restored
+    restored: RestoredColumns
     by_query: str
 
 
-def fit(entry: TableEntry, restored: Restored, definition: msgspec.Raw) -> Fit | list[str]:
+def fit(entry: TableEntry, restored: RestoredColumns, definition: msgspec.Raw) -> Fit | list[str]:
     """How the export's columns go into those of a table; if they do not fit, why, in words that name each column."""
     known = {column.name.lower(): column for column in columns(definition)}
     exported = {column.name.lower() for column in restored.columns}
@@ -239,7 +239,7 @@ def without_rows(entry: TableEntry) -> TableEntry:
     )
 
 
-def columns_of(entry: TableEntry) -> Restored:
+def columns_of(entry: TableEntry) -> RestoredColumns:
     """The columns of a table without rows."""
     restored = restored_columns(entry)
     return restored._replace(notes=(EMPTY, *(note for note in restored.notes if note != TODAY)))

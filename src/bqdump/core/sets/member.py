@@ -14,13 +14,11 @@ import msgspec
 
 from bqdump.core.dealing import largest_first, share_out
 from bqdump.core.documents.sets import SetPlan
-from bqdump.core.errors import UsageError
+from bqdump.core.errors import PLAN, UsageError
 from bqdump.core.settings.settings import Settings
 from bqdump.core.settings.values import prefix
 from bqdump.core.tables.catalog import Listed, select
 from bqdump.core.times import rfc3339
-
-PLAN = "plan the export"
 
 
 def prefix_of(settings: Settings, dataset: str) -> str:

@@ -13,7 +13,7 @@ from collections.abc import Collection, Iterator, Mapping, Sequence
 import msgspec
 
 from bqdump.core.documents.sets import LeavingReason, RemovedDataset, SetManifest, SkippedDataset
-from bqdump.core.errors import UsageError
+from bqdump.core.errors import PLAN, UsageError
 from bqdump.core.risks import Risk
 from bqdump.core.settings.settings import Settings
 from bqdump.core.settings.target import NAME, Target, target_in
@@ -21,7 +21,6 @@ from bqdump.core.sizes import counted, named
 from bqdump.core.tables.catalog import ListedDataset, select
 from bqdump.core.wording import close_name
 
-PLAN = "plan the export"
 NAMED = 10
 # Kinds of datasets whose tables are elsewhere: Spanner, AWS Glue, …
 EXTERNAL = "EXTERNAL"
@@ -185,7 +184,7 @@ def refuse_leaving(removed: Sequence[RemovedDataset], before: SetManifest | None
         f"{{setting:prefix}} of its own. To go on without them: {{setting:allow={Risk.REMOVED_TABLES}}}; their exports "
         "stay where they are."
     )
-    raise UsageError("plan the export", f"project {settings.project}", f"{cause}: {datasets}", hint)
+    raise UsageError(PLAN, f"project {settings.project}", f"{cause}: {datasets}", hint)
 
 
 def removal_sentence(removed: RemovedDataset) -> str:

@@ -18,7 +18,7 @@ from typing import Any, cast
 
 import msgspec
 
-from bqdump.core.errors import UsageError
+from bqdump.core.errors import PLAN, UsageError
 from bqdump.core.formats.types import Column
 from bqdump.core.settings import values as parse
 from bqdump.core.sizes import counted, listed, named
@@ -67,7 +67,6 @@ def filter_problem(text: str) -> str:
 
 # Tables that are listed, of those that a section could be for.
 NAMED = 5
-PLAN = "plan the export"
 VARIABLE = r"[A-Za-z_][A-Za-z0-9_]*"
 MASKS = '"null", {sha256 = "VARIABLE"} or {constant = VALUE}'
 

@@ -7,11 +7,12 @@ from typing import NamedTuple
 
 from bqdump.core.documents.run import Plan, TablePlan
 from bqdump.core.documents.run_layout import unit_id
+from bqdump.core.errors import PLAN
 from bqdump.core.formats.formats import unfit
 from bqdump.core.formats.types import columns
 from bqdump.core.plan.names import patterns
 from bqdump.core.plan.routes import Routed, Routing
-from bqdump.core.plan.selection import PLAN, Selection
+from bqdump.core.plan.selection import Selection
 from bqdump.core.settings.settings import Settings
 from bqdump.core.tables.catalog import Dataset
 from bqdump.core.tables.columns import Misfit, as_they_are, refuse

@@ -14,7 +14,7 @@ from bqdump.core.documents.codec import encode
 from bqdump.core.documents.manifest_index import unchanged_parts
 from bqdump.core.documents.run import Plan
 from bqdump.core.documents.target import Newest
-from bqdump.core.errors import UnavailableError, UsageError
+from bqdump.core.errors import PLAN, UnavailableError, UsageError
 from bqdump.core.plan.guards import COSTS_ONLY, refuse, sentence
 from bqdump.core.plan.removal import removal_sentence
 from bqdump.core.plan.reuse import bytes_saved
@@ -28,7 +28,7 @@ from bqdump.export.placement.choose import placement_of, running_export
 from bqdump.export.planning.draft import Draft, draft_plan
 from bqdump.export.planning.reuse import refers
 from bqdump.export.planning.survey import Earlier, Request
-from bqdump.export.planning.target import PLAN, check_bucket, check_target, of_dataset, refuse_other_settings
+from bqdump.export.planning.target import check_bucket, check_target, of_dataset, refuse_other_settings
 from bqdump.export.task import Made, RunningExport, StoredManifest, Task
 from bqdump.ports.store import BucketInfo
 from bqdump.repository.prefix_owner import claim_prefix, release_prefix

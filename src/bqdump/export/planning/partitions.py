@@ -24,7 +24,7 @@ from bqdump.core.plan.by_partition import (
     refuse_bill,
     view_bill,
 )
-from bqdump.core.plan.reuse import Candidate
+from bqdump.core.plan.reuse import Candidate, reused_partitions
 from bqdump.core.plan.routes import Routed, Routing
 from bqdump.core.progress.log_events import LogEvent
 from bqdump.core.settings.settings import Settings
@@ -84,10 +84,11 @@ async def with_partitions(
     present = {name: (listed_before if name in same else listed).get(name, ()) for name in items}
     some = [candidates[name] for name in items]
     take_reading = taking_readings(warehouse, survey.dataset)
-    unchanged_partitions = await find_unchanged_partitions(survey, some, present, same, take_reading)
-    for name, group in unchanged_partitions.items():
-        if (count_ := rows.get(name)) is not None:
-            rows[name] = count_ - group.reused.rows
+    entries = await find_unchanged_partitions(survey, some, present, same, take_reading)
+    reused = {name: reused_partitions(name, of_table.values()) for name, of_table in entries.items()}
+    for name, group in reused.items():
+        if (count := rows.get(name)) is not None:
+            rows[name] = count - group.rows
     seen = {
         name: SeenPartitions(
             before=listed_before.get(name, ()),
@@ -96,16 +97,12 @@ async def with_partitions(
             same=name in same,
             rows=rows.get(name),
             uncounted=uncounted.get(name, ""),
-            reused=unchanged_partitions[name].entries if name in unchanged_partitions else (),
+            reused=entries.get(name, ()),
         )
         for name in items
     }
     routed = [_divided(item, survey.settings, seen.get(item.table.name)) for item in routing.routed]
-    kept = tuple(
-        unchanged_partitions[item.table.name].reused
-        for item in routed
-        if item.partitions and item.table.name in unchanged_partitions
-    )
+    kept = tuple(reused[item.table.name] for item in routed if item.partitions and item.table.name in reused)
     bills = view_bill(len(listed_before), len(open_))
     bills |= {f"rows of {item.table.name}": item.table.rows * COLUMN_BYTES for item in open_ if _filtered(item.table)}
     return PartitionedRouting(Routing(tuple(routed), routing.skipped), bills, kept)

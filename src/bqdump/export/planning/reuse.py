@@ -13,7 +13,7 @@ from msgspec.structs import replace
 
 from bqdump.core.documents.manifest import File, PartitionEntry
 from bqdump.core.documents.run import Plan
-from bqdump.core.documents.unchanged import Reading, Reused, ReusedPartitions
+from bqdump.core.documents.unchanged import Reading, Reused
 from bqdump.core.documents.units import files_by_partition
 from bqdump.core.plan.by_partition import NO_READINGS
 from bqdump.core.plan.readings import Published
@@ -22,7 +22,6 @@ from bqdump.core.plan.reuse import (
     changed_at,
     least,
     reading_before,
-    reused_partitions,
     reused_table,
     settled,
     unchanged_partitions,
@@ -121,25 +120,14 @@ def timed(readings: Mapping[str, Reading | None], by: int) -> dict[str, Reading 
     return {name: reading and replace(reading, by=by) for name, reading in readings.items()}
 
 
-class UnchangedPartitions(NamedTuple):
-    """The partitions of a table that did not change.
-
-    entries: by id.
-    reused: the same as the plan records them.
-    """
-
-    entries: Mapping[str, PartitionEntry]
-    reused: ReusedPartitions
-
-
 async def find_unchanged_partitions(
     survey: Survey,
     candidates: Sequence[Candidate],
     present: Mapping[str, Sequence[Partition]],
     same: set[str],
     take_reading: TakeReading,
-) -> dict[str, UnchangedPartitions]:
-    """The unchanged partitions of these tables, by table.
+) -> dict[str, dict[str, PartitionEntry]]:
+    """The unchanged partitions of these tables, by table and id.
 
     present: the partitions that each has after the snapshot time.
     same: tables that are as they were before it, so that readings from before it are those from after it.
@@ -164,11 +152,7 @@ async def find_unchanged_partitions(
         if unchanged:
             unchanged_by_table[name] = unchanged
     usable = await _usable(survey.request.earlier, published, settings, unchanged_by_table)
-    return {
-        name: UnchangedPartitions(entries, reused_partitions(name, entries.values()))
-        for name, entries in usable.items()
-        if entries
-    }
+    return {name: entries for name, entries in usable.items() if entries}
 
 
 async def _usable(

@@ -11,7 +11,7 @@ from typing import NamedTuple
 
 from bqdump.concurrency import gathered
 from bqdump.core.documents.unchanged import Reading
-from bqdump.core.errors import UsageError
+from bqdump.core.errors import PLAN, UsageError
 from bqdump.core.plan.by_partition import (
     SeenBefore,
     candidates,
@@ -26,7 +26,7 @@ from bqdump.core.plan.reuse import Comparison, ExpectedReuse, expected_to_change
 from bqdump.core.settings.settings import Settings
 from bqdump.core.tables.catalog import Dataset, Listed, Partition, select
 from bqdump.export.planning.definitions import DESCRIBE_AT_ONCE
-from bqdump.export.planning.target import PLAN, find_dataset
+from bqdump.export.planning.target import find_dataset
 from bqdump.export.task import SetContext
 from bqdump.ports.signer import Signer
 from bqdump.ports.store import BucketInfo, ObjectStore

@@ -19,6 +19,7 @@ from bqdump.concurrency import gathered
 from bqdump.core.documents.run import Plan
 from bqdump.core.documents.sets import SetPlan
 from bqdump.core.errors import (
+    PLAN,
     BqdumpError,
     DeniedError,
     JobFailedError,
@@ -39,8 +40,6 @@ from bqdump.ports.warehouse import Warehouse
 from bqdump.repository.prefix_owner import check_prefix
 
 log = logging.getLogger(__name__)
-
-PLAN = "plan the export"
 
 
 async def check_target(store: ObjectStore, settings: Settings) -> BucketInfo | None:
@@ -152,7 +151,7 @@ def refuse_missing_packages(routed: Sequence[Routed]) -> None:
     missing = next((name for name in READ if not _installed(name)), "") if reads else ""
     if reads and missing:
         cause = f"it takes the read route ({reads.why}), and {missing} is not installed"
-        raise UsageError("plan the export", f"table {reads.table.name}", cause, install_hint("read"))
+        raise UsageError(PLAN, f"table {reads.table.name}", cause, install_hint("read"))
 
 
 def _installed(name: str) -> bool:
