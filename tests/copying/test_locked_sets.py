@@ -13,19 +13,25 @@ from msgspec.structs import replace
 from starlette.requests import Request
 from starlette.responses import Response
 
+from bqdump.adapters.memory import MemoryStore
+from bqdump.adapters.movers import StreamMover
+from bqdump.copying.sets import copy_exports
+from bqdump.copying.survey import Place, Task
 from bqdump.core.copy.manifest import pointer_to
 from bqdump.core.documents.codec import decode, encode
 from bqdump.core.documents.retention import Tombstone
+from bqdump.core.documents.run import Owner
 from bqdump.core.documents.sets import Ended
 from bqdump.core.documents.target import Latest, Newest
 from bqdump.core.errors import VerificationError
 from bqdump.core.retention.policy import Policy
 from bqdump.core.sets.member import one_dataset
+from bqdump.core.settings.target import Target
 from bqdump.ports.store import Abilities
 from bqdump.repository.complete_runs import holds_export
 from bqdump.repository.exports import exports_at
 from bqdump.repository.repository import value_of
-from bqdump.repository.set_runs import locked_set
+from bqdump.repository.set_runs import locked_set, read_set_manifest
 from bqdump.ui.archive import Collection
 from bqdump.ui.sets import datasets_page, set_run_page
 from copying.sets_scene import Sets
@@ -181,6 +187,25 @@ def test_a_dataset_that_was_superseded_has_not_failed_where_its_source_is_pruned
         note = asyncio.run(value_of(vault.target, vault.there.layout.set_run("n1").ended(0)))
         assert note
         assert (note.state, note.run) == ("superseded", "n2")
+
+
+def test_a_copy_of_a_locked_copy_looks_once_for_what_names_a_run_of_the_set(vault: Sets) -> None:
+    for run in ("n1", "n2"):
+        vault.export(run)
+        vault.copy()
+    vault.target.lock, third = None, MemoryStore("third")
+    named = vault.there.layout.set_run("n1").root
+    asked = list[str]()
+    watched: Any = Watched(vault.target, lambda what, name: asked.append(name) if name.startswith(named) else None)
+    there = replace(vault.here, target=Target("gs", "third", "more/"))
+    sides = Place(watched, vault.there, vault.target), Place(third, there)
+    work = Task(*sides, StreamMover(vault.target, third), Owner("copy", 0), vault.world.time)
+    asyncio.run(copy_exports(work, ("n1",), Policy(), every=False))
+    found = asyncio.run(read_set_manifest(third, there))
+    assert found
+    assert [(entry.dataset, entry.run) for entry in found.datasets] == [("ops", "n1"), ("sales", "n1")]
+    # Its pointer is valid where it is there, and then it is read.
+    assert len(asked) == 2
 
 
 def test_a_set_that_lacks_a_dataset_gets_another_manifest_once_that_is_copied(vault: Sets) -> None:

@@ -34,6 +34,8 @@ from bqdump.repository.set_runs import (
     ended_as,
     failed_entry,
     locked_set,
+    plan_in,
+    progress_in,
     read_set_manifest,
     set_plan,
     set_progress,
@@ -149,13 +151,21 @@ async def _copy_dataset(
 
 
 class _Noted(NamedTuple):
-    """What the source has noted of a run of the set. ended: the datasets that have ended, by number."""
+    """What the source has noted of a run of the set.
+
+    ended: the datasets that have ended, by number.
+    locked: where objects are locked, the manifest of the run, which is all that is noted, and stays as it is.
+    """
 
     plan: SetPlan
     ended: Mapping[int, Ended]
+    locked: SetManifest | None = None
 
 
 async def _noted(place: Place, published: SetManifest | None, run: str) -> _Noted | None:
+    if published and published.locked:
+        manifest = published if published.run == run else await locked_set(place.store, place.settings, run)
+        return _Noted(plan_in(manifest), progress_in(manifest).ended, manifest) if manifest else None
     plan = await set_plan(place.store, place.settings, published, run)
     if plan is None:
         return None
@@ -189,9 +199,10 @@ async def _store_sets(
     published = await read_set_manifest(place.store, place.settings)
     for run in sorted({line.run for line in lines if line.state in HERE}):
         try:
-            before, now = noted.get(run), await _noted(place, published, run)
+            before = noted.get(run)
+            now = before if before and before.locked else await _noted(place, published, run)
             note = now._replace(ended={**before.ended, **now.ended}) if now and before else now or before
-            manifest = await _manifest_of(place, published, run, note)
+            manifest = _manifest_of(place, published, run, note)
             copied = await _as_copied(task, manifest, names, lines) if manifest else None
             if copied is None:
                 if task.lock:
@@ -218,16 +229,12 @@ async def _as_copied(
         return None
 
 
-async def _manifest_of(
-    place: Place, published: SetManifest | None, run: str, note: _Noted | None
-) -> SetManifest | None:
+def _manifest_of(place: Place, published: SetManifest | None, run: str, note: _Noted | None) -> SetManifest | None:
     """What the source has of a run of the set: as published, or as its notes show it. None where it had no set."""
     if published and published.run == run:
         return published
-    if published and published.locked and (locked := await locked_set(place.store, place.settings, run)):
-        return locked
-    if note is None:
-        return None
+    if note is None or note.locked:
+        return note.locked if note else None
     plan = note.plan
     entries = tuple(
         _entry_of(member.dataset, member.location, note.ended.get(number))
