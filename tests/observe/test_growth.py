@@ -13,10 +13,11 @@ from bqdump.core.documents.run import Owner
 from bqdump.core.errors import NotFoundError
 from bqdump.core.settings.settings import Settings
 from bqdump.core.settings.target import Target
-from bqdump.core.times import milliseconds_of
+from bqdump.core.times import AsOf, milliseconds_of
 from bqdump.export.run import run
 from bqdump.export.task import Task
 from bqdump.observe.earlier import Growth
+from bqdump.ports.store import Stored
 from bqdump_memory import MemoryWarehouse
 from opened import everywhere
 
@@ -44,6 +45,24 @@ def store() -> MemoryStore:
     export("monday", orders=4)
     export("tuesday", orders=100, shrinks=2, goes=0, comes=5)
     return stored
+
+
+@pytest.mark.parametrize("question", ["growth", "run as of"])
+def test_the_export_is_looked_for_once(store: MemoryStore, monkeypatch: pytest.MonkeyPatch, question: str) -> None:
+    read, names, latest = store.read, list[str](), SETTINGS.layout.latest.name
+
+    async def reading(name: str, start: int = 0, length: int | None = None) -> Stored:
+        names.append(name)
+        return await read(name, start, length)
+
+    monkeypatch.setattr(store, "read", reading)
+    if question == "growth":
+        assert grew(store).run == "tuesday"
+    else:
+        wanted = AsOf(milliseconds_of(datetime(2026, 1, 28, tzinfo=UTC)), "then")
+        assert asyncio.run(verbs.run_as_of(everywhere(store), SETTINGS, wanted)).run == "tuesday"
+    # Once for the export, and once for the runs.
+    assert names.count(latest) == 2
 
 
 def grew(store: MemoryStore, run: str = "", since: str = "") -> Growth:

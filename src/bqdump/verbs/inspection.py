@@ -46,7 +46,7 @@ from bqdump.pages.report import render_set
 from bqdump.ports.data_reader import QueryShell
 from bqdump.ports.store import ObjectStore
 from bqdump.repository.drills import read_drills, read_proof, signed_drills
-from bqdump.repository.exports import AT_ONCE, SetAt, StoreAt, exports_at, published_sets
+from bqdump.repository.exports import AT_ONCE, Exports, SetAt, StoreAt, exports_at, published_sets
 from bqdump.repository.published import name_a_dataset, read_manifest, read_replacing
 from bqdump.services.keys import open_trusted, trusting, with_signed_drills
 from bqdump.services.opening import open_reader
@@ -57,7 +57,7 @@ async def status(store_at: StoreAt, settings: Settings, run: str = "", *, drills
 
     drills: with what they have proven about a set.
     """
-    name, exports = run or settings.run_id, await exports_at(with_signed_drills(store_at, settings), settings)
+    name, exports = run or settings.run_id, await _exports(store_at, settings)
     if not settings.trust:
         return await exports.answer(partial(_status, run=name), partial(set_status, run=name, drills=drills))
     trusted = exports.through(_trusting(store_at, settings))
@@ -89,7 +89,14 @@ async def runs(store_at: StoreAt, settings: Settings, *, storage: bool = False) 
 
     storage: with what each run shares with others.
     """
-    plain = await exports_at(with_signed_drills(store_at, settings), settings)
+    return await _runs_of(await _exports(store_at, settings), store_at, settings, storage=storage)
+
+
+async def _exports(store_at: StoreAt, settings: Settings) -> Exports:
+    return await exports_at(with_signed_drills(store_at, settings), settings)
+
+
+async def _runs_of(plain: Exports, store_at: StoreAt, settings: Settings, *, storage: bool = False) -> Rows[RunLine]:
     exports = plain.through(_trusting(store_at, settings)) if settings.trust else plain
     of_one = partial(list_runs, storage=plain.each[0].store if storage else None)
     return await exports.answer(of_one, partial(set_runs, storage=plain.sets if storage else ()))
@@ -100,8 +107,8 @@ async def growth(store_at: StoreAt, settings: Settings, run: str = "", since: st
 
     since: a run, a date, a time, or a duration before the later run.
     """
-    lines = await runs(store_at, settings)
-    return await read_growth(await exports_at(store_at, settings), lines, run, since)
+    exports = await _exports(store_at, settings)
+    return await read_growth(exports, await _runs_of(exports, store_at, settings), run, since)
 
 
 async def run_as_of(store_at: StoreAt, settings: Settings, wanted: AsOf, *, files: bool = True) -> RunLine:
@@ -109,13 +116,10 @@ async def run_as_of(store_at: StoreAt, settings: Settings, wanted: AsOf, *, file
 
     files: its files must still be there, instead of its manifest only.
     """
-    lines = await _all_runs(store_at, settings)
-    return await choose(await exports_at(store_at, settings), lines, wanted, files=files)
-
-
-async def _all_runs(store_at: StoreAt, settings: Settings) -> Rows[RunLine]:
-    """The runs to choose from. One that is not trusted is refused when it is read, and not silently passed over."""
-    return await runs(store_at, replace(settings, trust=()))
+    # One that is not trusted is refused when it is read, and not silently passed over.
+    plain = replace(settings, trust=())
+    exports = await _exports(store_at, plain)
+    return await choose(exports, await _runs_of(exports, store_at, plain), wanted, files=files)
 
 
 async def ls(store_at: StoreAt, settings: Settings, run: str = "", patterns: Patterns | None = None) -> Listing:
@@ -128,7 +132,7 @@ async def ls(store_at: StoreAt, settings: Settings, run: str = "", patterns: Pat
 
 async def previous_run(store_at: StoreAt, settings: Settings, after: str = "") -> str:
     """The run before `after` (default: before the published run). Raises NotFoundError."""
-    return run_before(await _all_runs(store_at, settings), after)
+    return run_before(await runs(store_at, replace(settings, trust=())), after)
 
 
 async def manifest(store: ObjectStore, settings: Settings, run: str = "") -> Manifest:
