@@ -441,6 +441,40 @@ def test_a_dataset_that_the_source_no_longer_knows_is_named(caplog: pytest.LogCa
     assert "does not name" not in caplog.text
 
 
+def copy_ops(sets: Sets, dataset: str, lock: int) -> None:
+    """Copy one dataset alone, to the folder that the vault has for a dataset of this name."""
+    here, there = one_dataset(sets.here, "ops"), one_dataset(sets.there, dataset)
+    until = (sets.world.time // 1000 + 1) * 1000 + 14 * DAY
+    sets.target.lock = Lock(until) if lock else None
+    sides = Place(sets.world.store, here), Place(sets.target, there)
+    locking = Locking(sets.target, until, "governance", lambda: sets.world.time) if lock else None
+    mover = StreamMover(sets.world.store, sets.target)
+    task = Task(*sides, mover, Owner("copy", 0), sets.world.time, lock=locking)
+    asyncio.run(copy_runs(task, (), Policy(), every=False))
+
+
+@pytest.mark.parametrize(
+    ("dataset", "lock", "held"),
+    [("zoo", 14, "copies of p.ops"), ("ops", 0, "copies of p.ops that are not locked in the same way")],
+)
+def test_a_vault_of_sets_does_not_begin_around_other_copies(dataset: str, lock: int, held: str) -> None:
+    sets = Sets()
+    sets.export("n1")
+    copy_ops(sets, dataset, lock)
+    before = sets.target.names_now()
+    with pytest.raises(UsageError, match=rf"gs://second/copies/{dataset}/ is inside it, and holds {held}\."):
+        sets.copy("n1")
+    assert sets.target.names_now() == before
+
+
+def test_a_vault_of_sets_begins_around_locked_copies_of_its_datasets() -> None:
+    sets = Sets()
+    sets.export("n1")
+    copy_ops(sets, "ops", 14)
+    sets.copy("n1")
+    assert sets.tied() == {"ops": "n1", "sales": "n1"}
+
+
 @pytest.mark.parametrize(("dataset", "lock"), [("zoo", 14), ("ops", 0)])
 def test_a_folder_of_a_vault_of_sets_takes_copies_of_its_dataset_alone_and_locked_ones(dataset: str, lock: int) -> None:
     sets = Sets()
@@ -449,16 +483,9 @@ def test_a_folder_of_a_vault_of_sets_takes_copies_of_its_dataset_alone_and_locke
     for name in [name for name in sets.target.names_now() if name.startswith("copies/ops/")]:
         # As if the dataset had not been copied yet.
         del sets.target._objects[name]
-    here, there = one_dataset(sets.here, "ops"), one_dataset(sets.there, dataset)
-    until = (sets.world.time // 1000 + 1) * 1000 + 14 * DAY
-    sets.target.lock = Lock(until) if lock else None
-    sides = Place(sets.world.store, here), Place(sets.target, there)
-    locking = Locking(sets.target, until, "governance", lambda: sets.world.time) if lock else None
-    mover = StreamMover(sets.world.store, sets.target)
-    task = Task(*sides, mover, Owner("copy", 0), sets.world.time, lock=locking)
     before = sets.target.names_now()
     with pytest.raises(UsageError, match="it is inside gs://second/copies"):
-        asyncio.run(copy_runs(task, (), Policy(), every=False))
+        copy_ops(sets, dataset, lock)
     assert sets.target.names_now() == before
     # That of the dataset, in the same way.
     sets.copy("n1")

@@ -83,6 +83,8 @@ async def check_place(task: Task, manifest: Manifest | SetManifest) -> None:
         cause = f"it holds an export of {owner.owns}, not copies"
         raise UsageError("copy", str(place.target), cause, ANOTHER)
     # Copies of the datasets of a set may be there, each in its folder, before that of the set.
+    if manifest.dataset == SET:
+        await _refuse_inner(task, manifest)
     own = place.target.prefix if manifest.dataset != SET else place.layout.root
     async for page in place.store.objects(own):
         for info in page:
@@ -143,6 +145,22 @@ def _refuse_other(task: Task, copies: CopyPlace, manifest: Manifest | SetManifes
         here, this = source_of(copies.project, copies.dataset), source_of(manifest.project, manifest.dataset)
         cause = f"it holds copies of {here}, and this is {this}"
         raise UsageError("copy", str(place.target), cause, "Each dataset, and each set, needs a place of its own.")
+
+
+async def _refuse_inner(task: Task, manifest: Manifest | SetManifest) -> None:
+    """Raise UsageError where a folder in the place of a set has copies that could not be made there later.
+
+    See _refuse_outer.
+    """
+    place, lock = task.target, task.lock.mode if task.lock else ""
+    for folder in await place.store.folders(place.target.prefix):
+        inner = Layout(f"{place.target.prefix}{folder}/")
+        copies = await value_of(place.store, inner.copies)
+        if copies and (copies.project, copies.dataset, copies.lock) != (manifest.project, folder, lock):
+            alike = "" if copies.lock == lock else " that are not locked in the same way"
+            held = f"copies of {source_of(copies.project, copies.dataset)}{alike}"
+            cause = f"{place.target.uri(inner.prefix)} is inside it, and holds {held}"
+            raise UsageError("copy", str(place.target), cause, ANOTHER)
 
 
 async def _refuse_outer(task: Task, manifest: Manifest | SetManifest) -> None:
