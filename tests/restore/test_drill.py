@@ -19,9 +19,9 @@ from bqdump.core.documents.run import Failure, Owner
 from bqdump.core.documents.target import Drill
 from bqdump.core.errors import DeniedError, NotFoundError, UnavailableError, UsageError
 from bqdump.core.progress.log_events import LogEvent
-from bqdump.core.restore.access import LIFETIME_MS
 from bqdump.core.restore.drill import Drilled, Restorable, Sample, in_turn, restorable, sample_of
 from bqdump.core.restore.plan import Options
+from bqdump.core.restore.planning import LIFETIME_MS
 from bqdump.core.settings.target import Target
 from bqdump.export.run import run as export
 from bqdump.export.task import Task as ExportTask

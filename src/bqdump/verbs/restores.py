@@ -28,13 +28,10 @@ from bqdump.observe.notify import notify
 from bqdump.ports.destination import Destination
 from bqdump.ports.signer import PROBE
 from bqdump.repository.exports import ExportAt, exports_at
-from bqdump.restoration.drill import drill as run_drill
-from bqdump.restoration.drill import plan_drill as plan_run_drill
-from bqdump.restoration.listing import Place, chosen, find_restores
-from bqdump.restoration.listing import abort as end_restore
-from bqdump.restoration.listing import list_restores as list_found
-from bqdump.restoration.restore import plan_restore as plan_run
-from bqdump.restoration.restore import restore as run_task
+from bqdump.restoration import drill as drills
+from bqdump.restoration import listing
+from bqdump.restoration import restore as restores
+from bqdump.restoration.listing import Place
 from bqdump.restoration.task import Request, Via
 from bqdump.restoration.task import Task as RestoreTask
 from bqdump.services.keys import open_signer, trusting, with_signed_drills
@@ -89,7 +86,7 @@ async def restore(tasks: Sequence[RestoreTask], choice: Choice | None = None, *,
     try:
         with observed("restore", task.owner.execution, about, task.tell) as hear:
             members = [member.requesting(reading=reading, compares=values) for member in tasks]
-            done = await run_task([_observed_by(member, hear) for member in members], choice or EVERY)
+            done = await restores.restore([_observed_by(member, hear) for member in members], choice or EVERY)
             if done.failed:
                 hear(
                     Incomplete(
@@ -119,7 +116,7 @@ async def drill(tasks: Sequence[RestoreTask], sample: Sample) -> Drilled:
         with observed("drill", task.owner.execution, about, task.tell) as hear:
             # Nothing resumes a drill, so its receipts need not outlive it.
             members = [member._replace(request=request, documents=MemoryStore(), signer=signer) for member in tasks]
-            done = await run_drill([_observed_by(member, hear) for member in members], sample)
+            done = await drills.drill([_observed_by(member, hear) for member in members], sample)
             if done.problems:
                 hear(Incomplete("; ".join(done.problems[:3])))
     except Exception as error:
@@ -149,12 +146,12 @@ async def plan_restore(
     tasks: Sequence[RestoreTask], choice: Choice | None = None, *, values: bool = False
 ) -> Restoration:
     """Show what the same would do, and what it would bill, without writing anything."""
-    return await plan_run([task.requesting(compares=values) for task in tasks], choice or EVERY)
+    return await restores.plan_restore([task.requesting(compares=values) for task in tasks], choice or EVERY)
 
 
 async def plan_drill(tasks: Sequence[RestoreTask], sample: Sample) -> Restoration:
     """Show what a drill would restore, and what it would bill, without writing anything."""
-    return await plan_run_drill([task.requesting(compares=True) for task in tasks], sample)
+    return await drills.plan_drill([task.requesting(compares=True) for task in tasks], sample)
 
 
 async def list_restores(services: Services, settings: Settings, via: Target | None, abort: str = "") -> RestoreList:
@@ -164,8 +161,8 @@ async def list_restores(services: Services, settings: Settings, via: Target | No
     """
     exports = await exports_at(services.store_at, settings)
     places = [_place(services, export, via) for export in exports.each]
-    all_restores = await find_restores(places)
-    restores = all_restores.restores
+    all_restores = await listing.find_restores(places)
+    found = all_restores.restores
     warehouses: dict[str, Destination] = {}
 
     def warehouse(project: str) -> Destination:
@@ -183,11 +180,11 @@ async def list_restores(services: Services, settings: Settings, via: Target | No
     try:
         ended = None
         if abort:
-            restore_ = chosen(all_restores, abort, via)
-            ended = await end_restore(restore_, warehouse(restore_.jobs_in(settings.job_project)))
-            restores = [restore for restore in restores if restore is not restore_]
-        now = int(time.time() * 1000)
-        listed = await list_found(restores, at_work, now, settings.abandoned_seconds * 1000, settings.job_project)
+            restore_ = listing.chosen(all_restores, abort, via)
+            ended = await listing.abort(restore_, warehouse(restore_.jobs_in(settings.job_project)))
+            found = [other for other in found if other is not restore_]
+        now, abandoned_ms = int(time.time() * 1000), settings.abandoned_seconds * 1000
+        listed = await listing.list_restores(found, at_work, now, abandoned_ms, settings.job_project)
         damaged = {
             name: fill(f"{error.subject}: {error.cause}", COMMANDS) for name, error in all_restores.damaged.items()
         }

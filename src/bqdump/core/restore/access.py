@@ -1,29 +1,19 @@
 """The access entries of an exported dataset, and what a restore grants of them to the target.
 
 Source: https://cloud.google.com/bigquery/docs/reference/rest/v2/datasets#Dataset (access)
-
-From the resource of a dataset to the requests that create one like it.
-
-Source: https://cloud.google.com/bigquery/docs/reference/rest/v2/datasets#Dataset
-
-A restore that is not to last: everything that it creates expires, even if it is never dropped.
-
-A dataset's default table expiration concerns its tables and views; without a default partition expiration also
-partitioned tables, of which no single partition expires: https://cloud.google.com/bigquery/docs/updating-datasets
 """
 
 from __future__ import annotations
 
 from collections.abc import Collection, Iterator, Sequence
-from typing import Any, NamedTuple
+from typing import Any
 
 import msgspec
 
-from bqdump.core.documents.definitions import NOTHING
 from bqdump.core.documents.manifest import Manifest
 from bqdump.core.errors import UsageError
 from bqdump.core.restore.names import Move, Moves
-from bqdump.core.restore.plan import ACCESS, NotRestored, ObjectStep, Options, RestorePlan, TableStep
+from bqdump.core.restore.plan import ACCESS, NotRestored, ObjectStep, Options, TableStep
 
 Entry = dict[str, Any]
 # How BigQuery returns roles that have an older name.
@@ -162,67 +152,3 @@ def _entry_name(entry: Entry) -> str:
     name = f"{entry.get('role', '')} for {next(members, '')}"
     condition = entry.get("condition") or {}
     return f"{name} if {condition.get('title') or condition.get('expression')}" if condition else name
-
-
-# What BigQuery computes, and the name, which the request has in its address.
-OUTPUT_ONLY = (
-    *("kind", "etag", "id", "selfLink", "type", "datasetReference", "creationTime", "lastModifiedTime", "satisfiesPzi"),
-    *("satisfiesPzs", "tags", "linkedDatasetSource", "linkedDatasetMetadata", "externalDatasetReference"),
-    *("restrictions", "catalogSource"),
-)
-# Set last: tables that are created under them would expire.
-EXPIRATIONS = ("defaultTableExpirationMs", "defaultPartitionExpirationMs")
-
-
-class DatasetRequests(NamedTuple):
-    """create: for datasets.insert. finish: for datasets.patch after everything else, JSON null if there is nothing."""
-
-    create: msgspec.Raw
-    finish: msgspec.Raw
-
-
-def dataset_requests(resource: msgspec.Raw, location: str) -> DatasetRequests:
-    """The requests that create a dataset like this one (JSON null: one with defaults) in a location.
-
-    Without its access entries, which are granted on request (see access): BigQuery gives a new dataset those of its
-    project.
-    """
-    properties: dict[str, Any] = msgspec.json.decode(resource) or {}
-    left_out = {*OUTPUT_ONLY, *EXPIRATIONS, "access"}
-    create = {key: value for key, value in properties.items() if key not in left_out} | {"location": location}
-    finish = {key: properties[key] for key in EXPIRATIONS if properties.get(key)}
-    return DatasetRequests(_raw(create), _raw(finish) if finish else NOTHING)
-
-
-def _raw(body: object) -> msgspec.Raw:
-    return msgspec.Raw(msgspec.json.encode(body))
-
-
-# Longer than the slowest drill: tables must not expire while they are compared.
-LIFETIME_MS = 3 * 24 * 60 * 60 * 1000
-# The label of the dataset.
-LABEL = "bqdump_drill"
-
-
-def temporary(plan: RestorePlan) -> RestorePlan:
-    """The same plan into a new dataset whose tables expire after LIFETIME_MS, and not by any property of their own."""
-    properties = msgspec.json.decode(plan.create_dataset)
-    labels = {**properties.get("labels", {}), LABEL: "true"}
-    dataset = properties | {"labels": labels, "defaultTableExpirationMs": str(LIFETIME_MS)}
-    return msgspec.structs.replace(
-        plan,
-        create_dataset=_raw(dataset),
-        finish_dataset=NOTHING,
-        tables=tuple(map(_table, plan.tables)),
-        objects=tuple(map(_object, plan.objects)),
-    )
-
-
-def _table(step: TableStep) -> TableStep:
-    return msgspec.structs.replace(step, lasting=NOTHING, expire=NOTHING, expired_rows="")
-
-
-def _object(step: ObjectStep) -> ObjectStep:
-    finish = msgspec.json.decode(step.finish) or {}
-    finish.pop("expirationTime", None)
-    return msgspec.structs.replace(step, finish=_raw(finish) if finish else NOTHING)

@@ -32,7 +32,7 @@ class Options(msgspec.Struct, frozen=True, kw_only=True):
     as_: see names.parse_as.
     schema_only: tables without rows.
     data_only: rows, into tables that exist.
-    temporary: what is created expires by itself, see access.temporary; for a dataset that does not exist.
+    temporary: what is created expires by itself, see planning.temporary; for a dataset that does not exist.
     others: the datasets that are restored along with it, each with the name that it has in the target project then.
     restore: the mark of the restore, which is the label of the tables that it has not finished; "" before it has one.
     partitions: such as "clicks$20261101" or "clicks$20261101..20261130"; then `include` has the names of these tables.

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from typing import Any
+
+import msgspec
 
 from bqdump.core.documents.definitions import NOTHING
 from bqdump.core.documents.manifest import Manifest
-from bqdump.core.restore.access import access_entries, dataset_requests, temporary
+from bqdump.core.restore.access import access_entries
 from bqdump.core.restore.actions import Actions, NamedObject, decide_actions, lost_policies, refuse_other_layouts
 from bqdump.core.restore.chosen import Chosen, choose, not_restored, refuse_nothing
 from bqdump.core.restore.names import Moves, names_in_target
@@ -14,6 +17,19 @@ from bqdump.core.restore.objects import References, index_step, object_step, pol
 from bqdump.core.restore.plan import ROUTINE, TABLE, ObjectStep, Options, RestorePlan, TableStep, TargetState
 from bqdump.core.restore.table_steps import Planned, table_steps
 from bqdump.core.tables.catalog import Dataset
+
+# What BigQuery computes, and the name, which the request has in its address.
+OUTPUT_ONLY = (
+    *("kind", "etag", "id", "selfLink", "type", "datasetReference", "creationTime", "lastModifiedTime", "satisfiesPzi"),
+    *("satisfiesPzs", "tags", "linkedDatasetSource", "linkedDatasetMetadata", "externalDatasetReference"),
+    *("restrictions", "catalogSource"),
+)
+# Set last: tables that are created under them would expire.
+EXPIRATIONS = ("defaultTableExpirationMs", "defaultPartitionExpirationMs")
+# Longer than the slowest drill: tables must not expire while they are compared.
+LIFETIME_MS = 3 * 24 * 60 * 60 * 1000
+# The label of the dataset.
+DRILL_LABEL = "bqdump_drill"
 
 
 def plan_of(manifest: Manifest, options: Options, target: TargetState | None, now: int) -> RestorePlan:
@@ -45,7 +61,7 @@ def plan_of(manifest: Manifest, options: Options, target: TargetState | None, no
     removed = lost_policies(known, options, tables, into, target)
     moves = Moves(source, into, options.others, names)
     references = References(moves, keep=options.keep_references)
-    create, finish = dataset_requests(manifest.definitions.dataset, manifest.location)
+    create, finish = _dataset_requests(manifest.definitions.dataset, manifest.location)
     objects = tuple(_object_steps(manifest, chosen, actions, references, now))
     objects += tuple(_index_steps(manifest, tables, References(moves, keep=False)))
     present = {*actions.kept, *(step.name for step in objects)}
@@ -116,3 +132,49 @@ def _policy_steps(
     for policy in manifest.definitions.policies:
         if options.with_policies and policy.table in names and policy.grantees is not None:
             yield policy_step(policy, names[policy.table], references)
+
+
+def _dataset_requests(resource: msgspec.Raw, location: str) -> tuple[msgspec.Raw, msgspec.Raw]:
+    """What creates a dataset like this one (JSON null: one with defaults) in a location, and what is set last.
+
+    Without its access entries, which are granted on request (see access): BigQuery gives a new dataset those of its
+    project. Source: https://cloud.google.com/bigquery/docs/reference/rest/v2/datasets#Dataset
+    """
+    properties: dict[str, Any] = msgspec.json.decode(resource) or {}
+    left_out = {*OUTPUT_ONLY, *EXPIRATIONS, "access"}
+    create = {key: value for key, value in properties.items() if key not in left_out} | {"location": location}
+    finish = {key: properties[key] for key in EXPIRATIONS if properties.get(key)}
+    return _raw(create), _raw(finish) if finish else NOTHING
+
+
+def _raw(body: object) -> msgspec.Raw:
+    return msgspec.Raw(msgspec.json.encode(body))
+
+
+def temporary(plan: RestorePlan) -> RestorePlan:
+    """The same plan into a new dataset whose tables expire after LIFETIME_MS, and not by any property of their own.
+
+    So a restore that is not to last leaves nothing, even if it is never dropped. A dataset's default table expiration
+    concerns its tables and views; without a default partition expiration also partitioned tables, of which no single
+    partition expires: https://cloud.google.com/bigquery/docs/updating-datasets
+    """
+    properties = msgspec.json.decode(plan.create_dataset)
+    labels = {**properties.get("labels", {}), DRILL_LABEL: "true"}
+    dataset = properties | {"labels": labels, "defaultTableExpirationMs": str(LIFETIME_MS)}
+    return msgspec.structs.replace(
+        plan,
+        create_dataset=_raw(dataset),
+        finish_dataset=NOTHING,
+        tables=tuple(map(_table_to_expire, plan.tables)),
+        objects=tuple(map(_object_to_expire, plan.objects)),
+    )
+
+
+def _table_to_expire(step: TableStep) -> TableStep:
+    return msgspec.structs.replace(step, lasting=NOTHING, expire=NOTHING, expired_rows="")
+
+
+def _object_to_expire(step: ObjectStep) -> ObjectStep:
+    finish = msgspec.json.decode(step.finish) or {}
+    finish.pop("expirationTime", None)
+    return msgspec.structs.replace(step, finish=_raw(finish) if finish else NOTHING)
