@@ -55,6 +55,9 @@ from bqdump.restoration.survey import find_manifest
 from bqdump.restoration.task import Task
 
 log = logging.getLogger(__name__)
+Answer = TypeVar("Answer")
+# A dataset of a set: as it was planned, as the set has published it, or as it was published last.
+Entry = Member | DatasetEntry | Latest
 
 
 async def finish_run(task: Task) -> None:
@@ -74,9 +77,6 @@ async def finish_run(task: Task) -> None:
     settings = replace(replacing.settings, patience=task.settings.patience)
     me = Owner(f"finish-{secrets.token_hex(4)}", 0)
     await run(ExportTask(task.store, task.destination, settings, replacing.run, me, 1))
-
-
-Entry = Member | DatasetEntry | Latest
 
 
 class SetSource(NamedTuple):
@@ -144,7 +144,7 @@ async def choose(sets: Sequence[SetSource], choice: Choice) -> SetExecution:
     Raises NotFoundError for a run of no set, UsageError where datasets cannot be chosen like this.
     """
     run = sets[0].task.request.run
-    entries = await _of_run(sets, run) if run else await _published(sets, choice)
+    entries = await _entries_of_run(sets, run) if run else await _published_entries(sets, choice)
     named = [entry.dataset for _, entry in entries]
     chosen = set(chosen_datasets(named, choice))
     if twice := sorted(name for name in chosen if named.count(name) > 1):
@@ -152,7 +152,7 @@ async def choose(sets: Sequence[SetSource], choice: Choice) -> SetExecution:
         cause = f"dataset {twice[0]} is exported to {places}"
         raise UsageError(RESTORE, "", cause, "Name one of them by {setting:to}.", setting="locations")
     kept = sorted((pair for pair in entries if pair[1].dataset in chosen), key=lambda pair: pair[1].dataset)
-    parts = await gathered(lambda pair: _run_of(*pair, run), kept, AT_ONCE)
+    parts = await gathered(lambda pair: _dataset_run(*pair, run), kept, AT_ONCE)
     if unpublished := [part.dataset for part in parts if not part.run]:
         what = f"an export of {', '.join(unpublished)}"
         hint = f"Leave out what was never published: {{setting:exclude_datasets={','.join(unpublished)}}}."
@@ -161,7 +161,7 @@ async def choose(sets: Sequence[SetSource], choice: Choice) -> SetExecution:
     return SetExecution(run or newest.run, tuple(parts), choice.include, choice.exclude)
 
 
-async def _published(sets: Sequence[SetSource], choice: Choice) -> list[tuple[SetSource, Entry]]:
+async def _published_entries(sets: Sequence[SetSource], choice: Choice) -> list[tuple[SetSource, Entry]]:
     """The datasets that are published, and those that the choice names and that have left the set."""
     entries: list[tuple[SetSource, Entry]] = [(source, entry) for source in sets for entry in source.manifest.datasets]
     unpublished = {name for name in choice.include if NAME.fullmatch(name)}.difference(
@@ -177,7 +177,7 @@ async def _published(sets: Sequence[SetSource], choice: Choice) -> list[tuple[Se
     return entries
 
 
-async def _of_run(sets: Sequence[SetSource], run: str) -> list[tuple[SetSource, Entry]]:
+async def _entries_of_run(sets: Sequence[SetSource], run: str) -> list[tuple[SetSource, Entry]]:
     """The datasets of a set's run, whether it has published them or not."""
     plans = [(at, await set_plan(at.task.store, at.task.settings, at.manifest, run)) for at in sets]
     entries: list[tuple[SetSource, Entry]] = [
@@ -188,7 +188,7 @@ async def _of_run(sets: Sequence[SetSource], run: str) -> list[tuple[SetSource, 
     return entries
 
 
-async def _run_of(source: SetSource, entry: Entry, run: str) -> DatasetRun:
+async def _dataset_run(source: SetSource, entry: Entry, run: str) -> DatasetRun:
     """A dataset, and the run that is restored: the requested one, or what is published."""
     if isinstance(entry, Latest):
         return DatasetRun(entry.dataset, source.target, entry.run)
@@ -253,9 +253,6 @@ def _of_dataset(task: Task, part: DatasetRun, tell: Together) -> Task:
         via = via._replace(target=replace(via.target, prefix=folder))
     settings, heard = one_dataset(task.settings, part.dataset), tell.of(part.dataset)
     return task._replace(settings=settings, via=via, tell=heard, dataset=part.dataset).requesting(run=part.run)
-
-
-Answer = TypeVar("Answer")
 
 
 async def all_or_none(tasks: Sequence[Task], ask: Callable[[Task], Awaitable[Answer]]) -> list[Answer]:
