@@ -226,12 +226,11 @@ def test_a_damaged_part_is_not_stored(s3: S3Server) -> None:
     assert (s3.names(), s3.uploads()) == ([], [])
 
 
-def test_parts_of_one_file_are_sent_at_the_same_time(s3: S3Server, monkeypatch: pytest.MonkeyPatch) -> None:
-    both, send = threading.Barrier(2, timeout=60.0), Upload.send
+def test_all_parts_of_a_file_are_sent_at_the_same_time(s3: S3Server, monkeypatch: pytest.MonkeyPatch) -> None:
+    parts, send = threading.Barrier(3, timeout=60.0), Upload.send
 
     def together(upload: Upload, number: int, data: bytes) -> None:
-        if number < 3:
-            both.wait()
+        parts.wait()
         send(upload, number, data)
 
     monkeypatch.setattr(Upload, "send", together)

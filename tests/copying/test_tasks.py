@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 
 from bqdump.adapters.memory import MemoryStore
+from bqdump.copying import move
 from bqdump.copying.run import copy
 from bqdump.core.copy import plan
 from bqdump.core.copy.plan import Copied
@@ -26,13 +27,17 @@ JOB, TABLES = "job-1", 12
 
 
 class OfTask:
-    """The place of the copies as one task sees it. streamed: the files that it stores. holds: its first one hangs."""
+    """The place of the copies as one task sees it. streamed: the files that it stores. holds: its first one hangs.
+
+    most: the files that it was storing at the same time.
+    """
 
     def __init__(self, store: MemoryStore, *, holds: bool = False) -> None:
         self._store, self._holds = store, holds
         self.url = store.url
         self.streamed: list[str] = []
         self.stuck = asyncio.Event()
+        self.storing = self.most = 0
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self._store, name)
@@ -42,7 +47,10 @@ class OfTask:
             self.stuck.set()
             await asyncio.Event().wait()
         self.streamed.append(name)
+        self.storing += 1
+        self.most = max(self.most, self.storing)
         await asyncio.sleep(1.0)
+        self.storing -= 1
         return await self._store.stream(name, pieces, expect)
 
 
@@ -88,6 +96,20 @@ def test_tasks_share_the_files_each_is_moved_once_and_one_task_publishes(wide: C
     complete(wide)
     assert wide.latest() == "n1"
     assert not [name for name in wide.target.names_now() if "/moving/" in name or "/copied/" in name]
+
+
+@pytest.mark.parametrize(("piece", "at_once"), [(1000, move.SMALL_AT_ONCE), (999, 1)])
+def test_a_stream_moves_files_of_one_piece_two_at_a_time_and_larger_ones_one_by_one(
+    copies: Copies, monkeypatch: pytest.MonkeyPatch, piece: int, at_once: int
+) -> None:
+    for number in range(move.STREAMS * plan.BATCH_FILES):
+        copies.source.warehouse.put("p", "sales", f"t{number:03d}", ["x" * 999])
+    copies.export("n1")
+    monkeypatch.setattr(move, "PIECE_BYTES", piece)
+    store = OfTask(copies.target)
+    together(task_of(copies, 0, 1, store))
+    assert store.most == move.STREAMS * at_once
+    complete(copies)
 
 
 def test_what_a_task_had_begun_when_it_died_is_moved_by_another_one(wide: Copies) -> None:

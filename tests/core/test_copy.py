@@ -214,6 +214,17 @@ def test_of_many_files_batches_have_more(files: int, most: int) -> None:
     assert max(map(len, batches(items))) == most
 
 
+@pytest.mark.parametrize(
+    ("files", "size", "number"),
+    [(4, 50 << 20, 4), (100, 10 << 20, 25), (1000, 1 << 20, 33), (100, 1000, 7), (40, 3 << 20, 14)],
+)
+def test_a_few_large_files_are_in_batches_of_their_own_so_that_they_are_moved_at_the_same_time(
+    files: int, size: int, number: int
+) -> None:
+    items = [Item(f"s{at}", f"t{at}", size, "AAAAAA==") for at in range(files)]
+    assert len(list(batches(items))) == number
+
+
 def test_requests_are_counted_by_pieces() -> None:
     def missing(size: int) -> Missing:
         return Missing(Item("a", "b", size, "AAAAAA=="))

@@ -61,7 +61,12 @@ def test_a_folder_a_bucket_and_a_folder_again_are_copies_of_one_another(stage: S
     assert called.code == 0, called.text
     called = stage.command("copy", str(back), "--to", f"gs://{second}/from/folder")
     assert called.code == 0, called.text
-    assert [entry.files for entry in whole(here).tables] == [entry.files for entry in whole(back).tables]
+    # Each place has generations of its own, in the order in which its files arrived.
+    first, last = (
+        [msgspec.structs.replace(file, generation=0) for entry in whole(at).tables for file in entry.files]
+        for at in (here, back)
+    )
+    assert first == last
     for target in (str(here), f"gs://{second}/from/folder", str(back)):
         verified = stage.command("verify", "--to", target, "--json", "--read")
         assert verified.code == 0, verified.text

@@ -12,6 +12,7 @@ from typing import Any, NamedTuple
 
 import msgspec
 
+from bqdump.concurrency import task_group
 from bqdump.copying.sharing import Begun, Shares
 from bqdump.copying.survey import COPY, Surveyed, Task, differs, known_files, not_as_exported, sources_of
 from bqdump.core.copy.manifest import Here, Item, copied_manifest
@@ -29,6 +30,8 @@ from bqdump.repository.repository import Loaded, exists, overwrite, replace
 
 # Each stream holds a few pieces of its file; what the service moves takes no memory here.
 STREAMS, REWRITES = 8, 32
+# A stream moves so many files of one piece at a time: most of what a small one takes is the time until it is answered.
+SMALL_AT_ONCE = 2
 
 
 class Movement(NamedTuple):
@@ -54,9 +57,7 @@ async def move(
         while batch := await shares.take():
             number, files = batch
             async with shares.moving(number):
-                moved = await task.mover.settled(
-                    [await _move_file(task, surveyed, missing, sources) for missing in files]
-                )
+                moved = await task.mover.settled(await _move_files(task, surveyed, files, sources))
                 arrived = [Arrived(file.info.name, file.info.generation, file.sha256) for file in moved]
                 await _record(task, surveyed, number, arrived)
             here.update({file.name: Here(file.generation, file.sha256) for file in arrived})
@@ -191,6 +192,22 @@ async def _together(work: Iterable[Coroutine[Any, Any, None]]) -> None:
                 group.create_task(share)
     except BaseExceptionGroup as errors:
         raise first_of(errors) from None
+
+
+async def _move_files(
+    task: Task, surveyed: Surveyed, files: Sequence[Missing], sources: Mapping[str, ObjectInfo]
+) -> list[Moved]:
+    """Move a batch: large files one after another, small ones two at a time."""
+    small = not task.mover.rewrites and all(missing.item.size <= PIECE_BYTES for missing in files)
+    slots = asyncio.Semaphore(SMALL_AT_ONCE if small else 1)
+
+    async def move_next(missing: Missing) -> Moved:
+        async with slots:
+            return await _move_file(task, surveyed, missing, sources)
+
+    async with task_group() as group:
+        moving = [group.create_task(move_next(missing)) for missing in files]
+    return [moved.result() for moved in moving]
 
 
 async def _move_file(task: Task, surveyed: Surveyed, missing: Missing, sources: Mapping[str, ObjectInfo]) -> Moved:

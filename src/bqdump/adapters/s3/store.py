@@ -30,12 +30,7 @@ from bqdump.adapters.s3.uploads import Upload, discard, kept
 from bqdump.adapters.threads import Threads
 from bqdump.core.documents.layout import is_note
 from bqdump.core.documents.notes import NOTE_BYTES
-from bqdump.core.errors import (
-    BqdumpError,
-    ConflictError,
-    NotFoundError,
-    UnavailableError,
-)
+from bqdump.core.errors import BqdumpError, ConflictError, NotFoundError, UnavailableError
 from bqdump.ports.store import Abilities, BucketInfo, Copy, Hidden, Lock, Note, ObjectInfo, Stored
 
 Result = TypeVar("Result")
@@ -206,17 +201,22 @@ class S3Store:
         upload = begin() if expect == 0 else await self._threads.call(begin)
         file = pieces if isinstance(pieces, SummedPieces) else Summed(None)
         sending: set[asyncio.Task[None]] = set()
+
+        async def send(parts: Iterable[tuple[int, bytes]]) -> None:
+            for number, part in parts:
+                while len(sending) >= max(1, PARTS_AT_ONCE // self._streams):
+                    sent, _ = await asyncio.wait(sending, return_when=asyncio.FIRST_COMPLETED)
+                    sending.difference_update(sent)
+                    await asyncio.gather(*sent)
+                sending.add(asyncio.ensure_future(self._threads.call(partial(upload.send, number, part))))
+
         self._streams += 1
         try:
             async for piece in pieces:
                 if isinstance(file, Summed):
                     file.write(piece)
-                for number, part in upload.parts(piece):
-                    while len(sending) >= max(1, PARTS_AT_ONCE // self._streams):
-                        sent, sending = await asyncio.wait(sending, return_when=asyncio.FIRST_COMPLETED)
-                        for task in sent:
-                            task.result()
-                    sending.add(asyncio.ensure_future(self._threads.call(partial(upload.send, number, part))))
+                await send(upload.parts(piece))
+            await send(upload.last_part())
             await asyncio.gather(*sending)
             return await self._threads.call(lambda: self._finished(name, upload, file, late=late))
         except BaseException:

@@ -90,18 +90,24 @@ class Upload:
             part = self._take(size)
             yield self._numbered(), part
 
+    def last_part(self) -> Iterator[tuple[int, bytes]]:
+        """The last part, for `send`, of an object that is sent in parts and whose bytes have all been added."""
+        if self._cut:
+            part = self._take(self._size)
+            yield self._numbered(), part
+
     @property
     def in_parts(self) -> bool:
         """Whether it is sent in parts, as far as it was written."""
         return self._cut > 0
 
     def finish(self, checksum: str, sha256: str = "") -> str:
-        """Send the last part, which creates the object, and return its ETag. checksum: CRC32C of all bytes.
+        """Create the object, and return its ETag. checksum: CRC32C of all bytes.
 
         sha256: of all bytes, if it is known. Of an object in parts, it is not sent.
 
-        All other parts have been sent. Raises ConflictError if the condition is not met, which can also be by this
-        upload after an answer was lost.
+        All parts have been sent; the last one is sent here unless it was. Raises ConflictError if the condition is not
+        met, which can also be by this upload after an answer was lost.
         """
         last = self._take(self._size)
         with self._working():
@@ -110,7 +116,8 @@ class Upload:
                 return self._creating(
                     lambda: self._requests.put(self._name, last, checksum, self._condition, sha256, **options)
                 )
-        self.send(self._numbered(), last)
+        if last:
+            self.send(self._numbered(), last)
         with self._working():
             return self._creating(lambda: self._complete(checksum))
 

@@ -22,7 +22,8 @@ from bqdump.core.settings.target import BUCKET, EXPECTED, Target, parse_target
 from bqdump.core.settings.values import run_id
 from bqdump.core.sizes import listed
 
-# A batch ends with the file that makes it so large, and has more of many files, as long as there are so many batches.
+# A batch has up to so many files, or more of many, and ends with the file that makes it so large, or earlier of little
+# data: either way as long as there are so many batches. Files of one batch are moved one after another.
 BATCH_FILES, LARGE_BATCH_FILES, MANY_BATCHES, BATCH_BYTES = 16, 64, 32, 256 << 20
 # The bytes of one request for a part of a file, on both sides.
 PIECE_BYTES = 8 << 20
@@ -101,10 +102,11 @@ def batches(items: Iterable[Item]) -> Iterator[tuple[Item, ...]]:
     batch, size = list[Item](), 0
     ordered = sorted(items, key=lambda item: (-item.size // PIECE_BYTES, item.target.encode()))
     most = max(BATCH_FILES, min(LARGE_BATCH_FILES, len(ordered) // MANY_BATCHES))
+    enough = max(PIECE_BYTES, min(BATCH_BYTES, sum(item.size for item in ordered) // MANY_BATCHES))
     for item in ordered:
         batch.append(item)
         size += item.size
-        if len(batch) >= most or size >= BATCH_BYTES:
+        if len(batch) >= most or size >= enough:
             yield tuple(batch)
             batch, size = [], 0
     yield from [tuple(batch)] if batch else ()
