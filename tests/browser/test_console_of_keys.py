@@ -41,7 +41,7 @@ def test_runs_that_are_not_trusted_are_shown_with_the_reason(urls: tuple[str, st
     expect(page.get_by_text("Not trusted. Reason: it is signed by another key")).to_be_visible()
     fits_in_every_look(page)
     page.get_by_role("link", name="orders", exact=True).click()
-    expect(page.get_by_text("Not trusted: run two: it is signed by another key")).to_be_visible()
+    expect(page.get_by_text("Run two is not trusted: it is signed by another key")).to_be_visible()
     fits_in_every_look(page)
     page.goto(several)
     expect(page.get_by_role("row", name="ops not trusted")).to_be_visible()

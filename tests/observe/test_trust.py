@@ -146,7 +146,7 @@ def test_growth_is_that_of_trusted_runs(trust: tuple[str, ...]) -> None:
     assert (grown.run, grown.since) == ("four", "one")
     for run, since in (("three", ""), ("four", "three")):
         assert asyncio.run(inspection.growth(at(made.store), SETTINGS, run, since)).run == run
-        with pytest.raises(NotFoundError, match="it is not trusted: it is not signed"):
+        with pytest.raises(NotFoundError, match="cannot show what grew: run three is not trusted: it is not signed"):
             asyncio.run(inspection.growth(at(made.store), trusting, run, since))
 
 

@@ -28,7 +28,7 @@ from ui.test_archive import Counted
 from ui.test_sets import asked
 
 pytestmark = pytest.mark.usefixtures("no_waiting")
-BANNER = '<div class="verdict bad"><strong>Not trusted:</strong> run <code>{run}</code>: {why}.</div>'
+BANNER = '<div class="verdict bad"><strong>Run <code>{run}</code> is not trusted:</strong> {why}.</div>'
 WHY = {"two": "it is signed by another key than those that are trusted (", "three": "it is not signed"}
 
 
@@ -110,7 +110,7 @@ def test_each_page_of_a_run_that_is_not_trusted_says_why(site: Site, without_key
     # The page of changes also names run two, with which it compares.
     rest = re.sub(re.escape(BANNER.format(run="two", why="X")).replace("X", "[^<]*"), "", page.replace(banner, ""))
     assert squeezed(rest) == squeezed(ask(without_keys, f"/runs/three/{below}")[2])
-    assert "Not trusted" not in ask(site, f"/runs/one/{below}")[2]
+    assert "not trusted" not in ask(site, f"/runs/one/{below}")[2].lower()
 
 
 def squeezed(page: str) -> str:
@@ -275,7 +275,7 @@ def test_a_vault_without_any_signature_is_shown_with_the_reason(trust: tuple[str
     console = collection(sets, sets.target, sets.there, trust)
     first = body(datasets_page(console, asked()))
     assert badges(first) == {"n1": "not trusted", "n2": "not trusted"}
-    assert "<strong>Not trusted:</strong> run <code>n2</code>: " in first
+    assert "<strong>Run <code>n2</code> is not trusted:</strong> " in first
     assert "published by run <code>n2</code>" in first
     assert first.count('<span class="badge bad">not trusted</span>') == 4
     own = body(runs_page(asyncio.run(console.of("ops")), asked()))

@@ -123,15 +123,14 @@ def chosen(lines: Iterable[RunLine], run: str, since: str) -> tuple[RunLine, Run
     if after is None or after.snapshot_time is None:
         if not run and not whole:
             raise NotFoundError("find", "a run", NOTHING, FIRST)
-        what = f"run {run}" if run else "the published run"
-        raise NotFoundError("find", what, _why_not(every, run), "List the runs: {call:runs}")
+        raise _refusal(every, run, "List the runs: {call:runs}")
     if not since:
         return after, whole[run_before(whole.values(), after.run)]
     if since in whole:
         return after, whole[since]
     until = _time(since, after.snapshot_time)
     if until is None:
-        raise NotFoundError("find", f"run {since}", _why_not(every, since), SINCE)
+        raise _refusal(every, since, SINCE)
     earlier = [line for line in whole.values() if line.snapshot_time and line.snapshot_time < after.snapshot_time]
     if not earlier:
         raise NotFoundError("find", f"a run before run {after.run}", "there is none", "List the runs: {call:runs}")
@@ -140,12 +139,14 @@ def chosen(lines: Iterable[RunLine], run: str, since: str) -> tuple[RunLine, Run
     return after, (old or dated[:1])[-1]
 
 
-def _why_not(lines: Iterable[RunLine], run: str) -> str:
-    """Why a run (default: the published run) cannot be compared."""
+def _refusal(lines: Iterable[RunLine], run: str, hint: str) -> NotFoundError:
+    """The error about a run (default: the published run) that cannot be compared."""
     line = next((line for line in lines if (line.run == run if run else line.published)), None)
     if line and line.state == "not trusted":
-        return f"it is not trusted: {line.problem}"
-    return "it does not exist, or is not finished"
+        # As the console has it above what it shows.
+        return NotFoundError("show", "what grew", f"run {line.run} is not trusted: {line.problem}", hint)
+    what = f"run {run}" if run else "the published run"
+    return NotFoundError("find", what, "it does not exist, or is not finished", hint)
 
 
 def _time(since: str, after: datetime) -> datetime | None:
