@@ -260,12 +260,31 @@ def test_what_a_restore_had_begun_before_an_erasure_does_not_go_on_and_the_way_o
         world.restore()
     assert fill(refused.value.hint, COMMANDS) == (
         "Table one was erased from the run, so what was begun before that does not go on. To finish what was begun "
-        "from another run, repeat its command, unless that restore was ended. Delete one, which the run does not have "
-        "any more. Restore into a new dataset, or use --replace to replace what the export also has, or --missing-only "
-        "to restore only what is missing or unfinished."
+        "from another run, repeat its command, unless that restore was ended (no documents of restore 0123456789ab-7 "
+        "are here). Delete one, which the run does not have any more. Restore into a new dataset, or use --replace to "
+        "replace what the export also has, or --missing-only to restore only what is missing or unfinished."
     )
     world.restore(msgspec.structs.replace(INTO, missing_only=True), "second")
     assert (world.rows("two"), world.definition("two").get("labels", {})) == (ROWS["two"], {})
+
+
+def test_whether_the_command_of_an_unfinished_restore_may_be_repeated_follows_from_its_documents() -> None:
+    world = ExportedWorld()
+    with suppress(Killed):
+        asyncio.run(restore(killed_at(world.task(), 40)))
+
+    def hint() -> str:
+        with pytest.raises(UsageError, match="has not finished") as refused:
+            world.restore(msgspec.structs.replace(INTO, exclude=("one",)), "other")
+        return str(refused.value.hint)
+
+    assert hint().startswith("To finish what was begun, repeat its command, with the same run. Restore into ")
+    documents = [name for name in world.store.names_now() if "/restores/" in name]
+    restore_id = next(name for name in documents if name.endswith("/plan.json")).split("/")[-2]
+    for name in documents:
+        del world.store._objects[name]
+    unless = f"unless that restore was ended (no documents of restore {restore_id} are here). Restore into "
+    assert unless in hint()
 
 
 def test_a_table_of_an_unfinished_restore_is_named_by_the_refusal_and_not_kept_for_one_that_exists() -> None:

@@ -15,14 +15,16 @@ from bqdump.check.findings import Finding, FindingKind
 from bqdump.core.documents.manifest import Manifest
 from bqdump.core.errors import OUT_OF_REACH, DeniedError, UsageError, VerificationError
 from bqdump.core.progress.log_events import LogEvent
+from bqdump.core.restore.actions import unfinished
 from bqdump.core.restore.bill import Bill, bill_of, together
+from bqdump.core.restore.documents import Restores
 from bqdump.core.restore.plan import SHOWN, Options, RestorePlan, TargetState
 from bqdump.core.restore.planning import plan_of, with_kept
 from bqdump.core.restore.request import RESTORE
 from bqdump.core.restore.result import Restoration
 from bqdump.core.sizes import named, size_text
 from bqdump.repository.published import read_replacing, refuse_pruned
-from bqdump.repository.repository import value_of
+from bqdump.repository.repository import exists, value_of
 from bqdump.restoration.ledger import planned, read_ledger
 from bqdump.restoration.survey import FoundManifest, find_manifest, survey
 from bqdump.restoration.task import RunningRestore, Task
@@ -50,11 +52,17 @@ async def draft(task: Task, *, shown: bool = False) -> Draft:
     exported, options = await find_manifest(task), task.request.options
     _refuse_source(options, exported.manifest, yes=shown or task.request.yes)
     manifest, state, now, findings = await survey(task, exported.manifest)
-    plan = plan_of(manifest, options, state, now)
+    plan = plan_of(manifest, options, state, now, await _open(task, state))
     await _refuse_changed_files(task, plan, manifest, findings)
     await _note_location(task, plan)
     kept = with_kept(state, plan) if state and state.expirations else state
     return Draft(exported._replace(manifest=manifest), kept, now, plan)
+
+
+async def _open(task: Task, state: TargetState | None) -> list[str]:
+    """Of other restores that have not finished tables in the target, those that were not ended."""
+    begun = sorted({*unfinished(state, task.request.options.restore).values()})
+    return [id_ for id_ in begun if await exists(task.state, Restores(task.layout).restore(id_).plan)]
 
 
 def _refuse_source(options: Options, manifest: Manifest, *, yes: bool) -> None:

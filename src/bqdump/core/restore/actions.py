@@ -29,7 +29,6 @@ from bqdump.core.restore.plan import (
 from bqdump.core.sizes import named
 from bqdump.core.tables.catalog import KIND_WORDS, Dataset
 
-REPEAT = "To finish what was begun, repeat its command, with the same run, unless that restore was ended."
 WORDS = {TABLE: "a table", "SNAPSHOT": "a table snapshot", ROUTINE: "a routine", **KIND_WORDS}
 
 
@@ -61,8 +60,9 @@ def decide_actions(
     into: Dataset,
     target: TargetState | None,
     erased: Collection[str] = (),
+    open_: Collection[str] = (),
 ) -> Actions:
-    """The action for each object. erased: the tables that were erased from the run.
+    """The action for each object. erased: the tables that were erased from the run. open_: see _way_on.
 
     Raises UsageError where the target has objects and the options do not say what to do with them, and for an object
     of another kind under the name of one that is restored.
@@ -77,10 +77,10 @@ def decide_actions(
     present = dict.fromkeys(target.routines, ROUTINE) | tables if target else tables
     # Under other names, tables are restored next to what is there.
     taken = [candidate.name for candidate in candidates if candidate.name in tables] if options.as_ else list(present)
-    if options.partitions:
-        taken = []
-    if taken and not options.replace and not options.missing_only:
-        raise _taken(into, taken, left, erased) if options.as_ else _not_empty(into, present, left, erased)
+    if taken and not (options.replace or options.missing_only or options.partitions):
+        left = {name: left[name] for name in taken if name in left} if options.as_ else left
+        way = _way_on(left, erased, open_) if left else ""
+        raise _taken(into, taken, left, way) if options.as_ else _not_empty(into, present, left, way)
     actions: dict[NamedObject, Action] = {}
     in_the_way = []
     for candidate in candidates:
@@ -144,9 +144,7 @@ def _is_ours(target: TargetState | None, name: str, restore: str) -> bool:
     return target.tables[name][1].get(LABEL) == restore
 
 
-def _not_empty(
-    into: Dataset, present: Mapping[str, str], left: Mapping[str, str], erased: Collection[str]
-) -> UsageError:
+def _not_empty(into: Dataset, present: Mapping[str, str], left: Mapping[str, str], way: str) -> UsageError:
     shown = [f"{_words(kind).split(' ', 1)[1]} {name}" for name, kind in sorted(present.items())]
     cause = f"the dataset is not empty ({named(shown, SHOWN, 'object')})"
     hint = (
@@ -154,26 +152,29 @@ def _not_empty(
         "{setting:missing_only} to restore only what is missing."
     )
     if left:
-        hint = f"{_way_on(left, erased)} {hint[:-1]} or unfinished."
+        hint = f"{way} {hint[:-1]} or unfinished."
     return UsageError(PLAN, f"{into.project}.{into.name}", f"{cause}{_begun(left)}", hint)
 
 
-def _taken(into: Dataset, names: Sequence[str], left: Mapping[str, str], erased: Collection[str]) -> UsageError:
-    begun = {name: left[name] for name in names if name in left}
-    cause = f"the dataset already has {named(names, SHOWN, 'table')}{_begun(begun)}"
+def _taken(into: Dataset, names: Sequence[str], left: Mapping[str, str], way: str) -> UsageError:
+    cause = f"the dataset already has {named(names, SHOWN, 'table')}{_begun(left)}"
     hint = "Choose another name with {setting:as_}, or use {setting:replace} to replace what is there."
-    return UsageError(PLAN, f"{into.project}.{into.name}", cause, f"{_way_on(begun, erased)} {hint}" if begun else hint)
+    return UsageError(PLAN, f"{into.project}.{into.name}", cause, f"{way} {hint}".lstrip())
 
 
-def _way_on(left: Collection[str], erased: Collection[str]) -> str:
-    """How to finish what other restores have begun. An erasure has written the run anew since some of them."""
+def _way_on(left: Mapping[str, str], erased: Collection[str], open_: Collection[str]) -> str:
+    """How to finish what other restores have begun. An erasure has written the run anew since some of them.
+
+    open_: those whose documents are here. Of others it is not known whether they were ended, or are of another export.
+    """
+    unknown = named([f"restore {restore}" for restore in sorted({*left.values()}.difference(open_))], SHOWN, "restore")
+    unless = f", unless that restore was ended (no documents of {unknown} are here)" if unknown else ""
     if not erased:
-        return REPEAT
+        return f"To finish what was begun, repeat its command, with the same run{unless}."
     tables = "table" if len(erased) == 1 else "tables"
     hint = (
         f"{named(sorted(erased), SHOWN, 'table')} {'was' if len(erased) == 1 else 'were'} erased from the run, so what "
-        "was begun before that does not go on. To finish what was begun from another run, repeat its command, unless "
-        "that restore was ended."
+        f"was begun before that does not go on. To finish what was begun from another run, repeat its command{unless}."
     )
     lost = named(sorted({*left}.intersection(erased)), SHOWN, "table")
     return f"{tables.capitalize()} {hint}{f' Delete {lost}, which the run does not have any more.' if lost else ''}"

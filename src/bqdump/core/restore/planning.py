@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from typing import Any
 
 import msgspec
@@ -32,10 +32,13 @@ LIFETIME_MS = 3 * 24 * 60 * 60 * 1000
 DRILL_LABEL = "bqdump_drill"
 
 
-def plan_of(manifest: Manifest, options: Options, target: TargetState | None, now: int) -> RestorePlan:
+def plan_of(
+    manifest: Manifest, options: Options, target: TargetState | None, now: int, open_: Collection[str] = ()
+) -> RestorePlan:
     """The plan of a restore.
 
-    target: what the dataset holds, None if it does not exist. now: ms since 1970 UTC.
+    target: what the dataset holds, None if it does not exist. now: ms since 1970 UTC. open_: of the restores that have
+    not finished tables there, those whose documents are here.
 
     Raises UsageError for patterns that match nothing, or nothing that can be restored, and where something in the
     target is in the way.
@@ -50,7 +53,7 @@ def plan_of(manifest: Manifest, options: Options, target: TargetState | None, no
         *(NamedObject(object_.name, object_.kind) for object_ in chosen.objects),
         *(NamedObject(routine.name, ROUTINE) for routine in chosen.routines),
     ]
-    actions = decide_actions(candidates, options, into, target, {note.table for note in manifest.erased})
+    actions = decide_actions(candidates, options, into, target, {note.table for note in manifest.erased}, open_)
     tables = table_steps(chosen.tables, Planned(manifest, options, names, actions, into, target, now))
     refuse_other_layouts(tables, into, target)
     known = {
