@@ -1,6 +1,6 @@
-"""What has become of restored tables and views: rows and definitions are compared with what was restored, for free.
+"""Whether what was restored is still what was restored: rows and definitions, for free; values, by queries.
 
-Comparing the values of restored tables with the files, and these with the source while time travel lasts.
+Values are compared with the files, and these with the source while time travel lasts.
 """
 
 from __future__ import annotations

@@ -1,6 +1,7 @@
-"""The jobs of a table: their ids follow from the restore, so a repeated request attaches to the same job.
+"""The jobs of a table, and what they show about it.
 
-Whose a table of the target is: this restore's, by its label or its jobs, or one that it takes over.
+Their ids follow from the restore, so a repeated request attaches to the same job. By a table's label or its jobs it is
+known whose it is: this restore's, or one that it takes over.
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
-"""What a restore has done: its ledger, read by listing, and the result that follows from it and the plan.
+"""What a restore has done: its ledger, which is read by listing, and the result that follows from it and the plan.
 
-The result of a restore that is only planned, and the page for people.
+Also the result of a restore that is only planned, and the page for people.
 """
 
 from __future__ import annotations

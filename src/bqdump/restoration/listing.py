@@ -1,10 +1,9 @@
-"""Listing the restores of a place, from their documents and the jobs that are at work.
+"""The restores of a place: listed from their documents and the jobs that are at work, or ended.
 
-Ending a restore: its jobs are cancelled, its scratch tables dropped, its uploads and documents deleted.
-
-Only what is known to be the restore's goes: jobs by their ids, tables by name and label, uploads by the list that was
-written before the first one, documents by their names; each object at the generation that was listed. The plan goes
-last, so an abort that was interrupted can be repeated.
+To end one cancels its jobs, drops its scratch tables, and deletes its uploads and documents. Only what is known to be
+the restore's goes: jobs by their ids, tables by name and label, uploads by the list that was written before the first
+one, documents by their names; each object at the generation that was listed. The plan goes last, so an abort that was
+interrupted can be repeated.
 """
 
 from __future__ import annotations

@@ -1,10 +1,9 @@
-"""Readings of a table's metadata. If two of them are equal, the table did not change between them.
+"""Readings of a table's metadata, and the part of the published manifest that they are compared with.
 
-`lastModifiedTime` is not monotonic: after a deletion it falls back to the newest of the rows that are left, and rows
-that leave the streaming buffer late get the time of their streaming. So readings are compared for equality, never by <.
+If two readings are equal, the table did not change between them. `lastModifiedTime` is not monotonic: after a deletion
+it falls back to the newest of the rows that are left, and rows that leave the streaming buffer late get the time of
+their streaming. So readings are compared for equality, never by <.
 A table that can change without a trace in its metadata has no reading.
-
-The part of the published manifest that planning compares with: its tables, and what their files were made from.
 """
 
 from __future__ import annotations

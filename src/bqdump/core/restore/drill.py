@@ -1,7 +1,7 @@
-"""The result of a drill: printed as JSON, returned by the Python API, and in short the note on it.
+"""Drills: which tables one of them restores, what it has proved, and when an export was last proven restorable.
 
-Which tables a drill restores: all, or some in turn, so that consecutive drills restore every table.
-When an export was last proven restorable, from the notes on drills.
+The result is printed as JSON and returned by the Python API; a short note on it is stored with the export. Tables are
+restored all, or some in turn, so that consecutive drills restore every table.
 """
 
 from __future__ import annotations

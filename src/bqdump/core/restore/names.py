@@ -1,16 +1,12 @@
-"""Names that a restore makes: its id, its jobs, its scratch tables, and the label of the tables that are in progress.
+"""Names in a restore: those that it makes, those that tables get in the target, and those that SQL mentions.
 
-A repeated start makes the same names, so it finds what an earlier one has begun.
+What it makes is named after its id: jobs, scratch tables, the label of tables in progress. A repeated start makes the
+same names, so it finds what an earlier one has begun.
+`Moves` says where exported datasets are restored, so that what names one of them can name the restored one.
+`tokens` splits GoogleSQL as far as names need it: what is a comment, a string, a quoted name, a word.
 Sources: https://cloud.google.com/bigquery/docs/running-jobs#generate-jobid, https://cloud.google.com/bigquery/docs/tables,
-https://cloud.google.com/bigquery/docs/labels-intro#requirements
-
-Which datasets a restore moves, and where to: what names one of them can then name the restored one.
-
-The names that tables get in the target, where these are others than in the export.
-
-The tokens of GoogleSQL, as far as names need it: what is a comment, a string, a quoted name, a word.
-
-Source: https://cloud.google.com/bigquery/docs/reference/standard-sql/lexical
+https://cloud.google.com/bigquery/docs/labels-intro#requirements,
+https://cloud.google.com/bigquery/docs/reference/standard-sql/lexical
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
-"""What a restore was asked for, from the strings that a caller gives.
+"""What is asked of a restore or a drill: the settings, as rows like those of an export, and what their strings mean.
 
-The settings of a restore and of a drill, as rows like those of an export: flag and variable follow from each.
+Flag and variable follow from each row.
 """
 
 from __future__ import annotations
