@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Iterator, Mapping
 from typing import Any
 
 import msgspec
@@ -48,20 +48,11 @@ def plan_of(
     chosen = choose(manifest, options)
     refuse_nothing(manifest, options, chosen)
     names = names_in_target([entry.table for entry in chosen.tables], options.as_)
-    candidates = [
-        *(NamedObject(names[entry.table], TABLE) for entry in chosen.tables),
-        *(NamedObject(object_.name, object_.kind) for object_ in chosen.objects),
-        *(NamedObject(routine.name, ROUTINE) for routine in chosen.routines),
-    ]
+    candidates = _candidates(chosen, names)
     actions = decide_actions(candidates, options, into, target, {note.table for note in manifest.erased}, open_)
     tables = table_steps(chosen.tables, Planned(manifest, options, names, actions, into, target, now))
     refuse_other_layouts(tables, into, target)
-    known = {
-        (names[policy.table], policy.name)
-        for policy in manifest.definitions.policies
-        if policy.table in names and policy.grantees is not None
-    }
-    removed = lost_policies(known, options, tables, into, target)
+    removed = lost_policies(_restorable_policies(manifest, names), options, tables, into, target)
     moves = Moves(source, into, options.others, names)
     references = References(moves, keep=options.keep_references)
     create, finish = _dataset_requests(manifest.definitions.dataset, manifest.location)
@@ -84,6 +75,24 @@ def plan_of(
         excluded=chosen.excluded,
     )
     return temporary(plan) if options.temporary else plan
+
+
+def _candidates(chosen: Chosen, names: Mapping[str, str]) -> list[NamedObject]:
+    """What is restored, by the names in the target."""
+    return [
+        *(NamedObject(names[entry.table], TABLE) for entry in chosen.tables),
+        *(NamedObject(object_.name, object_.kind) for object_ in chosen.objects),
+        *(NamedObject(routine.name, ROUTINE) for routine in chosen.routines),
+    ]
+
+
+def _restorable_policies(manifest: Manifest, names: Mapping[str, str]) -> set[tuple[str, str]]:
+    """The row access policies that the export can bring back, by table in the target and name."""
+    return {
+        (names[policy.table], policy.name)
+        for policy in manifest.definitions.policies
+        if policy.table in names and policy.grantees is not None
+    }
 
 
 def with_kept(target: TargetState, plan: RestorePlan) -> TargetState:
