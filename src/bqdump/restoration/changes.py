@@ -31,7 +31,7 @@ from bqdump.core.sizes import counted, named
 from bqdump.core.tables.catalog import Table
 from bqdump.core.tables.partitioning import NULL, UNPARTITIONED, partitioning_of
 from bqdump.core.wording import placeholder
-from bqdump.restoration.ledger import Ledger
+from bqdump.restoration.ledger import Ledger, without
 from bqdump.restoration.task import RunningRestore
 
 log = logging.getLogger(__name__)
@@ -58,19 +58,7 @@ async def with_changes(restore: RunningRestore, result: Restoration, ledger: Led
         hint = f"{first}To restore it again: {_again(restore, change.name)}"
         error = TargetError("verify", change.name, change.message, hint)
         log.error("%s", error, extra=LogEvent.TARGET_CHANGED.extra(table=change.name))
-    names = {change.name for change in changed}
-    tables = tuple(table for table in result.tables if table.table not in names)
-    return replace(
-        result,
-        state="incomplete" if result.state == "restored" else result.state,
-        tables=tables,
-        objects=tuple(
-            object_ for object_ in result.objects if object_.name not in names or object_.kind in (POLICY, INDEX)
-        ),
-        failed=(*result.failed, *changed),
-        rows=sum(table.rows or 0 for table in tables),
-        bytes=sum(table.bytes for table in tables),
-    )
+    return without(result, changed)
 
 
 def _again(restore: RunningRestore, name: str) -> str:

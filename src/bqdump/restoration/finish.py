@@ -18,18 +18,39 @@ from bqdump.core.errors import ConflictError, DeniedError, JobFailedError, NotFo
 from bqdump.core.progress.log_events import LogEvent, about
 from bqdump.core.restore.access import merged
 from bqdump.core.restore.documents import Restored
+from bqdump.core.restore.names import scratch_prefix
 from bqdump.core.restore.plan import ACCESS, POLICY, NotRestored, ObjectStep, TableStep
 from bqdump.core.sizes import counted
 from bqdump.repository.repository import create
 from bqdump.restoration.changes import Compared, compare_values
 from bqdump.restoration.ledger import Ledger, read_ledger, read_ledgers
 from bqdump.restoration.objects import FAILS_ALONE, Open, open_steps, record_failure, restore_objects
-from bqdump.restoration.planning import SharedBill
+from bqdump.restoration.planning import SharedBill, refuse_copying
+from bqdump.restoration.survey import find_rivals, is_after
 from bqdump.restoration.task import RunningRestore
 
 log = logging.getLogger(__name__)
 
 AT_ONCE = 16
+
+
+async def overtake_rivals(restore: RunningRestore) -> None:
+    """Drop the scratch tables of restores that this one overtakes. Raises UsageError if one of them is at work."""
+    rivals = await find_rivals(restore.task, restore.decision, restore.manifest, restore.known)
+    before = [rival for rival in rivals if not is_after(rival.decision, restore.decision)]
+    if not before:
+        return
+    await sweep_scratch(restore, *(rival.decision.mark for rival in before))
+    # A copy job that has begun needs no scratch table any more.
+    await refuse_copying(restore.task, before)
+
+
+async def sweep_scratch(restore: RunningRestore, *marks: str) -> None:
+    """Drop the scratch tables that tasks of the restores with these marks have left in the target."""
+    prefixes = tuple(scratch_prefix(mark) for mark in marks)
+    for table in await restore.destination.present(restore.target):
+        if table.name.startswith(prefixes):
+            await restore.destination.drop_table(restore.target, table.name)
 
 
 async def create_dataset(restore: RunningRestore) -> None:

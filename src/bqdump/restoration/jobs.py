@@ -19,6 +19,7 @@ from bqdump.core.progress.events import JobEnded
 from bqdump.core.progress.log_events import LogEvent
 from bqdump.core.restore.names import LABEL, job_id, scratch_name
 from bqdump.core.restore.plan import TableStep
+from bqdump.core.restore.table_requests import expirations_of
 from bqdump.core.tables.catalog import Dataset, Table
 from bqdump.export.watch import Watch
 from bqdump.export.work.job import Work, ended_job
@@ -44,7 +45,12 @@ class FailedJobError(JobFailedError):
 
     def __init__(self, table: str, reason: str, message: str) -> None:
         super().__init__("restore", f"table {table}", message)
-        self.reason = reason
+        self.table, self.reason = table, reason
+
+
+def taken_over(table: str, restore: str) -> FailedJobError:
+    """The error for a table that another restore writes to as well."""
+    return FailedJobError(table, TAKEN, f"restore {restore} has taken it over: two restores were running")
 
 
 def name_taken(table: str, restore: str) -> FailedJobError:
@@ -161,11 +167,15 @@ async def own(work: TableWork) -> bool:
     return table.rows == 0
 
 
-async def take_over(work: TableWork) -> None:
-    """Label a table that is to be replaced, and that another restore has begun and not finished."""
+async def take_over(work: TableWork) -> bool:
+    """Label a table that is to be replaced, and that another restore has begun and not finished.
+
+    Returns whether it has expirations: to remove none might remove those that a faster task sets at the end.
+    """
     table = await work.restore.destination.table(work.restore.target, work.name)
     if table and labels_of(table).get(LABEL, work.restore.mark) != work.restore.mark:
         await _label(work)
+    return table is None or expirations_of(table.definition) != NOTHING
 
 
 async def _label(work: TableWork) -> None:

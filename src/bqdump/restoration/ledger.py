@@ -19,7 +19,7 @@ from bqdump.core.errors import BqdumpError
 from bqdump.core.progress.log_events import LogEvent
 from bqdump.core.restore.bill import Bill, step_bill
 from bqdump.core.restore.documents import Restored, RestoreLayout
-from bqdump.core.restore.plan import TABLE, NotRestored, ObjectStep, RestorePlan, TableStep
+from bqdump.core.restore.plan import INDEX, POLICY, TABLE, NotRestored, ObjectStep, RestorePlan, TableStep
 from bqdump.core.restore.result import NotCreated, Restoration, RestoredObject, RestoredTable
 from bqdump.core.times import time_of
 from bqdump.ports.store import ObjectStore
@@ -68,7 +68,8 @@ async def read_ledger(store: ObjectStore, layout: RestoreLayout) -> Ledger:
     ledger = Ledger({}, {})
     async for receipts in notes(store, Notes(layout.done, Restored)):
         for receipt in receipts:
-            ledger.receipts[receipt.value.number] = receipt.value
+            if layout.is_own(receipt.name):
+                ledger.receipts[receipt.value.number] = receipt.value
     async for failures in notes(store, Notes(layout.failures, RestoreFailure)):
         for failure in failures:
             ledger.failures.setdefault(failure.value.number, []).append(failure.value)
@@ -131,6 +132,25 @@ def restoration(
         rows=sum(table.rows or 0 for table in tables),
         bytes=sum(table.bytes for table in tables),
         bytes_billed=sum(table.bytes_billed for table in tables),
+    )
+
+
+def without(result: Restoration, changed: Sequence[NotCreated]) -> Restoration:
+    """The result, where these are no longer as they were restored."""
+    if not changed:
+        return result
+    names = {change.name for change in changed}
+    tables = tuple(table for table in result.tables if table.table not in names)
+    return msgspec.structs.replace(
+        result,
+        state="incomplete" if result.state == "restored" else result.state,
+        tables=tables,
+        objects=tuple(
+            object_ for object_ in result.objects if object_.name not in names or object_.kind in (POLICY, INDEX)
+        ),
+        failed=(*result.failed, *changed),
+        rows=sum(table.rows or 0 for table in tables),
+        bytes=sum(table.bytes for table in tables),
     )
 
 

@@ -56,7 +56,7 @@ class FoundRestore(NamedTuple):
     @property
     def layout(self) -> RestoreLayout:
         """The names of its documents."""
-        return Restores(self.place.layout).restore(self.decision.restore)
+        return Restores(self.place.layout).of(self.decision)
 
     @property
     def done(self) -> bool:
@@ -118,7 +118,8 @@ async def _find(place: Place, name: str) -> FoundRestore | None:
     if stored is None:
         return None
     infos = [info async for page in place.store.objects(layout.root) for info in page]
-    return FoundRestore(place, stored.value, tuple(infos), await read_ledger(place.store, layout))
+    ledger = await read_ledger(place.store, Restores(place.layout).of(stored.value))
+    return FoundRestore(place, stored.value, tuple(infos), ledger)
 
 
 def _listed(restore: FoundRestore, jobs: set[str], now: int, abandoned_ms: int) -> ListedRestore:

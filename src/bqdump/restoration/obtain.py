@@ -28,8 +28,8 @@ from bqdump.repository.complete_runs import uncover_run
 from bqdump.repository.manifests import load_manifest
 from bqdump.repository.repository import create, exists, load, value_of
 from bqdump.restoration.ledger import read_ledger
-from bqdump.restoration.planning import Draft, draft
-from bqdump.restoration.survey import find_manifest, target_state
+from bqdump.restoration.planning import Draft, draft, refuse_rivals
+from bqdump.restoration.survey import find_manifest, find_rivals, is_after, target_state
 from bqdump.restoration.task import RunningRestore, Task
 
 log = logging.getLogger(__name__)
@@ -62,7 +62,7 @@ async def propose(task: Task) -> Proposal:
     what = digest(exported.name, exported.generation, task.request.options, VERSION)
     # Counted once, so that two tasks that decide at the same time make one restore.
     newest = await _newest(task, what)
-    if earlier := await _earlier(task, what, newest):
+    if earlier := await _earlier(task, what, newest, exported.manifest):
         return Proposal(earlier)
     return await _new(task, restore_id(what, newest + 1))
 
@@ -78,7 +78,7 @@ async def take_part(task: Task, proposal: Proposal) -> RunningRestore:
     plan = plan_of(compared.manifest, options, decision.state, decision.planned)
     uploads = asyncio.Semaphore(UPLOADS_AT_ONCE)
     resumed = proposal.drafted is None
-    return RunningRestore(task, decision, compared.manifest, plan, uploads, asyncio.Semaphore(1), resumed)
+    return RunningRestore(task, decision, compared.manifest, plan, uploads, asyncio.Semaphore(1), {}, resumed)
 
 
 def _refuse_other_options(task: Task, decision: Decision) -> None:
@@ -104,7 +104,7 @@ async def _record(task: Task, proposal: Proposal) -> Decision:
         raise DeniedError(error.operation, error.subject, error.cause, f"{error.hint} {hint}".lstrip()) from error
 
 
-async def _earlier(task: Task, what: str, number: int) -> Decision | None:
+async def _earlier(task: Task, what: str, number: int, manifest: Manifest) -> Decision | None:
     """The newest restore of the same, if it may go on: unfinished, or with nothing to do, as the target still has all.
 
     A finished one that replaced tables is done again, and so is one that filled gaps.
@@ -121,13 +121,18 @@ async def _earlier(task: Task, what: str, number: int) -> Decision | None:
     decision = stored.value
     if finished and (decision.options.replace or decision.options.missing_only):
         return None
-    receipts = (await read_ledger(task.state, layout)).receipts
+    receipts = (await read_ledger(task.state, Restores(task.layout).of(decision))).receipts
     state = await target_state(task, decision.options)
     present = {*state.tables, *state.routines} if state else set()
     named = {receipt.name for receipt in receipts.values() if receipt.kind not in (INDEX, POLICY, ACCESS)}
     if gone := sorted(named - present):
         message = "restore %s is not resumed: the target no longer has %s, which it had restored"
         log.warning(message, id_, gone[0], extra=LogEvent.RESTORE_NOT_RESUMED.extra())
+        return None
+    rivals = [] if finished else await find_rivals(task, decision, manifest)
+    if later := [rival for rival in rivals if is_after(rival.decision, decision)]:
+        message = "restore %s is not resumed: restore %s was begun later, and writes to the same tables"
+        log.warning(message, id_, later[0].decision.restore, extra=LogEvent.RESTORE_NOT_RESUMED.extra())
         return None
     message = "restore %s is finished already; comparing the target with it" if finished else "resuming restore %s"
     log.info(message, id_, extra=LogEvent.RESTORE_RESUMED.extra())
@@ -157,6 +162,7 @@ async def _new(task: Task, id_: str) -> Proposal:
         nonce=secrets.token_hex(4),
         jobs_in=task.settings.jobs_in,
     )
+    await refuse_rivals(task, await find_rivals(task, decision, drafted.exported.manifest), drafted.now)
     return Proposal(decision, drafted)
 
 

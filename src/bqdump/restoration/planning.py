@@ -1,6 +1,10 @@
 """What a restore would do, and what is refused before it begins. Nothing is written.
 
 The bill, and the limit for it, are checked before anything is created, and so before the first query.
+
+Of two restores that replace the same tables, the one that was begun later wins. It is refused while the other one is
+at work. Afterwards it drops the other one's scratch tables before its first copy job, and the other one, should its
+process wake up, looks for later restores once its scratch table is filled: so it copies none over the later one's rows.
 """
 
 from __future__ import annotations
@@ -13,20 +17,23 @@ from typing import NamedTuple
 from bqdump.check.compare_with_source import LONGEST_DAYS
 from bqdump.check.findings import Finding, FindingKind
 from bqdump.core.documents.manifest import Manifest
-from bqdump.core.errors import OUT_OF_REACH, DeniedError, UsageError, VerificationError
+from bqdump.core.errors import OUT_OF_REACH, DeniedError, TargetError, UsageError, VerificationError
 from bqdump.core.progress.log_events import LogEvent
 from bqdump.core.restore.actions import unfinished
 from bqdump.core.restore.bill import Bill, bill_of, together
 from bqdump.core.restore.documents import Restores
+from bqdump.core.restore.listing import has_ended, jobs_of, state_of
 from bqdump.core.restore.plan import SHOWN, Options, RestorePlan, TargetState
 from bqdump.core.restore.planning import plan_of, with_kept
 from bqdump.core.restore.request import RESTORE
 from bqdump.core.restore.result import Restoration
 from bqdump.core.sizes import named, size_text
+from bqdump.core.wording import placeholder
 from bqdump.repository.published import read_replacing, refuse_pruned
 from bqdump.repository.repository import exists, value_of
+from bqdump.restoration.jobs import COPY
 from bqdump.restoration.ledger import planned, read_ledger
-from bqdump.restoration.survey import FoundManifest, find_manifest, survey
+from bqdump.restoration.survey import FoundManifest, Rival, find_manifest, find_rivals, is_after, survey
 from bqdump.restoration.task import RunningRestore, Task
 
 log = logging.getLogger(__name__)
@@ -184,3 +191,60 @@ async def _comparisons(task: Task, manifest: Manifest) -> int:
     hours = min(source.time_travel_hours, LONGEST_DAYS * 24)
     past = await task.destination.now(manifest.location) - manifest.snapshot
     return 2 if past <= hours * HOUR else 1
+
+
+async def refuse_rivals(task: Task, rivals: Sequence[Rival], now: int) -> None:
+    """Raise UsageError where one of these restores is at work. now: ms since 1970 UTC."""
+    if not rivals:
+        return
+    jobs = await _jobs_at_work(task, rivals)
+    for rival in rivals:
+        layout = Restores(task.layout).of(rival.decision)
+        infos = [info async for page in task.state.objects(layout.root) for info in page]
+        changed = max((info.updated for info in infos), default=0)
+        at_work, ended = bool(jobs_of(rival.decision, jobs)), has_ended(layout, infos)
+        state = state_of(done=False, at_work=at_work, changed=changed, now=now, abandoned_ms=0, ended=ended)
+        if state == "running" and infos:
+            _refuse(task, rival)
+
+
+async def refuse_copying(task: Task, rivals: Sequence[Rival]) -> None:
+    """Raise UsageError where a job of one of these restores is putting a table in place."""
+    jobs = await _jobs_at_work(task, rivals)
+    for rival in rivals:
+        if any(f"-{COPY}-" in job for job in jobs_of(rival.decision, jobs)):
+            _refuse(task, rival)
+
+
+async def _jobs_at_work(task: Task, rivals: Sequence[Rival]) -> set[str]:
+    try:
+        return await task.destination.at_work(min(rival.decision.planned for rival in rivals))
+    except DeniedError:
+        # Their documents still show when they were last at work.
+        return set()
+
+
+def _refuse(task: Task, rival: Rival) -> None:
+    other = rival.decision
+    tables = named(sorted(rival.tables), SHOWN)
+    cause = f"restore {other.restore} of run {other.run} is at work there on the same tables: {tables}"
+    via = {"via": str(task.via.target)} if task.via else {}
+    lists, ends = placeholder("restores", via), placeholder("restores", {**via, "abort": other.restore})
+    hint = f"Wait until {lists} lists it as done or stopped, or end it: {ends}"
+    raise UsageError(RESTORE, f"{other.target.project}.{other.target.name}", cause, hint)
+
+
+async def refuse_ended(restore: RunningRestore) -> None:
+    """Raise TargetError if the restore was ended meanwhile, also if it was begun anew with the same id."""
+    decision = await value_of(restore.state, restore.layout.plan)
+    if decision is None or decision.mark != restore.mark:
+        cause = "it was ended while this process was at work on it"
+        raise TargetError(RESTORE, f"restore {restore.id}", cause, "Repeat the command to begin anew.")
+
+
+async def later_rivals(restore: RunningRestore) -> dict[str, str]:
+    """The restore that was begun later, by the table that it writes to as well. Raises like refuse_ended."""
+    await refuse_ended(restore)
+    rivals = await find_rivals(restore.task, restore.decision, restore.manifest, restore.known)
+    later = [rival for rival in rivals if is_after(rival.decision, restore.decision)]
+    return {table: rival.decision.restore for rival in later for table in rival.tables}

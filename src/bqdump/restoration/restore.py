@@ -18,7 +18,8 @@ from bqdump.core.errors import ENDS_THE_TASK, BqdumpError
 from bqdump.core.progress.events import Entered, Listener, Restoring
 from bqdump.core.progress.log_events import LogEvent, about
 from bqdump.core.restore.documents import Restores, SetExecution
-from bqdump.core.restore.result import Restoration, dataset_failure, restored_together, with_objects
+from bqdump.core.restore.plan import TABLE
+from bqdump.core.restore.result import NotCreated, Restoration, dataset_failure, restored_together, with_objects
 from bqdump.core.sets.restoring import EVERY, Choice
 from bqdump.core.sizes import counted
 from bqdump.repository.exports import AT_ONCE
@@ -26,10 +27,11 @@ from bqdump.repository.published import refuse_pruned
 from bqdump.repository.repository import create, value_of
 from bqdump.repository.turns import Turn, takes_turn
 from bqdump.restoration.changes import Compared, compare_values, with_changes
-from bqdump.restoration.finish import Followed, create_dataset, follow_tables
-from bqdump.restoration.ledger import read_ledger, restoration, store_report
+from bqdump.restoration.finish import Followed, create_dataset, follow_tables, overtake_rivals, sweep_scratch
+from bqdump.restoration.jobs import taken_over
+from bqdump.restoration.ledger import read_ledger, restoration, store_report, without
 from bqdump.restoration.obtain import Proposal, propose, take_part
-from bqdump.restoration.planning import SharedBill, plan_one, refuse_bill
+from bqdump.restoration.planning import SharedBill, later_rivals, plan_one, refuse_bill
 from bqdump.restoration.sources import (
     Members,
     SetSource,
@@ -40,7 +42,6 @@ from bqdump.restoration.sources import (
     of_one_dataset,
     sets_at,
 )
-from bqdump.restoration.tables import sweep_scratch
 from bqdump.restoration.task import RunningRestore, Task
 from bqdump.restoration.uploads import announce_uploads, clear_uploads
 from bqdump.restoration.work import restore_tables
@@ -199,11 +200,15 @@ async def _start(restore: RunningRestore) -> Restoration | None:
     Returns the result of one that was complete before, as far as the target still has it; else None.
     """
     if done := await value_of(restore.state, restore.layout.result):
-        return await with_changes(restore, done, await read_ledger(restore.state, restore.layout))
+        ledger = await read_ledger(restore.state, restore.layout)
+        # Without receipts, a process of a restore with this id that was ended has written the result.
+        if not ledger.missing(len(restore.plan.tables)):
+            return await with_changes(restore, done, ledger)
     totals = restore.plan.totals
     restore.task.tell(Restoring(restore.id, restore.manifest.run, totals.tables, totals.bytes))
     await announce_uploads(restore)
     await create_dataset(restore)
+    await overtake_rivals(restore)
     return None
 
 
@@ -212,12 +217,12 @@ async def _end(followed: Followed) -> Restoration:
     restore, ledger, unset, compared = followed
     if not ledger.missing(len(restore.plan.tables)):
         # Until every table is in place, another task may be about to copy from one of them.
-        await sweep_scratch(restore)
+        await sweep_scratch(restore, restore.mark)
     await clear_uploads(restore, ledger)
     result = restoration(restore, ledger, unset)
     if restore.resumed:
         result = await with_changes(restore, result, ledger)
-    result = await _compared(restore, result, compared)
+    result = await _overtaken(restore, await _compared(restore, result, compared))
     if result.state == "restored":
         result = (await create(restore.state, restore.layout.result, result)).value
     await store_report(restore, result)
@@ -231,6 +236,15 @@ async def _end(followed: Followed) -> Restoration:
         extra=LogEvent.RESTORE_DONE.extra(restore=restore.id),
     )
     return result
+
+
+async def _overtaken(restore: RunningRestore, result: Restoration) -> Restoration:
+    """The result, where tables that a later restore writes to as well are not named as restored."""
+    later = await later_rivals(restore)
+    taken = [taken_over(table.table, later[table.table]) for table in result.tables if table.table in later]
+    for error in taken:
+        log.error("%s", error, extra=LogEvent.TABLE_NOT_RESTORED.extra(table=error.table))
+    return without(result, [NotCreated(error.table, TABLE, error.reason, error.cause) for error in taken])
 
 
 async def _compared(restore: RunningRestore, result: Restoration, before: Compared | None = None) -> Restoration:

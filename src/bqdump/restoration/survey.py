@@ -1,4 +1,7 @@
-"""What the plan of a restore follows from: the manifest, its files, and what the target holds. Nothing is decided."""
+"""What the plan of a restore follows from: the manifest, its files, and what the target holds. Nothing is decided.
+
+Which other restores write to the same tables, by their documents.
+"""
 
 from __future__ import annotations
 
@@ -14,17 +17,17 @@ from bqdump.check.verify import compare_files
 from bqdump.concurrency import gathered
 from bqdump.core.documents.definitions import NOTHING
 from bqdump.core.documents.manifest import Manifest
-from bqdump.core.errors import DocumentError
+from bqdump.core.errors import DocumentError, NotFoundError, VerificationError
 from bqdump.core.restore.actions import unfinished
 from bqdump.core.restore.chosen import partitions_in_target, tables_in_target
-from bqdump.core.restore.documents import Restores
+from bqdump.core.restore.documents import Decision, Restores
 from bqdump.core.restore.partitions import layout_of
 from bqdump.core.restore.plan import TABLE, Options, TargetState
 from bqdump.core.restore.table_requests import expirations_of
 from bqdump.core.tables.catalog import Dataset
 from bqdump.repository.complete_runs import uncover_run
 from bqdump.repository.manifests import load_manifest, published_run
-from bqdump.repository.repository import value_of
+from bqdump.repository.repository import exists, value_of
 from bqdump.restoration.ledger import read_ledger
 from bqdump.restoration.task import Task
 
@@ -165,11 +168,69 @@ async def _created_policies(task: Task) -> set[tuple[str, str]]:
     options, names = task.request.options, Restores(task.layout)
     created = set[tuple[str, str]]()
     for restore in await task.state.folders(names.restores):
-        layout = names.restore(restore)
         # What a damaged document names counts as not known, and so is not removed.
         with suppress(DocumentError):
-            decision = await value_of(task.state, layout.plan)
+            decision = await value_of(task.state, names.restore(restore).plan)
             if decision and (decision.target.project, decision.target.name) == (options.project, options.dataset):
-                receipts = (await read_ledger(task.state, layout)).receipts.values()
+                receipts = (await read_ledger(task.state, names.of(decision))).receipts.values()
                 created |= {(receipt.table, receipt.name) for receipt in receipts if receipt.table}
     return created
+
+
+class Rival(NamedTuple):
+    """Another restore of tables of a target, where that one or this one replaces tables. tables: their names."""
+
+    decision: Decision
+    tables: frozenset[str]
+
+
+def is_after(other: Decision, own: Decision) -> bool:
+    """Whether the other restore was begun later, as both of them see it."""
+    return (other.planned, other.mark) > (own.planned, own.mark)
+
+
+async def find_rivals(
+    task: Task, own: Decision, manifest: Manifest, known: dict[str, frozenset[str]] | None = None
+) -> list[Rival]:
+    """The rivals of a restore: unfinished ones, and whichever were begun later.
+
+    Restores are only known by documents in the same place. known: the tables of each restore, by its id; none if it is
+    no rival, and will not become one.
+    """
+    known = {} if known is None else known
+    names = Restores(task.layout)
+    mine = frozenset(tables_in_target(manifest, own.options).values())
+
+    async def rival(restore: str) -> Rival | None:
+        decision = None
+        with suppress(DocumentError):
+            decision = await value_of(task.state, names.restore(restore).plan)
+        if decision is None:
+            return None
+        ended = not is_after(decision, own) and await exists(task.state, names.of(decision).result)
+        if ended or not _is_same_target(decision, own):
+            known[restore] = frozenset()
+        elif restore not in known:
+            known[restore] = await _common_tables(task, decision, mine)
+        return Rival(decision, known[restore]) if known[restore] else None
+
+    others = [restore for restore in await task.state.folders(names.restores) if restore != own.restore]
+    open_ = [restore for restore in others if known.get(restore) != frozenset()]
+    return [found for found in await gathered(rival, open_, AT_ONCE) if found]
+
+
+def _is_same_target(other: Decision, own: Decision) -> bool:
+    """Whether both write to the same dataset, and one of them replaces tables there."""
+    same = (other.target.project, other.target.name) == (own.target.project, own.target.name)
+    return same and (own.options.replace or other.options.replace)
+
+
+async def _common_tables(task: Task, other: Decision, mine: frozenset[str]) -> frozenset[str]:
+    """Those of these tables that another restore writes to: all where its manifest is no longer there."""
+    try:
+        stored = await load_manifest(task.store, task.settings, other.run)
+    except (NotFoundError, DocumentError, VerificationError):
+        return mine
+    if stored.generation != other.generation:
+        return mine
+    return mine & frozenset(tables_in_target(stored.value, other.options).values())

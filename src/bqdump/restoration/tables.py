@@ -13,7 +13,7 @@ import msgspec
 
 from bqdump.core.documents.definitions import NOTHING
 from bqdump.core.restore.documents import Restored
-from bqdump.core.restore.names import LABEL, id_of, scratch_name, scratch_prefix
+from bqdump.core.restore.names import LABEL, id_of, scratch_name
 from bqdump.core.restore.partitions import both, boundaries, fill, ranges
 from bqdump.core.restore.plan import TABLE
 from bqdump.core.tables.partitioning import partitioning_of
@@ -38,7 +38,9 @@ from bqdump.restoration.jobs import (
     own,
     put_partitions,
     take_over,
+    taken_over,
 )
+from bqdump.restoration.planning import later_rivals
 from bqdump.restoration.task import RunningRestore
 from bqdump.restoration.uploads import changed_files, upload_files
 
@@ -59,12 +61,17 @@ async def restore_table(restore: RunningRestore, watch: Watch, number: int, atte
     if changed and (step.parts or not await is_copied(work)):
         raise _replaced(work, changed)
     if changed:
+        await _refuse_overtaken(work)
         # An earlier start has compared them before it requested the copy: the rows are the export's.
         await work.jobs.copy(work.scratch("full"), work.name, empty=False)
         done = InPlace(await _counted(work, work.name, None))
     else:
         await upload_files(restore, step.entry)
-        done = await _load_rows(work)
+        try:
+            done = await _load_rows(work)
+        except FailedJobError:
+            await _refuse_overtaken(work)
+            raise
         await name_without_rows(restore, step, done.rows, done.parts)
     await _finish(work)
     jobs = work.jobs
@@ -87,16 +94,7 @@ async def drop_scratch(restore: RunningRestore, number: int, attempt: int) -> No
     """Drop the scratch tables of an attempt: only after its receipt, as another task may be at the same attempt."""
     load = restore.plan.tables[number].load
     for of in ("full", "raw", "ranges") if load.casts or load.like_null else ("full",):
-        name = f"{scratch_name(restore.mark, number)}_{attempt}_{of}"
-        await restore.destination.drop_table(restore.target, name)
-
-
-async def sweep_scratch(restore: RunningRestore) -> None:
-    """Drop scratch tables that killed tasks have left."""
-    mine = scratch_prefix(restore.mark)
-    for table in await restore.destination.present(restore.target):
-        if table.name.startswith(mine):
-            await restore.destination.drop_table(restore.target, table.name)
+        await restore.destination.drop_table(restore.target, f"{scratch_name(restore.mark, number)}_{attempt}_{of}")
 
 
 async def _load_rows(work: TableWork) -> InPlace:
@@ -122,6 +120,8 @@ async def _load_rows(work: TableWork) -> InPlace:
         difference := await scratch_difference(work.restore, work.step, full)
     ):
         raise FailedJobError(work.name, VALUES, f"not replaced: {difference}")
+    if work.step.action != "create":
+        await _refuse_overtaken(work)
     if work.step.parts:
         return await put_partitions(work, full)
     await _try_properties(work, full)
@@ -129,9 +129,16 @@ async def _load_rows(work: TableWork) -> InPlace:
     try:
         await work.jobs.copy(full, work.name, empty=created)
     except FailedJobError:
+        await _refuse_overtaken(work)
         await keep_expirations(work.restore.destination, work.restore.target, work.name, work.step.kept)
         raise
     return InPlace(await _counted(work, work.name, filled))
+
+
+async def _refuse_overtaken(work: TableWork) -> None:
+    """Raise FailedJobError for a table that a later restore writes to as well, which has dropped scratch tables."""
+    if later := (await later_rivals(work.restore)).get(work.name):
+        raise taken_over(work.name, later)
 
 
 def _has_another_way(work: TableWork, error: FailedJobError) -> bool:
@@ -156,7 +163,7 @@ async def _create(work: TableWork) -> bool:
 
     Returns whether it has no rows: rows that it has later are those of a restore that has taken it over.
     """
-    restore, step, empty = work.restore, work.step, True
+    restore, step, empty, expires = work.restore, work.step, True, True
     body = msgspec.json.decode(step.create)
     body["labels"] = {**body.get("labels", {}), LABEL: restore.mark}
     if not await restore.destination.create_table(restore.target, work.name, _raw(body)):
@@ -164,13 +171,13 @@ async def _create(work: TableWork) -> bool:
         if step.action == "replace" and restore.decision.options.replace:
             empty = False
             if not put:
-                await take_over(work)
+                expires = await take_over(work)
         else:
             empty = not await is_filled(work) if step.action == "fill" else await own(work)
         if put:
             # Made lasting before: to repeat it would remove expirations that another task has set at the end.
             return empty
-    if step.lasting != NOTHING:
+    if expires and step.lasting != NOTHING:
         await restore.destination.change_table(restore.target, work.name, step.lasting)
     return empty
 
@@ -213,8 +220,7 @@ async def _load(work: TableWork, to: str, step: str) -> list[Job]:
 
 async def _insert(work: TableWork, source: str, to: str, *, by_ranges: bool) -> int:
     """Fill a table from a scratch table that has everything. Returns the rows."""
-    load, target = work.step.load, work.restore.target
-    step = RANGES if by_ranges else INSERT
+    load, target, step = work.step.load, work.restore.target, RANGES if by_ranges else INSERT
     conditions = [both(load.where, where) for where in (await _ranges(work, source) if by_ranges else [""])]
     statements = [fill(target, to, source, load, where) for where in conditions]
     return _sum(await _all(work.jobs.statement(step, part, work.name, text) for part, text in enumerate(statements)))
@@ -259,7 +265,7 @@ async def _counted(work: TableWork, name: str, filled: int | None) -> int:
         raise FailedJobError(work.name, "notFound", f"{name} disappeared from the target while it was restored")
     holder = labels_of(table).get(LABEL, work.restore.mark)
     if holder != work.restore.mark:
-        raise FailedJobError(work.name, TAKEN, f"restore {id_of(holder)} has taken it over: two restores were running")
+        raise taken_over(work.name, id_of(holder))
     filled = table.rows if filled is None else filled
     if table.rows != filled:
         cause = f"{name} has {table.rows:,} rows, but {filled:,} were loaded: it was changed meanwhile, or has expired"

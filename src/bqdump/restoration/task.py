@@ -102,6 +102,7 @@ class RunningRestore(NamedTuple):
 
     uploads: room for the files uploaded at a time.
     comparing: room for comparisons, as one reads files with all of this machine.
+    known: see find_rivals.
     resumed: an earlier start, or another task, may have restored a part.
     """
 
@@ -111,6 +112,7 @@ class RunningRestore(NamedTuple):
     plan: RestorePlan
     uploads: asyncio.Semaphore
     comparing: asyncio.Semaphore
+    known: dict[str, frozenset[str]]
     resumed: bool = False
 
     @property
@@ -126,7 +128,7 @@ class RunningRestore(NamedTuple):
     @property
     def layout(self) -> RestoreLayout:
         """The names of the documents of this restore."""
-        return Restores(self.task.layout).restore(self.id)
+        return Restores(self.task.layout).of(self.decision)
 
     @property
     def id(self) -> str:

@@ -41,6 +41,7 @@ class RestoreLaws:
         self._created: dict[str, int] = {}
         self._listed: dict[str, int] = {}
         self._runs: dict[str, str] = {}
+        self._order: dict[str, tuple[int, str]] = {}
         self._untouched: dict[tuple[str, str], State] = {}
         self._versions: dict[str, tuple[MemoryTable, int]] = {}
         options = scenery.options
@@ -132,6 +133,7 @@ class RestoreLaws:
         elif name.endswith("/plan.json") and "/restores/" in name:
             decision: Decision = decode(data, Decision, name)
             self._runs[decision.restore] = decision.run
+            self._order[decision.restore] = decision.planned, decision.mark
             if decision.options.replace and decision.state:
                 self._may_replace(set(decision.state.tables) & self.exported & self.strangers)
         elif "/restores/" in name and "/done/" in name:
@@ -183,9 +185,19 @@ class RestoreLaws:
             self.hold(bool(failed), "an incomplete restore names no failure")
             return
         self.hold(not failed, f"a complete restore names failures: {failed}")
+        if self._order[result.restore] == max(self._order.values()):
+            self._are_of(result)
         self._objects(result)
         for name in done:
             self._last_properties(name)
+
+    def _are_of(self, result: Restoration) -> None:
+        """Hold tables that the newest restore reports against its run: no earlier one has replaced them."""
+        for table in result.tables:
+            rows = self.target[table.table].versions[-1].rows or ()
+            self.hold(
+                self._complete(table.table, rows, result.run), f"{table.table} of run {result.run} has the rows {rows}"
+            )
 
     def drilled(self, result: Drilled, swapped: set[str], *, calm: bool) -> None:
         """A drill reports a result. swapped: the tables whose files had been replaced before it began."""

@@ -71,6 +71,7 @@ class SimulatedRestores:
         self.trace = Trace(self.loop.time, trace)
         self.dice = Dice(f"{seed} dice", CALM)
         self.store = MemoryStore("bucket")
+        self.store.clock = self.clock
         self.big = Warehouse(
             self.store,
             self.clock,
@@ -207,7 +208,7 @@ class SimulatedRestores:
         if isinstance(error, VerificationError):
             return bool(self.laws.swapped)
         others = self.laws.strangers or len(self.laws.scenery.manifests) > 1
-        reasons = ("not empty", "another kind", "its partitioning or clustering")
+        reasons = ("not empty", "another kind", "its partitioning or clustering", "is at work there")
         in_the_way = any(reason in error.cause for reason in reasons)
         return isinstance(error, UsageError) and in_the_way and bool(others)
 

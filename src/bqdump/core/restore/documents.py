@@ -139,9 +139,14 @@ DOCUMENTS = re.compile(
 
 @dataclass(frozen=True, slots=True)
 class RestoreLayout:
-    """Object names for one restore; `root` ends with a slash."""
+    """Object names for one restore; `root` ends with a slash.
+
+    nonce: of its decision. Receipts have it in their names, as a process that was frozen while its restore was ended
+    may still write them, and the restore that is begun anew has the same id. Those of an earlier version lack it.
+    """
 
     root: str
+    nonce: str = ""
 
     # What was decided.
     plan = At("plan.json", Decision, "page")
@@ -160,7 +165,13 @@ class RestoreLayout:
 
     def receipt(self, number: int) -> Document[Restored]:
         """The proof that the table or object of this number is restored."""
-        return Document(f"{self.done}{number:06d}.json", Restored, "note")
+        nonce = f"-{self.nonce}" if self.nonce else ""
+        return Document(f"{self.done}{number:06d}{nonce}.json", Restored, "note")
+
+    def is_own(self, receipt: str) -> bool:
+        """Whether the receipt of this name is this restore's, and not that of one with its id that was ended."""
+        _, dash, nonce = receipt.removeprefix(self.done).removesuffix(".json").partition("-")
+        return not dash or nonce == self.nonce
 
     def failure(self, number: int, attempt: int, execution: str) -> Document[RestoreFailure]:
         """Why an attempt failed, as this execution has met it: a failure binds its own execution only."""
@@ -204,5 +215,9 @@ class Restores(NamedTuple):
         return Document(f"{self.uploading}{mark}.json", Uploads)
 
     def restore(self, restore: str) -> RestoreLayout:
-        """The names of one restore."""
+        """The names of one restore whose decision is not known: all but those of its receipts."""
         return RestoreLayout(f"{self.restores}{restore}/")
+
+    def of(self, decision: Decision) -> RestoreLayout:
+        """The names of one restore."""
+        return RestoreLayout(f"{self.restores}{decision.restore}/", decision.nonce)
