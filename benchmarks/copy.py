@@ -1,7 +1,9 @@
 """`bqdump copy` to S3, compared with `rclone copy` and `rclone check`, and with `aws s3 sync`.
 
 Each copies the same export from a folder to an empty S3 server (moto) on this machine: many small files, then a few
-large ones. The server is new for each copy, and shares the processors with it.
+large ones. The server is new for each copy, has answered one request before, and shares the processors with it. With
+`--latency`, it waits before each answer, as a service's own does: then what counts is how many answers a copy waits
+for, and how many at the same time, more than what the server takes of the processors.
 
 bqdump compares each file with the manifest as it passes, and records its SHA-256. The others are measured with what
 proves that the copy is complete and as the folder: `rclone check` compares MD5s, and for aws, ETags of one listing are
@@ -10,7 +12,7 @@ which sends a checksum with each upload and compares nothing afterwards, is show
 
 A tool that is not in PATH, or that fails, is named and left out.
 
-    python -m benchmarks.copy [--bytes 200000000] [--files 1000 4] [--rounds 1]
+    python -m benchmarks.copy [--bytes 200000000] [--files 1000 4] [--rounds 1] [--latency 0]
 """
 
 from __future__ import annotations
@@ -98,21 +100,24 @@ def make(folder: str, files: int, size: int) -> None:
     asyncio.run(both())
 
 
-def serve() -> None:
-    """Serve S3 until the standard input ends. Prints the address."""
+def serve(latency: float) -> None:
+    """Serve S3 until the standard input ends. Prints the address. latency: seconds before each answer."""
     sys.path.insert(0, str(Path(__file__).parent.parent / "tests"))
     from s3_server import s3_server
 
     with s3_server() as server:
         server.bucket(BUCKET)
+        # The first request imports most of the server.
+        stored({"AWS_ENDPOINT_URL_S3": server.address})
+        server.seconds = latency
         print(server.address, flush=True)
         sys.stdin.read()
 
 
 @contextmanager
-def serving() -> Iterator[dict[str, str]]:
+def serving(latency: float) -> Iterator[dict[str, str]]:
     """An empty server in a process of its own; the variables by which each contender finds it."""
-    command = [sys.executable, "-m", "benchmarks.copy", "--serve"]
+    command = [sys.executable, "-m", "benchmarks.copy", "--serve", "--latency", str(latency)]
     with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as server:
         assert server.stdin
         assert server.stdout
@@ -145,10 +150,10 @@ def stored(env: dict[str, str]) -> list[int]:
     return [one["Size"] for page in pages for one in page.get("Contents", ()) if one["Key"].endswith(".csv")]
 
 
-def measured(steps: list[list[str]], files: int, size: int) -> Measured | str:
+def measured(steps: list[list[str]], files: int, size: int, latency: float) -> Measured | str:
     """Copy once; or in words, why that was not possible."""
     wall, cpu, peak = 0.0, 0.0, 0
-    with serving() as env:
+    with serving(latency) as env:
         for step in steps:
             if not shutil.which(step[0]):
                 return f"{step[0]} is not installed"
@@ -166,25 +171,34 @@ def measured(steps: list[list[str]], files: int, size: int) -> Measured | str:
     return Measured(wall, cpu, peak)
 
 
-def compare(files: int, total: int, rounds: int) -> None:
-    """Print the best round of each contender, and bqdump's ratios to the faster of those that verify, and to aws."""
+def compare(files: int, total: int, rounds: int, latency: float) -> None:
+    """Print the best round of each contender, and bqdump's ratios to the faster of those that verify, and to aws.
+
+    The contenders take turns, in one order and in the other: what other processes take of the processors changes.
+    """
     best: dict[str, Measured] = {}
+    left_out: dict[str, str] = {}
     size = total // files
     with tempfile.TemporaryDirectory() as folder:
         # In a process of its own: the peak of a process that this one starts includes the memory of this one.
         making = [sys.executable, "-m", "benchmarks.copy", "--make", f"{folder}/export", str(files), str(size)]
         subprocess.run(making, check=True)
         print(f"{files:,} files of {size / 1e6:.2f} MB {'wall s':>12} {'cpu s':>7} {'peak MB':>8}")
-        for name, steps in commands(f"{folder}/export").items():
-            for _ in range(rounds):
-                found = measured(steps, files, size)
+        contenders = list(commands(f"{folder}/export").items())
+        for number in range(rounds):
+            for name, steps in contenders if number % 2 == 0 else reversed(contenders):
+                found = left_out.get(name) or measured(steps, files, size, latency)
                 if isinstance(found, str):
-                    print(f"{name:20} left out: {found}")
-                    break
+                    left_out[name] = found
+                    continue
                 known = best.get(name, found)
                 best[name] = Measured(
                     min(known.wall, found.wall), min(known.cpu, found.cpu), max(known.peak, found.peak)
                 )
+        for name, _ in contenders:
+            if name in left_out:
+                best.pop(name, None)
+                print(f"{name:20} left out: {left_out[name]}")
             else:
                 print(f"{name:20} {best[name].wall:15.2f} {best[name].cpu:7.2f} {best[name].peak / 1e6:8.0f}")
     ours = best.pop("bqdump copy", None)
@@ -203,16 +217,17 @@ def main() -> None:
     parser.add_argument("--bytes", type=int, default=BYTES)
     parser.add_argument("--files", type=int, nargs="+", default=FILES)
     parser.add_argument("--rounds", type=int, default=1)
+    parser.add_argument("--latency", type=float, default=0.0, help="seconds before each answer of the server")
     parser.add_argument("--serve", action="store_true", help=argparse.SUPPRESS)
     parser.add_argument("--make", nargs=3, help=argparse.SUPPRESS)
     options = parser.parse_args()
     if options.serve:
-        return serve()
+        return serve(options.latency)
     if options.make:
         folder, files, size = options.make
         return make(folder, int(files), int(size))
     for files in options.files:
-        compare(files, options.bytes, options.rounds)
+        compare(files, options.bytes, options.rounds, options.latency)
     return None
 
 

@@ -6,7 +6,8 @@ import base64
 import io
 import re
 import threading
-from collections import Counter
+import time
+from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager, nullcontext
 from datetime import datetime
@@ -56,6 +57,7 @@ class S3Server:
 
     flips: how many bodies still arrive with a changed byte, by a part of the object's name. allowed: the permissions
     of whoever asks, None for all of them. region: that of every bucket, "" for any: others must not be signed for.
+    seconds: between a request and its answer.
     """
 
     def __init__(self) -> None:
@@ -66,14 +68,17 @@ class S3Server:
         self.flips: dict[str, int] = {}
         self.allowed: frozenset[str] | None = None
         self.region = ""
+        self.seconds = 0.0
         self._moto = DomainDispatcherApplication(create_backend_app)
-        self._lock, self._writing = threading.Lock(), threading.Lock()
+        self._lock, self._writing = threading.Lock(), defaultdict[str, threading.Lock](threading.Lock)
 
     def __call__(self, environ: dict[str, Any], start: Callable[..., Any]) -> Iterable[bytes]:
         """Answer a request (WSGI)."""
         operation, name = operation_of(environ), environ["PATH_INFO"].partition("/")[2].partition("/")[2]
         body = environ["wsgi.input"].read(int(environ.get("CONTENT_LENGTH") or 0))
+        time.sleep(self.seconds)
         with self._lock:
+            writing = self._writing[environ["PATH_INFO"]]
             self.counts[operation] += 1
             if self.arrived is not None:
                 self.arrived.append(dict(environ))
@@ -92,8 +97,8 @@ class S3Server:
         def begin(status: str, headers: list[tuple[str, str]], exc_info: Any = None) -> None:
             answer[:] = [status, headers]
 
-        # moto may carry out two writes that have the same condition.
-        with self._writing if operation in ("put", "part", "complete", "retain") else nullcontext():
+        # moto may carry out two writes of an object that have the same condition. Parts have none.
+        with writing if operation in ("put", "complete", "retain") else nullcontext():
             if problem := self._problem(environ, operation, name, body):
                 return refusal(start, problem)
             found = list(self._moto(environ, begin))

@@ -112,6 +112,25 @@ def test_a_stream_moves_files_of_one_piece_two_at_a_time_and_larger_ones_one_by_
     complete(copies)
 
 
+class SlowRecords(OfTask):
+    """A store that takes long for what is recorded of a batch. moved: the files that it had when the first was done."""
+
+    moved = 0
+
+    async def write(self, name: str, data: bytes, expect: int | None) -> int:
+        if "/copied/" in name:
+            await asyncio.sleep(100.0)
+            self.moved = self.moved or len(self.streamed)
+        return await self._store.write(name, data, expect)
+
+
+def test_other_batches_are_moved_while_one_is_recorded(wide: Copies) -> None:
+    store = SlowRecords(wide.target)
+    together(task_of(wide, 0, 1, store))
+    assert store.moved == TABLES + 2 > move.STREAMS
+    complete(wide)
+
+
 def test_what_a_task_had_begun_when_it_died_is_moved_by_another_one(wide: Copies) -> None:
     first, second = OfTask(wide.target, holds=True), OfTask(wide.target)
 

@@ -27,7 +27,7 @@ TIMES_READ = 3
 # All streams together read about as many pieces ahead.
 READ_AHEAD = 12
 # Smaller pieces are hashed by the event loop: that takes less time than the way to a thread and back.
-IN_THREADS = 128 << 10
+IN_THREADS = 1 << 20
 
 
 class _GoneError(Exception):

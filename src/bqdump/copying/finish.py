@@ -74,13 +74,12 @@ async def complete(task: Task, surveyed: Surveyed, manifest: Loaded[Manifest]) -
     complete if the index or the summary had been stored there before.
     """
     place, names = task.target, task.target.layout.run(surveyed.run)
-    lacking = not await exists(place.store, place.layout.summary(surveyed.run)) or not await exists(
-        place.store, names.contents
-    )
-    if task.lock and not lacking and not manifest.mine:
+    summary = place.layout.summary(surveyed.run)
+    lacking = manifest.mine or not await exists(place.store, summary) or not await exists(place.store, names.contents)
+    if task.lock and not lacking:
         # One that was killed once it had its manifest did not come to look whose they are.
         lacking = not await exists(place.store, place.layout.pointer(surveyed.run))
-    planted = await _documents(task, surveyed) if lacking or manifest.mine else ""
+    planted = await _documents(task, surveyed) if lacking else ""
     if task.signer:
         manifest = await _sign(task, surveyed, manifest, task.signer)
     ready = pointer_to(manifest.value, names.manifest.name, manifest.generation)

@@ -8,6 +8,7 @@ from __future__ import annotations
 import asyncio
 import hashlib
 from collections.abc import Coroutine, Iterable, Iterator, Mapping, Sequence
+from contextlib import AsyncExitStack
 from typing import Any, NamedTuple
 
 import msgspec
@@ -53,18 +54,30 @@ async def move(
     shares = Shares(task, surveyed, begun, plan)
     task.tell(Checking("copying", len(plan.files), plan.bytes))
 
-    async def stream() -> None:
-        while batch := await shares.take():
-            number, files = batch
-            async with shares.moving(number):
-                moved = await task.mover.settled(await _move_files(task, surveyed, files, sources))
-                arrived = [Arrived(file.info.name, file.info.generation, file.sha256) for file in moved]
-                await _record(task, surveyed, number, arrived)
-            here.update({file.name: Here(file.generation, file.sha256) for file in arrived})
-            own.extend(missing.item for missing, file in zip(files, moved, strict=True) if not file.by_another)
-
     at_once = REWRITES if task.mover.rewrites else STREAMS
-    await _together(stream() for _ in range(min(at_once, len(plan.missing))))
+    slots = asyncio.Semaphore(at_once)
+
+    async def move_next() -> bool:
+        async with AsyncExitStack() as at_work:
+            async with slots:
+                if (batch := await shares.take()) is None:
+                    return False
+                number, files = batch
+                await at_work.enter_async_context(shares.moving(number))
+                sent = await _move_files(task, surveyed, files, sources)
+            # Another batch is moved while this one is looked up and recorded.
+            moved = await task.mover.settled(sent)
+            arrived = [Arrived(file.info.name, file.info.generation, file.sha256) for file in moved]
+            await _record(task, surveyed, number, arrived)
+        here.update({file.name: Here(file.generation, file.sha256) for file in arrived})
+        own.extend(missing.item for missing, file in zip(files, moved, strict=True) if not file.by_another)
+        return True
+
+    async def stream() -> None:
+        while await move_next():
+            pass
+
+    await _together(stream() for _ in range(min(2 * at_once, len(plan.missing))))
     await _add_others(task, surveyed, plan, here)
     return Movement(here, own)
 

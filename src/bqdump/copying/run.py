@@ -234,7 +234,7 @@ def _result(surveyed: Surveyed, state: CopyState, moved: Sequence[Item] = (), *,
 
 
 async def _egress(task: Task, moved: int) -> int:
-    if not moved:
+    if not moved or task.source.target.folder:
         return 0
     return egress_of(moved, await _side(task.source), await _side(task.target))
 
