@@ -239,7 +239,7 @@ async def refuse_ended(restore: RunningRestore) -> None:
     decision = await value_of(restore.state, restore.layout.plan)
     if decision is None or decision.mark != restore.mark:
         cause = "it was ended while this process was at work on it"
-        raise TargetError(RESTORE, f"restore {restore.id}", cause, "Repeat the command to begin anew.")
+        raise TargetError("complete", f"restore {restore.id}", cause, "Repeat the command to begin anew.")
 
 
 async def later_rivals(restore: RunningRestore) -> dict[str, str]:
