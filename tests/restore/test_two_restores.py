@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable
 from contextlib import suppress
+from copy import deepcopy
 
 import pytest
 from msgspec.structs import replace
@@ -103,12 +104,13 @@ def test_of_two_restores_none_reports_rows_of_the_other_as_restored(
         one.result(), two.result()
         return paused
 
+    begun = two_runs()
+    before(begun)
     schedules = 0
     for at in (0, 24, 28):
         number, paused = 0, True
         while paused:
-            world = two_runs()
-            before(world)
+            world = deepcopy(begun)
             paused = asyncio.run(both(Pause(at), Pause(number)))
             number += 1
         schedules += number
@@ -140,13 +142,14 @@ def test_a_frozen_process_of_a_restore_that_was_ended_writes_nothing_into_the_on
         seen.add(type(one.result()))
         return paused
 
+    begun = two_runs()
+    if options.replace:
+        of_the_owner(begun)
     seen = set[type]()
     for at in (0, 12, 30, 1000):
         number, paused = 0, True
         while paused:
-            world = two_runs()
-            if options.replace:
-                of_the_owner(world)
+            world = deepcopy(begun)
             paused = asyncio.run(frozen(Pause(number), Pause(at)))
             number += 1
         assert number > 20
