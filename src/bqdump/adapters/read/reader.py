@@ -41,6 +41,8 @@ from bqdump.core.errors import (
     RowsError,
     SessionLostError,
     UnavailableError,
+    open_files_error,
+    out_of_files,
 )
 from bqdump.core.formats.varint import unsigned
 from bqdump.ports.reader import Batch, ReadRequest, ReadSession
@@ -94,6 +96,8 @@ ENDPOINT = STORAGE_READ.variable
 READER = "Requires roles/bigquery.readSessionUser on the project and roles/bigquery.dataViewer on the dataset."
 READ_ROWS = "/google.cloud.bigquery.storage.v1.BigQueryRead/ReadRows"
 OPEN_SECONDS = 120.0
+# A channel opens four; the others are for what is opened at the same time.
+DESCRIPTORS = 16
 # Answers have up to 128 MB: https://cloud.google.com/bigquery/docs/reference/storage/rpc
 # A stream is received in the thread that reads it: with a second thread, receiving takes 50 % longer.
 CHANNEL = [
@@ -119,9 +123,13 @@ UNSIGNED = "Getting metadata from plugin failed with error: "
 
 
 class StorageReader:
-    """Tables of any project, sessions in `project`. A broken stream resumes after the last row that has arrived."""
+    """Tables of any project, sessions in `project`. A broken stream resumes after the last row that has arrived.
+
+    Raises OpenFilesError where a channel might lack file descriptors.
+    """
 
     def __init__(self, project: str, patience: Patience | None = None) -> None:
+        _refuse_without_descriptors()
         endpoint = os.environ.get(ENDPOINT)
         if endpoint:
             self._transport = BigQueryReadGrpcTransport(channel=grpc.insecure_channel(endpoint, options=CHANNEL))
@@ -179,6 +187,21 @@ class StorageReader:
     async def close(self) -> None:
         self._threads.close()
         self._transport.close()
+
+
+def _refuse_without_descriptors() -> None:
+    """Raise OpenFilesError where few more files can be opened: gRPC aborts the process if a new channel lacks one."""
+    opened: list[int] = []
+    try:
+        while len(opened) < DESCRIPTORS:
+            opened.append(os.open(os.devnull, os.O_RDONLY))
+    except OSError as error:
+        if out_of_files(error):
+            raise open_files_error("open", "a connection to the Storage Read API") from error
+        raise
+    finally:
+        for descriptor in opened:
+            os.close(descriptor)
 
 
 def _channel(host: str, **options: Any) -> grpc.Channel:
