@@ -17,7 +17,7 @@ from urllib.parse import parse_qs
 import google_crc32c
 import pytest
 from moto.moto_server.werkzeug_app import DomainDispatcherApplication, create_backend_app
-from moto.s3.models import s3_backends
+from moto.s3.models import MultipartChecksumBuilder, s3_backends
 from werkzeug.serving import WSGIRequestHandler, make_server
 
 ACCOUNT = "123456789012"
@@ -249,6 +249,28 @@ def refusal(start: Callable[..., Any], fault: Fault) -> list[bytes]:
     return [text.encode()] if fault.operation not in ("head", "head bucket") else []
 
 
+class _Checksum:
+    """Follows from the parts, as at S3: moto joins them once more for the CRC32C of the complete object."""
+
+    def __init__(self, algorithm: str | None, kind: str | None) -> None:
+        self._crc32c = 0
+        self._other: Any = None
+        if (algorithm, kind) != ("CRC32C", "FULL_OBJECT"):
+            self._other = MultipartChecksumBuilder(algorithm, kind)
+
+    def addPart(self, part: bytes) -> None:  # noqa: N802 (moto's name)
+        """See MultipartChecksumBuilder."""
+        if self._other:
+            self._other.addPart(part)
+        else:
+            self._crc32c = google_crc32c.extend(self._crc32c, part)
+
+    def build(self) -> Any:
+        """See MultipartChecksumBuilder."""
+        checksum = base64.b64encode(self._crc32c.to_bytes(4, "big")).decode()
+        return self._other.build() if self._other else ("FULL_OBJECT", checksum, 1)
+
+
 class _Quiet(WSGIRequestHandler):
     """Logs nothing, and keeps connections open."""
 
@@ -268,6 +290,7 @@ def s3_server() -> Iterator[S3Server]:
     app.address = f"http://127.0.0.1:{server.server_port}"
     app.bucket()
     with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("moto.s3.models.MultipartChecksumBuilder", _Checksum)
         for name, value in environment(app.address).items():
             patch.setenv(name, value)
         try:
