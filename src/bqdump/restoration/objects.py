@@ -65,7 +65,7 @@ def _has_table(policy: Open, ledger: Ledger) -> bool:
 
 
 def open_steps(restore: RunningRestore, ledger: Ledger, wanted: Callable[[ObjectStep], bool]) -> list[Open]:
-    """Those of the objects of a plan that are wanted and not restored yet."""
+    """The wanted objects of a plan that are not restored yet."""
     return [
         Open(restore, number, step, ledger.next_attempt(number))
         for number, step in enumerate(restore.plan.others, len(restore.plan.tables))

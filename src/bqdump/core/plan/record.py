@@ -86,7 +86,12 @@ def make_manifest(record: Record) -> Manifest:
         mode=plan.mode,
         settings=plan.settings,
         digest=plan.digest,
-        totals=_totals(own, carry),
+        totals=totals_of(
+            (*own, *carry.tables, *carry.reused),
+            billed=sum(table.billed or 0 for table in own),
+            carried=len(carry.tables),
+            reused=len(carry.reused),
+        ),
         tables=tuple(sorted((*own, *carry.tables, *carry.reused), key=lambda entry: entry.table)),
         skipped=(*plan.skipped, *_not_exported(record)),
         failed=tuple(failed),
@@ -101,8 +106,8 @@ def make_manifest(record: Record) -> Manifest:
     )
 
 
-def _totals(own: Sequence[TableEntry], carry: Carryover) -> Totals:
-    tables = (*own, *carry.tables, *carry.reused)
+def totals_of(tables: Sequence[TableEntry], *, billed: int, carried: int, reused: int) -> Totals:
+    """The sums over the tables of a manifest, with what does not follow from them."""
     return Totals(
         tables=len(tables),
         files=sum(len(table.files) for table in tables),
@@ -110,9 +115,9 @@ def _totals(own: Sequence[TableEntry], carry: Carryover) -> Totals:
         planned_rows=sum(table.planned_rows for table in tables),
         planned_bytes=sum(table.planned_bytes for table in tables),
         rows=sum(table.rows or 0 for table in tables),
-        billed=sum(table.billed or 0 for table in own),
-        carried=len(carry.tables),
-        reused=len(carry.reused),
+        billed=billed,
+        carried=carried,
+        reused=reused,
     )
 
 

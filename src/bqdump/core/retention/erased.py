@@ -11,12 +11,13 @@ import msgspec
 from msgspec.structs import replace
 
 from bqdump.core.documents.copying import Expected
-from bqdump.core.documents.manifest import Erased, Manifest, TableEntry, TableFiles, Totals
+from bqdump.core.documents.manifest import Erased, Manifest, TableEntry, TableFiles
 from bqdump.core.documents.manifest_index import snapshot_of
 from bqdump.core.documents.retention import ObjectVersion
 from bqdump.core.documents.run import Skipped
 from bqdump.core.documents.target import Erasing
 from bqdump.core.errors import UsageError
+from bqdump.core.plan.record import totals_of
 from bqdump.core.results import Result, public, rows_of
 from bqdump.core.times import DATE, as_of_time, milliseconds_of, rfc3339
 from bqdump.core.wording import placeholder
@@ -166,13 +167,8 @@ def without_table(manifest: Manifest, note: Erased) -> Manifest:
     kept = [entry.carried.as_of for entry in tables if entry.carried]
     # Of a table that was carried over, an earlier run may have found that it was unchanged then.
     reused = sum(bool(entry.carried and entry.carried.unchanged_at >= manifest.snapshot) for entry in gone)
-    totals = Totals(
-        tables=len(tables),
-        files=sum(len(entry.files) for entry in tables),
-        bytes=sum(file.size for entry in tables for file in entry.files),
-        planned_rows=sum(entry.planned_rows for entry in tables),
-        planned_bytes=sum(entry.planned_bytes for entry in tables),
-        rows=sum(entry.rows or 0 for entry in tables),
+    totals = totals_of(
+        tables,
         billed=max(0, before.billed - sum(entry.billed or 0 for entry in gone if entry.carried is None)),
         carried=before.carried - sum(entry.carried is not None for entry in gone) + reused,
         reused=before.reused - reused,
