@@ -83,7 +83,7 @@ async def set_status(sets: Sequence[SetAt], run: str = "", plain: Sequence[SetAt
         left=tuple(left for shown in shown_all for left in shown.left),
         resume="" if unknown else resume_command(plan.run, plan.settings),
         problem=problem,
-        restorable=proven_together({one.dataset: one.restorable for one in datasets if one.restorable}),
+        restorable=proven_together({dataset.dataset: dataset.restorable for dataset in datasets if dataset.restorable}),
     )
 
 
@@ -184,7 +184,7 @@ async def set_runs(sets: Sequence[SetAt], *, storage: Sequence[SetAt] = ()) -> R
     """The runs of a set, each as a whole (dataset `*`) and then of each dataset. storage: see list_runs."""
     exports = [at.export(name) for at in sets for name in at.names]
     stores = {at.export(name).settings.target: at.store for at in storage for name in at.names}
-    lines = await gathered(lambda one: list_runs(*one[:2], storage=stores.get(one.settings.target)), exports, AT_ONCE)
+    lines = await gathered(lambda at: list_runs(*at[:2], storage=stores.get(at.settings.target)), exports, AT_ONCE)
     nights = await runs_together(sets, zip((export.dataset for export in exports), lines, strict=True))
     return Rows(line for night in nights for line in (night.whole, *night.parts))
 

@@ -251,7 +251,9 @@ async def _listings_at_snapshot(
 def _log_plan(task: SetTask, drafted: Drafted) -> None:
     plan, before = drafted.plan, drafted.before
     names = [member.dataset for member in plan.datasets]
-    known = [one.dataset for one in before.datasets] + [one.dataset for one in before.removed] if before else names
+    known = names
+    if before:
+        known = [*(member.dataset for member in before.datasets), *(removed.dataset for removed in before.removed)]
     new = new_by_pattern(names, known, task.settings)
     tables = counted(sum(member.tables for member in plan.datasets), "table")
     log.info(

@@ -186,7 +186,7 @@ def _proven(found: Restorable, run: str) -> str:
 
 def _lines(datasets: Sequence[DatasetStatus]) -> Iterator[str]:
     """Each dataset of a set. Where no drill has looked at any of them, the line about the set says so."""
-    drilled = any(one.restorable and one.restorable != Restorable() for one in datasets)
+    drilled = any(dataset.restorable and dataset.restorable != Restorable() for dataset in datasets)
     for dataset in datasets:
         yield f"  {dataset.dataset}: {_progress(dataset)}"
         yield from (f"    {failure.table}: {failure.reason}: {failure.message}" for failure in dataset.failed)
