@@ -20,8 +20,8 @@ from bqdump.core.settings.settings import Settings
 from bqdump.core.settings.target import Target
 from bqdump.core.tables.catalog import Dataset, Table
 from bqdump.export.placement.choose import running_export
-from bqdump.export.planning.obtain import obtain_plan
 from bqdump.export.publish.publish import publish
+from bqdump.export.run import obtain_plan
 from bqdump.export.task import Task
 from bqdump.export.work.work import work
 from bqdump.ports.warehouse import ExtractRequest, Job

@@ -33,7 +33,8 @@ from bqdump.core.formats.types import columns
 from bqdump.core.settings.settings import Settings
 from bqdump.core.settings.target import Target
 from bqdump.core.sql.checksums import bigquery_statement, chunks, leaves
-from bqdump.export.run import TaskResult, run
+from bqdump.export.act import TaskResult
+from bqdump.export.run import run
 from bqdump.export.task import Task
 from bqdump.services.opened import Services, serve
 from bqdump_local.stack import running

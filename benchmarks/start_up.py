@@ -38,7 +38,10 @@ class Started(NamedTuple):
 
 
 def make_environment(folder: Path) -> Path:
-    """Create an environment with the image's packages, the script's logging client, and bqdump. Returns its Python."""
+    """Create an environment with the image's packages, the script's logging client, and bqdump with its entry point.
+
+    Returns its Python.
+    """
     venv.create(folder, with_pip=False, symlinks=True)
     python = folder / "bin/python"
     install = [sys.executable, "-m", "uv", "pip", "install", "--quiet", "--python", str(python), "--compile-bytecode"]
@@ -47,6 +50,9 @@ def make_environment(folder: Path) -> Path:
     [packages] = folder.glob("lib/python*/site-packages")
     shutil.copytree(ROOT / "src/bqdump", packages / "bqdump", ignore=shutil.ignore_patterns("__pycache__"))
     subprocess.run([python, "-m", "compileall", "-q", packages / "bqdump"], check=True)
+    entry = python.with_name("bqdump")
+    entry.write_text(f"#!{python}\nimport sys\nfrom bqdump.__main__ import main\nsys.exit(main())\n")
+    entry.chmod(0o755)
     return python
 
 
@@ -101,7 +107,7 @@ def main() -> None:
                 f"import google.cloud.logging, runpy; runpy.run_path({str(NAIVE)!r}, run_name='__main__')",
             ],
             "without its logging": [python, "-P", NAIVE],
-            "bqdump run": [python, "-m", "bqdump", "run"],
+            "bqdump run": [python.with_name("bqdump"), "run"],
         }
         if TINY:
             del commands["naive script"]

@@ -22,6 +22,7 @@ import sys
 import threading
 import time
 from collections.abc import Iterator, Sequence
+from contextlib import suppress
 from importlib.abc import Loader, MetaPathFinder
 from importlib.machinery import ModuleSpec
 from pathlib import Path
@@ -117,7 +118,9 @@ def prepare() -> None:
         environment().get_template(name)
     for kind in subclasses(msgspec.Struct):
         if kind.__module__.startswith("bqdump.core."):
-            msgspec.json.Decoder(kind)
+            # Not every struct is a document.
+            with suppress(TypeError):
+                msgspec.json.Decoder(kind)
 
 
 def subclasses(kind: type[Any]) -> Iterator[type[Any]]:

@@ -7,6 +7,7 @@ from collections.abc import Callable
 from typing import Any
 
 import msgspec
+from msgspec.structs import replace
 
 from bqdump.adapters.memory import MemoryStore
 from bqdump.core.documents.definitions import RowPolicy
@@ -161,7 +162,7 @@ class MemoryDestination(MemoryDatasets):
         job = self._jobs.get(job_id)
         if job and job.state != "done":
             stopped = JobError("stopped", "Job execution was cancelled: User requested cancellation")
-            self._jobs[job_id] = job._replace(state="done", error=stopped, ended=self.clock())
+            self._jobs[job_id] = replace(job, state="done", error=stopped, ended=self.clock())
 
     async def load(self, request: LoadRequest) -> Job:
         """See Destination."""
@@ -177,7 +178,7 @@ class MemoryDestination(MemoryDatasets):
 
     def _request(self, request: Request, table: str, work: Callable[[], tuple[int | None, int | None]]) -> Job:
         async def run(job: Job) -> None:
-            self._jobs[job.id] = job = job._replace(state="running", started=self.clock())
+            self._jobs[job.id] = job = replace(job, state="running", started=self.clock())
             await asyncio.sleep(self.seconds(table))
             if self._jobs[job.id].state == "done":
                 # It was cancelled.
@@ -188,7 +189,7 @@ class MemoryDestination(MemoryDatasets):
                     rows, billed = work()
                 except _RefusedError as refused:
                     error = refused.error
-            self._jobs[job.id] = job._replace(state="done", error=error, ended=self.clock(), rows=rows, billed=billed)
+            self._jobs[job.id] = replace(job, state="done", error=error, ended=self.clock(), rows=rows, billed=billed)
 
         job = self._begin(request.job_id, run)
         self.started[request.job_id] = request

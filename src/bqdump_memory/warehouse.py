@@ -8,6 +8,7 @@ from collections import Counter
 from collections.abc import AsyncIterator, Callable, Coroutine, Sequence
 
 import msgspec
+from msgspec.structs import replace
 
 from bqdump.adapters.memory import MemoryStore
 from bqdump.core.documents.path_template import shard_name
@@ -230,7 +231,7 @@ class MemoryWarehouse(MemoryDefinitions):
         """See Warehouse. Jobs keep running."""
 
     async def _run(self, request: ExtractRequest | QueryRequest, job: Job) -> None:
-        self._jobs[job.id] = job = job._replace(state="running", started=self.clock())
+        self._jobs[job.id] = job = replace(job, state="running", started=self.clock())
         await asyncio.sleep(self.seconds(request.table))
         error = self.failing(request.table, request.job_id)
         rows: tuple[str, ...] | None = ()
@@ -245,7 +246,8 @@ class MemoryWarehouse(MemoryDefinitions):
                 lines = rows[start : start + self.shard_rows][:kept]
                 self.store.put_now(shard_name(request.uri.split("/", 3)[3], files), file_of(lines, request.format))
                 files += 1
-        self._jobs[job.id] = job._replace(
+        self._jobs[job.id] = replace(
+            job,
             state="done",
             error=error,
             files=files,

@@ -22,8 +22,8 @@ from bqdump.adapters.folder.content import contains
 from bqdump.adapters.folder.index import locked_index
 from bqdump.adapters.folder.paths import name_rules, path_of
 from bqdump.adapters.folder.store import FolderStore
+from bqdump.core.documents.path_template import NameRules
 from bqdump.core.errors import BqdumpError, TargetError, UsageError
-from bqdump.core.plan.names import NameRules
 from bqdump.core.progress.log_events import LogEvent
 from bqdump.ports.store import Copy, ObjectInfo
 from logged import logged

@@ -53,6 +53,37 @@ def test_a_task_imports_nothing_that_its_export_does_not_use(tmp_path: Path) -> 
     assert run_python(OPEN, environ) == "AccessError\nAccessError\n"
 
 
+FIRST_REQUEST = """
+import os, socket, sys
+def connect(*_):
+    late = ("bqdump.core.restore", "bqdump.export.act", "bqdump.export.planning", "bqdump.export.publish",
+            "bqdump.export.work", "email.headerregistry", "typing_extensions")
+    print([name for name in late if name in sys.modules], flush=True)
+    os._exit(0)
+socket.socket.connect = connect
+sys.argv = ["bqdump", "run"]
+from bqdump.__main__ import main
+main()
+"""
+
+
+@pytest.mark.parametrize("task", ["0", "1"])
+def test_a_task_sends_its_first_request_before_it_imports_what_plans_and_exports(task: str, tmp_path: Path) -> None:
+    nobody = "http://127.0.0.1:9"
+    environ = {
+        "BIGQUERY_EMULATOR_HOST": nobody,
+        "STORAGE_EMULATOR_HOST": nobody,
+        "HOME": str(tmp_path),
+        "PROJECT_ID": "p-1",
+        "SOURCE_DATASET": "d",
+        "DESTINATION_BUCKET": "bbb",
+        "CLOUD_RUN_EXECUTION": "e",
+        "CLOUD_RUN_TASK_INDEX": task,
+        "CLOUD_RUN_TASK_COUNT": "2",
+    }
+    assert run_python(FIRST_REQUEST, environ) == "[]\n"
+
+
 def test_an_answer_without_a_charset_is_utf_8_and_no_module_guesses() -> None:
     code = (
         "import warnings; warnings.simplefilter('error')\n"

@@ -18,7 +18,7 @@ from bqdump.core.errors import TablesFailedError
 from bqdump.core.restore.drill import Sample
 from bqdump.core.settings.settings import Settings
 from bqdump.core.settings.target import Target
-from bqdump.export.run import TaskResult
+from bqdump.export.act import TaskResult
 from bqdump.ports.warehouse import JobError
 from bqdump_memory import MemoryDestination
 from collector import Collector, collecting, values

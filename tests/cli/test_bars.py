@@ -6,6 +6,7 @@ import io
 import itertools
 
 import pytest
+from msgspec.structs import replace
 from rich.console import Console
 
 from bqdump.cli import bars
@@ -42,7 +43,7 @@ def test_it_shows_progress_rate_time_left_and_the_slowest_table() -> None:
 
 
 def test_a_table_that_is_being_read_shows_its_share_of_rows() -> None:
-    text = "\n".join(drawn(VIEW._replace(slowest=(Slow("orders", 2 * GB, 0, 75.0, GB // 2),))))
+    text = "\n".join(drawn(replace(VIEW, slowest=(Slow("orders", 2 * GB, 0, 75.0, GB // 2),))))
     assert "longest       1:15     2 GB   25 %  orders" in text
 
 
@@ -61,11 +62,11 @@ def test_tasks_that_do_not_fit_are_counted() -> None:
 
 
 def test_a_task_alone_needs_no_line_of_its_own() -> None:
-    assert not any(line.startswith("task") for line in drawn(VIEW._replace(tasks=VIEW.tasks[:1])))
+    assert not any(line.startswith("task") for line in drawn(replace(VIEW, tasks=VIEW.tasks[:1])))
 
 
 def test_before_the_plan_there_is_one_line() -> None:
-    empty = VIEW._replace(stage="planning", tables=0, done=0, running=0, slowest=(), tasks=())
+    empty = replace(VIEW, stage="planning", tables=0, done=0, running=0, slowest=(), tasks=())
     assert len(drawn(empty)) == 1
     assert drawn(empty)[0].startswith("planning")
 
@@ -82,7 +83,7 @@ def test_lines_printed_while_the_picture_changes_its_height_leave_nothing_of_it(
     monkeypatch.setenv("TERM", "xterm")
     monkeypatch.setattr("sys.stderr", terminal := Terminal())
     heights = itertools.cycle(range(4))
-    shown = bars.Bars(lambda: VIEW._replace(tasks=(), slowest=VIEW.slowest[:1] * next(heights)))
+    shown = bars.Bars(lambda: replace(VIEW, tasks=(), slowest=VIEW.slowest[:1] * next(heights)))
     lines = [f"line {number}" for number in range(300)]
     for line in lines:
         shown.print(line)

@@ -8,6 +8,7 @@ from contextlib import ExitStack, contextmanager
 from typing import Any, NamedTuple
 
 import pytest
+from msgspec.structs import replace
 
 from bqdump.adapters.bigquery.gate import Gate
 from bqdump.adapters.bigquery.warehouse import BigQueryWarehouse
@@ -22,7 +23,8 @@ from bqdump.core.settings.settings import Settings
 from bqdump.core.settings.table_settings import TableSettings
 from bqdump.core.settings.target import Target
 from bqdump.export import watch
-from bqdump.export.run import TaskResult, run
+from bqdump.export.act import TaskResult
+from bqdump.export.run import run
 from bqdump.export.task import ReadRoute, Task
 from bqdump.repository import turns
 from bqdump_local.bigquery import create_app
@@ -37,7 +39,7 @@ from local.storage_server import Http, serving
 DATASET, BUCKET = "data", "target"
 # Without waits. The first one is for what never succeeds; on a busy machine, a dozen attempts can take longer.
 QUICK = Patience(seconds=5.0, first_pause=0.001, longest_pause=0.01)
-UNHURRIED = QUICK._replace(seconds=600.0)
+UNHURRIED = replace(QUICK, seconds=600.0)
 
 
 class Stack(NamedTuple):

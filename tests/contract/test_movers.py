@@ -11,6 +11,7 @@ from typing import Any, NamedTuple
 
 import google_crc32c
 import pytest
+from msgspec.structs import replace
 
 from bqdump.adapters import movers
 from bqdump.adapters.checksums import crc32c
@@ -115,7 +116,7 @@ def test_files_that_arrive_together_have_their_generations_unless_one_is_gone(on
         moved = []
         for name in "abc":
             generation = await two.source.write(f"a/{name}", b"one", 0)
-            one = await two.mover.move(wish(b"one", generation)._replace(source=f"a/{name}", target=f"b/{name}"))
+            one = await two.mover.move(replace(wish(b"one", generation), source=f"a/{name}", target=f"b/{name}"))
             assert one
             moved.append(one)
         settled = await two.mover.settled(moved)

@@ -24,8 +24,7 @@ from bqdump.core.settings.settings import Settings
 from bqdump.core.settings.target import Target
 from bqdump.core.sql import statements as sql
 from bqdump.core.tables.catalog import Mask, Shape
-from bqdump.export.planning.obtain import obtain_plan
-from bqdump.export.run import run
+from bqdump.export.run import obtain_plan, run
 from bqdump.export.task import Task
 from bqdump.ports.warehouse import ExtractRequest, QueryRequest
 from bqdump_local.bigquery import create_app

@@ -12,6 +12,7 @@ from typing import Literal, NamedTuple, TypeVar
 import msgspec
 import pytest
 from google.cloud import bigquery
+from msgspec.structs import replace
 
 from bqdump.adapters.bigquery import warehouse as adapter
 from bqdump.adapters.bigquery.gate import Gate
@@ -468,7 +469,7 @@ def test_a_job_id_can_be_used_once_and_identifies_its_job(stage: Stage) -> None:
         with pytest.raises(ConflictError):
             await warehouse.extract(requested)
         with pytest.raises(ConflictError):
-            await warehouse.extract(requested._replace(table="other"))
+            await warehouse.extract(replace(requested, table="other"))
         assert await warehouse.job(requested.job_id, "US") == first
 
     on(stage, check)
@@ -680,7 +681,7 @@ async def test_a_listing_that_breaks_misses_no_job() -> None:
     )  # fmt: skip
 
     for number in range(2 * PAGE + 1):
-        await MemoryWarehouse.extract(inner, requested._replace(job_id=f"j{number}"))
+        await MemoryWarehouse.extract(inner, replace(requested, job_id=f"j{number}"))
     listed = [job.id for job in await everything(warehouse.jobs(0))]
     assert list(dict.fromkeys(listed)) == [f"j{number}" for number in range(6, -1, -1)]
 
@@ -712,7 +713,7 @@ def test_partitions_are_listed_read_and_looked_at_one_by_one(stage: Stage) -> No
             looked = await warehouse.table(stage.dataset, f"parts${id_}")
             assert looked
             assert (looked.rows, looked.kind) == (len(expected), "TABLE")
-            job = await warehouse.extract(request(stage, "parts", 0, f"part{id_}")._replace(partition=id_))
+            job = await warehouse.extract(replace(request(stage, "parts", 0, f"part{id_}"), partition=id_))
             done, _ = await finished(warehouse, job)
             assert done.error is None
             read = lines(stage.read(f"part{id_}/"))

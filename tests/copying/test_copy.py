@@ -9,6 +9,7 @@ from typing import Any
 
 import msgspec
 import pytest
+from msgspec.structs import replace
 
 from adapters.folder_faults import fault, unsynchronized
 from bqdump import verbs
@@ -191,7 +192,7 @@ def test_a_dry_run_shows_files_bytes_requests_and_egress_and_changes_nothing(cop
     assert (result.copied, result.bytes, result.egress) == (False, manifest.totals.bytes, 0)
     assert result.requests == 4
     assert copies.target.names_now() == []
-    copies.target.bucket = copies.target.bucket._replace(location="EU")
+    copies.target.bucket = replace(copies.target.bucket, location="EU")
     assert copies.copy(dry=True).egress == manifest.totals.bytes
 
 

@@ -7,9 +7,11 @@ import unicodedata
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from msgspec.structs import replace
 
+from bqdump.core.documents.path_template import NameRules
 from bqdump.core.errors import UsageError
-from bqdump.core.plan.names import NameRules, refuse_names
+from bqdump.core.plan.names import refuse_names
 
 MAC = NameRules(ignores_case=True, ignores_form=True, part_bytes=255, path_bytes=900)
 WINDOWS = NameRules(ignores_case=True, part_bytes=255, utf16=True)
@@ -90,7 +92,7 @@ def test_names_that_differ_by_case_or_form_are_alike(name: str) -> None:
 )
 def test_names_that_windows_reserves_are_refused_on_windows_only(table: str, problem: str) -> None:
     with pytest.raises(UsageError) as raised:
-        refuse_names(patterns("other", table), WINDOWS._replace(windows=True), "/x")
+        refuse_names(patterns("other", table), replace(WINDOWS, windows=True), "/x")
     assert raised.value.subject == f"table {table}"
     assert f"cannot exist on Windows: {problem}" in raised.value.cause
     for rules in (WINDOWS, MAC, LINUX, NameRules()):
@@ -99,4 +101,4 @@ def test_names_that_windows_reserves_are_refused_on_windows_only(table: str, pro
 
 @pytest.mark.parametrize("table", ["console", "com", "COM10", "con_", "a.con", ".hidden", " lead", "日本"])
 def test_names_like_those_that_windows_reserves_are_taken(table: str) -> None:
-    refuse_names(patterns(table), WINDOWS._replace(windows=True), "/x")
+    refuse_names(patterns(table), replace(WINDOWS, windows=True), "/x")

@@ -6,7 +6,7 @@ import msgspec
 import pytest
 
 from bqdump.core.dealing import JOB_WEIGHT
-from bqdump.core.documents.notes import RestoreFailure
+from bqdump.core.documents.notes import Restored, RestoreFailure
 from bqdump.core.documents.run import Failure, Owner, Plan, Receipt, Share, Split
 from bqdump.core.progress.events import (
     Advanced,
@@ -27,7 +27,6 @@ from bqdump.core.progress.tally import (
     View,
     clock_text,
 )
-from bqdump.core.restore.documents import Restored
 
 GB = 1_000_000_000
 

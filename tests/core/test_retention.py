@@ -7,6 +7,7 @@ from datetime import UTC, datetime, timedelta
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from msgspec.structs import replace
 
 from bqdump.core.errors import UsageError
 from bqdump.core.retention.policy import FUTURE, NEWEST, NOT_NAMED, TAGGED, Policy, Snapshot, apply, policy_of
@@ -56,14 +57,14 @@ def test_the_newest_of_each_period_within_a_time_of_the_newest_run_is_kept() -> 
     assert kept(Policy(within_daily=2 * 86_400), runs)["5"] == ("daily within 2d",)
     assert sorted(kept(Policy(within_weekly=30 * 86_400), nightly(10))) == ["0", "7", "9"]
     assert sorted(kept(Policy(within_monthly=40 * 86_400), nightly(40))) == ["29", "39"]
-    partial = [one._replace(complete=one.run != "9") for one in runs]
+    partial = [replace(one, complete=one.run != "9") for one in runs]
     assert sorted(kept(Policy(within_daily=86_400), partial)) == ["7", "8", "9"]
 
 
 def test_where_runs_are_named_all_others_are_kept_and_so_are_those_that_a_law_keeps() -> None:
     runs = nightly(4)
-    runs[1] = runs[1]._replace(tags=("keep",))
-    runs[2] = runs[2]._replace(tags=("audit",))
+    runs[1] = replace(runs[1], tags=("keep",))
+    runs[2] = replace(runs[2], tags=("audit",))
     found = kept(Policy(named=frozenset("0123"), tags=("audit",)), runs)
     assert found == {"1": (TAGGED,), "2": ("tag audit",), "3": (NEWEST,)}
     assert kept(Policy(named=frozenset("0")), runs)["2"] == (NOT_NAMED,)
@@ -79,19 +80,19 @@ def test_within_counts_from_the_newest_run_so_that_time_alone_deletes_nothing() 
 
 def test_tags_keep_and_the_tag_keep_always_does() -> None:
     runs = [
-        one._replace(tags=tags) for one, tags in zip(nightly(4), [("audit",), ("keep",), ("other",), ()], strict=True)
+        replace(one, tags=tags) for one, tags in zip(nightly(4), [("audit",), ("keep",), ("other",), ()], strict=True)
     ]
     assert kept(Policy(last=1, tags=("audit",)), runs) == {"0": ("tag audit",), "1": ("tag keep",), "3": ("last",)}
 
 
 def test_the_rules_apply_to_each_dataset_by_itself() -> None:
-    others = [one._replace(run=f"b{one.run}", dataset=("p", "other")) for one in nightly(3)]
+    others = [replace(one, run=f"b{one.run}", dataset=("p", "other")) for one in nightly(3)]
     assert sorted(kept(Policy(last=1), [*nightly(3), *others])) == ["2", "b2"]
 
 
 def test_a_partial_run_does_not_take_the_place_of_a_complete_one() -> None:
     runs = nightly(3)
-    runs[2] = runs[2]._replace(complete=False)
+    runs[2] = replace(runs[2], complete=False)
     assert sorted(kept(Policy(last=1), runs)) == ["1", "2"]
 
 
@@ -119,4 +120,4 @@ def test_more_is_kept_by_a_policy_that_keeps_more(hours: list[int], policy: Poli
     found = set(kept(policy, runs))
     assert len(found) >= min(len(runs), max(1, policy.last))
     for field in ("last", "hourly", "daily", "weekly", "monthly", "yearly"):
-        assert found <= set(kept(policy._replace(**{field: getattr(policy, field) + 1}), runs))
+        assert found <= set(kept(replace(policy, **{field: getattr(policy, field) + 1}), runs))

@@ -13,8 +13,8 @@ from bqdump.core.documents.manifest import Manifest
 from bqdump.core.documents.run import Owner, Plan
 from bqdump.core.settings.settings import Settings
 from bqdump.export.placement.choose import running_export
-from bqdump.export.planning.obtain import obtain_plan
 from bqdump.export.publish.publish import Published, publish
+from bqdump.export.run import obtain_plan
 from bqdump.export.task import Task
 from bqdump.export.work.work import work
 from bqdump.repository.ledger import read_ledger

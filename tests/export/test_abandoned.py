@@ -11,15 +11,16 @@ from typing import Any
 
 import msgspec
 import pytest
+from msgspec.structs import replace
 
 from bqdump.adapters.memory import MemoryStore
 from bqdump.core.documents.run import Owner
 from bqdump.core.progress.log_events import LogEvent
 from bqdump.core.settings.settings import Settings
 from bqdump.core.settings.target import Target
+from bqdump.export.act import TaskResult
 from bqdump.export.placement.choose import running_export
-from bqdump.export.planning.obtain import obtain_plan
-from bqdump.export.run import TaskResult, run
+from bqdump.export.run import obtain_plan, run
 from bqdump.export.task import ReadRoute, Task
 from bqdump.export.work.work import work
 from bqdump_memory import MemoryEncoder, MemoryReader, MemoryWarehouse
@@ -185,7 +186,7 @@ def test_a_file_that_is_written_anew_meanwhile_stays(scene: Scene) -> None:
                     self.put_now(name, b"written anew")
                 yield page
 
-    asyncio.run(run(scene.task("new")._replace(store=Rewriting())))
+    asyncio.run(run(replace(scene.task("new"), store=Rewriting())))
     assert scene.staged("old") == [name]
 
 
@@ -224,7 +225,7 @@ def test_a_thousand_earlier_runs_cost_one_listing(scene: Scene) -> None:
             calls[prefix] += 1
             return await super().folders(prefix)
 
-    asyncio.run(run(scene.task("nightly")._replace(store=Counting())))
+    asyncio.run(run(replace(scene.task("nightly"), store=Counting())))
     assert calls[LAYOUT.staged] == 1
     assert {name for name in calls if "nightly" not in name} == {LAYOUT.staged}
     assert scene.notes() == []

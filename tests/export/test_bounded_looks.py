@@ -15,9 +15,8 @@ from bqdump.core.settings.settings import Settings
 from bqdump.core.settings.target import Target
 from bqdump.export.placement.choose import running_export
 from bqdump.export.placement.final_names import announce, withdraw
-from bqdump.export.planning.obtain import obtain_plan
 from bqdump.export.publish.clear import clear_stale
-from bqdump.export.run import run
+from bqdump.export.run import obtain_plan, run
 from bqdump.export.task import Task
 from bqdump.export.work.work import work
 from bqdump.ports.store import ObjectInfo

@@ -5,6 +5,7 @@ from __future__ import annotations
 import msgspec
 import pytest
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+from msgspec.structs import replace
 
 from bqdump.adapters.memory import MemoryStore
 from bqdump.adapters.signing_keys import FileKey
@@ -80,7 +81,7 @@ async def test_a_run_whose_manifest_lacks_what_was_published_since_is_refused() 
     store = Waiting()
     store.__dict__.update(world.store.__dict__)
     with pytest.raises(UsageError, match=r"does not have 1 table of run r1, which was published meanwhile \(b\)"):
-        await publish(running_export(late._replace(store=store), second), ledger)
+        await publish(running_export(replace(late, store=store), second), ledger)
     assert await world.origins() == {"a": "r1", "b": "r1"}
 
 
@@ -117,7 +118,7 @@ async def test_a_signed_run_carries_over_no_table_of_a_run_that_its_key_has_not_
     world = CarryingExport(settings)
 
     def some(name: str, key: FileKey) -> Task:
-        return world.task(name, include=("a",), keep_others=True)._replace(signer=key)
+        return replace(world.task(name, include=("a",), keep_others=True), signer=key)
 
     async def refuse(task: Task, published: str) -> None:
         with pytest.raises(UsageError) as error:
@@ -130,7 +131,7 @@ async def test_a_signed_run_carries_over_no_table_of_a_run_that_its_key_has_not_
     await run(world.task("r1"))
     await refuse(some("r2", mine), "r1")
     # As the error says: once all tables are signed, a signed run can be of some.
-    await run(world.task("r3")._replace(signer=mine))
+    await run(replace(world.task("r3"), signer=mine))
     await run(some("r4", mine))
     assert await world.origins() == {"a": "r4", "b": "r3"}
     await refuse(some("r5", other), "r4")

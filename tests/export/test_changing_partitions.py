@@ -9,6 +9,7 @@ from typing import Any
 
 import msgspec
 import pytest
+from msgspec.structs import replace
 
 from bqdump.core.documents.run import Owner
 from bqdump.core.errors import VerificationError
@@ -113,7 +114,7 @@ def test_tasks_that_are_killed_and_followed_by_others_publish_the_same(
 
     async def one(execution: str, number: int) -> None:
         task = world.task("r1", number, 2)
-        await run(task._replace(owner=Owner(execution, number)))
+        await run(replace(task, owner=Owner(execution, number)))
 
     async def every() -> None:
         world.often = 0.05

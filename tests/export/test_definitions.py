@@ -8,6 +8,7 @@ from typing import Any
 
 import msgspec
 import pytest
+from msgspec.structs import replace
 
 from bqdump.adapters.memory import MemoryStore
 from bqdump.core.documents.codec import decode
@@ -22,8 +23,7 @@ from bqdump.core.settings.target import Target
 from bqdump.core.tables.catalog import Dataset, Table
 from bqdump.export.placement.choose import running_export
 from bqdump.export.planning import obtain as planning
-from bqdump.export.planning.obtain import obtain_plan
-from bqdump.export.run import run
+from bqdump.export.run import obtain_plan, run
 from bqdump.export.task import Task
 from bqdump.repository.published import read_manifest
 from bqdump_memory import MemoryWarehouse
@@ -256,7 +256,7 @@ def test_of_two_plans_only_the_stored_one_keeps_its_definitions() -> None:
 
     async def both() -> list[Plan]:
         # As when one task takes over from another that only looked dead.
-        tasks = [world.task("r")._replace(owner=Owner(name, 0)) for name in ("x", "y")]
+        tasks = [replace(world.task("r"), owner=Owner(name, 0)) for name in ("x", "y")]
         return [made.plan for made in await asyncio.gather(*(planning._make(task, None) for task in tasks))]
 
     plans = asyncio.run(both())

@@ -8,6 +8,7 @@ from typing import Any
 
 import msgspec
 import pytest
+from msgspec.structs import replace
 
 from bqdump.core.documents.manifest import Manifest
 from bqdump.core.documents.run import Owner
@@ -16,9 +17,9 @@ from bqdump.core.progress.log_events import LogEvent
 from bqdump.core.risks import Risk
 from bqdump.core.settings.settings import Settings
 from bqdump.core.settings.target import Target
+from bqdump.export.act import Complete, TaskResult, exported
 from bqdump.export.publish.publish import publish
-from bqdump.export.result import exported
-from bqdump.export.run import Complete, TaskResult, complete, run
+from bqdump.export.run import complete, run
 from bqdump.observe.status import status
 from bqdump.ports.warehouse import JobError
 from export.overlap import Overlap, in_a_loop, published
@@ -56,7 +57,7 @@ class ShrinkingDataset(Overlap):
     def run(self, name: str, execution: str = "", tasks: int = 1, **settings: Any) -> TaskResult:
         """The result of a run; of several tasks that of the one which publishes."""
         task = self.task(name, **settings)
-        made = [task._replace(owner=Owner(execution or name, number), tasks=tasks) for number in range(tasks)]
+        made = [replace(task, owner=Owner(execution or name, number), tasks=tasks) for number in range(tasks)]
 
         async def every() -> list[Any]:
             return await asyncio.gather(*map(run, made), return_exceptions=True)

@@ -7,15 +7,16 @@ import itertools
 import logging
 
 import pytest
+from msgspec.structs import replace
 
 from bqdump.adapters.memory import MemoryStore
 from bqdump.core.documents.run import Owner
 from bqdump.core.errors import DeniedError, NotFoundError, TablesFailedError
 from bqdump.core.settings.settings import Settings
 from bqdump.core.settings.target import Target
-from bqdump.export.planning.obtain import obtain_plan
+from bqdump.export.act import TaskResult
 from bqdump.export.publish.report import report_page
-from bqdump.export.run import TaskResult, run
+from bqdump.export.run import obtain_plan, run
 from bqdump.export.task import Task
 from bqdump.observe.status import status
 from bqdump.ports.warehouse import JobError
@@ -82,7 +83,7 @@ def test_a_resumed_run_tries_the_failed_table_again_and_publishes() -> None:
         assert isinstance(ended, TablesFailedError)
     jobs = len(warehouse.extracted)
     warehouse.failing = lambda table, job_id: None
-    outcome = asyncio.run(run(task._replace(owner=Owner("second", 0))))
+    outcome = asyncio.run(run(replace(task, owner=Owner("second", 0))))
     assert outcome.state == "published"
     assert len(warehouse.extracted) == jobs + 1
 

@@ -10,13 +10,13 @@ import pytest
 from bqdump.adapters.folder.store import FolderStore
 from bqdump.adapters.memory import MemoryStore
 from bqdump.core.documents.codec import encode
+from bqdump.core.documents.path_template import NameRules
 from bqdump.core.documents.run import Owner
 from bqdump.core.errors import BqdumpError, UsageError
-from bqdump.core.plan.names import NameRules
 from bqdump.core.progress.log_events import LogEvent
 from bqdump.core.settings.settings import Settings
 from bqdump.core.settings.target import Target
-from bqdump.export.planning.obtain import obtain_plan
+from bqdump.export.run import obtain_plan
 from bqdump.export.task import Task
 from bqdump_memory import MemoryWarehouse
 from logged import logged

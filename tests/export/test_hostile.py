@@ -22,8 +22,7 @@ from bqdump.core.errors import BqdumpError, DocumentError
 from bqdump.core.settings.settings import Settings
 from bqdump.core.settings.target import Target
 from bqdump.export.placement.choose import running_export
-from bqdump.export.planning.obtain import obtain_plan
-from bqdump.export.run import run
+from bqdump.export.run import obtain_plan, run
 from bqdump.export.task import Task
 from bqdump.export.work.work import work
 from bqdump.observe.history import list_runs

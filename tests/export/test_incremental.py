@@ -7,6 +7,7 @@ from typing import Any
 
 import msgspec
 import pytest
+from msgspec.structs import replace
 
 from bqdump.adapters.memory import MemoryStore
 from bqdump.cli.commands.plan import print_plan
@@ -20,12 +21,13 @@ from bqdump.core.settings.settings import Settings
 from bqdump.core.settings.target import Target
 from bqdump.core.tables.catalog import Dataset, Table
 from bqdump.core.times import rfc3339
+from bqdump.export.act import TaskResult
 from bqdump.export.carry import read_published
 from bqdump.export.placement.choose import running_export
 from bqdump.export.placement.final_names import announce
 from bqdump.export.planning.draft import draft_plan
 from bqdump.export.planning.survey import Earlier, Request
-from bqdump.export.run import TaskResult, run
+from bqdump.export.run import run
 from bqdump.ports.warehouse import JobError
 from bqdump.repository.repository import create, exists, overwrite
 from bqdump_memory import MemoryWarehouse
@@ -290,7 +292,7 @@ async def test_rows_deleted_between_the_snapshot_time_and_the_look_after_it_are_
 
     deleting = Deleting(world.store, lambda: world.now)
     deleting.__dict__.update(world.warehouse.__dict__)
-    await run(late._replace(warehouse=deleting))
+    await run(replace(late, warehouse=deleting))
     assert await world.rows("a") == ["1", "x"]
     assert await world.reasons() == {"a": "changed: numRows 2 → 1 (around its last export)"}
 
@@ -378,7 +380,7 @@ async def test_a_run_that_prune_begins_to_delete_after_the_draft_is_not_named() 
 
     pruning = Pruning()
     pruning.__dict__.update(world.store.__dict__)
-    await run(world.task("r3")._replace(store=pruning))
+    await run(replace(world.task("r3"), store=pruning))
     assert await world.origins() == {"a": "r3", "b": "r3"}
 
 

@@ -7,6 +7,7 @@ import itertools
 from collections.abc import AsyncIterator
 
 import pytest
+from msgspec.structs import replace
 
 from bqdump.adapters.memory import MemoryStore
 from bqdump.core.documents.codec import decode
@@ -36,7 +37,7 @@ class Counting(MemoryWarehouse):
     async def jobs(self, since: int) -> AsyncIterator[list[Job]]:
         """See Warehouse."""
         async for page in super().jobs(since):
-            yield [job._replace(rows=None, files=0) for job in page]
+            yield [replace(job, rows=None, files=0) for job in page]
 
     async def job(self, job_id: str, location: str) -> Job:
         """See Warehouse."""

@@ -8,13 +8,15 @@ from collections.abc import AsyncIterator, Callable, Iterator
 from typing import IO, Any, TypeVar
 
 import pytest
+from msgspec.structs import replace
 
 from bqdump.adapters.memory import MemoryStore
 from bqdump.core.documents.run import Owner
 from bqdump.core.errors import BqdumpError, DeniedError, RowsError, TablesFailedError, first_of
 from bqdump.core.settings.settings import Settings
 from bqdump.core.settings.target import Target
-from bqdump.export.run import TaskResult, run
+from bqdump.export.act import TaskResult
+from bqdump.export.run import run
 from bqdump.export.task import ReadRoute, Task
 from bqdump.ports.reader import Batch, FileShape
 from bqdump.ports.store import ObjectInfo
@@ -111,7 +113,7 @@ def test_a_restarted_task_reports_the_failure_again_and_another_execution_repeat
     assert store.peek("_bqdump/latest.json") is None
     warehouse.bad = ""
     reading = ReadRoute(MemoryReader(warehouse, warehouse.clock), MemoryEncoder(), 4)
-    resumed = ended(task._replace(owner=Owner("e2", 0), open_read_route=lambda: reading))
+    resumed = ended(replace(task, owner=Owner("e2", 0), open_read_route=lambda: reading))
     assert isinstance(resumed, TaskResult)
     assert (resumed.state, resumed.totals and resumed.totals.tables) == ("published", 3)
 
@@ -152,6 +154,6 @@ def test_what_the_target_refuses_is_no_failure_of_a_table_and_reaches_the_caller
 
     refusing = Refusing()
     refusing._objects = store._objects
-    refused = ended(task._replace(store=refusing))
+    refused = ended(replace(task, store=refusing))
     assert (type(refused), str(refused)) == (type(error()), str(error()))
     assert not [name for name in refusing.names_now() if "/failures/" in name]

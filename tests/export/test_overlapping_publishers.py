@@ -6,6 +6,7 @@ from collections.abc import Callable, Sequence
 
 import msgspec
 import pytest
+from msgspec.structs import replace
 
 from bqdump.adapters.memory import MemoryStore
 from bqdump.core.documents.codec import decode
@@ -15,13 +16,13 @@ from bqdump.core.documents.target import Latest, Pointer, Publishing
 from bqdump.core.errors import BqdumpError, UnavailableError
 from bqdump.core.settings.settings import Settings
 from bqdump.core.settings.target import Target
+from bqdump.export.act import TaskResult
 from bqdump.export.collected import Collected
 from bqdump.export.placement.choose import Files, running_export
 from bqdump.export.placement.final_names import announce, make_ready, publishing
-from bqdump.export.planning.obtain import obtain_plan
 from bqdump.export.publish.clear import clear_stale, origin
 from bqdump.export.publish.publish import publish
-from bqdump.export.run import TaskResult, run
+from bqdump.export.run import obtain_plan, run
 from bqdump.export.task import RunningExport, Task
 from bqdump.export.work.work import work
 from bqdump.ports.store import Copy, ObjectInfo, ObjectStore
@@ -146,7 +147,7 @@ async def test_an_extra_takes_part_in_publishing_and_withdraws_where_a_later_run
     (early, first), (late, second) = await world.planned("r1"), await world.planned("r2")
     extra = Noting(world.store)
     export, ledger = (
-        running_export(late, second)._replace(extra=extra),
+        replace(running_export(late, second), extra=extra),
         await read_ledger(late.store, late.layout, second),
     )
     assert (await publish(export, ledger)).result == "published"
@@ -154,7 +155,7 @@ async def test_an_extra_takes_part_in_publishing_and_withdraws_where_a_later_run
     assert extra.steps == {"prepare": "", "describe": "", "name": "manifest.json", "show": both}
     extra = Noting(world.store)
     export, ledger = (
-        running_export(early, first)._replace(extra=extra),
+        replace(running_export(early, first), extra=extra),
         await read_ledger(early.store, early.layout, first),
     )
     assert (await publish(export, ledger)).result == "superseded"

@@ -11,8 +11,7 @@ import pytest
 from bqdump.core.documents.manifest import TableEntry
 from bqdump.core.errors import VerificationError
 from bqdump.export.placement.choose import running_export
-from bqdump.export.planning.obtain import obtain_plan
-from bqdump.export.run import run
+from bqdump.export.run import obtain_plan, run
 from bqdump.export.work.work import work
 from bqdump.ports.warehouse import ExtractRequest
 from export.test_partitions import KEEP, MODES, REPLACE, ROWS, PartitionedExport, by_day

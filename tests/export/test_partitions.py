@@ -20,8 +20,7 @@ from bqdump.core.settings.settings import Settings
 from bqdump.core.settings.target import Target
 from bqdump.core.times import rfc3339
 from bqdump.core.units.tables import FIRST_QUERY
-from bqdump.export.planning.obtain import obtain_plan
-from bqdump.export.run import run
+from bqdump.export.run import obtain_plan, run
 from bqdump.export.task import ReadRoute, Task
 from bqdump.ports.warehouse import ExtractRequest, Job, JobError
 from bqdump.repository.published import read_manifest

@@ -10,6 +10,7 @@ from typing import Any
 
 import msgspec
 import pytest
+from msgspec.structs import replace
 
 from bqdump import verbs
 from bqdump.adapters.memory import MemoryStore
@@ -17,8 +18,8 @@ from bqdump.core.documents.run import Owner
 from bqdump.core.errors import BqdumpError, NotFoundError, UsageError
 from bqdump.core.settings.settings import Settings
 from bqdump.core.settings.target import Target
-from bqdump.export.planning.obtain import obtain_plan
-from bqdump.export.run import TaskResult, run
+from bqdump.export.act import TaskResult
+from bqdump.export.run import obtain_plan, run
 from bqdump.export.task import Task
 from bqdump.ports.store import Abilities
 from bqdump_memory import MemoryWarehouse
@@ -138,7 +139,7 @@ def test_a_prefix_is_not_given_back_under_a_run_that_is_planned_meanwhile(step: 
         later = [partial(obtain_plan, task) for task in others]
         between = Between(scene.store, step, later)
         with pytest.raises(UsageError):
-            await obtain_plan(mistake._replace(store=between))
+            await obtain_plan(replace(mistake, store=between))
         rest = [await _outcome(one) for one in later[len(between.ended) :]]
         return [*between.ended, *rest, *[await _outcome(partial(run, task)) for task in others]]
 

@@ -12,7 +12,8 @@ from bqdump.core.documents.run import Owner
 from bqdump.core.progress.log_events import LogEvent
 from bqdump.core.settings.settings import Settings
 from bqdump.core.settings.target import Target
-from bqdump.export.run import TaskResult, run
+from bqdump.export.act import TaskResult
+from bqdump.export.run import run
 from bqdump.export.task import Task
 from bqdump_memory import MemoryWarehouse
 from logged import logged

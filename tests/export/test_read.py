@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterator, Sequence
 from typing import IO, Any, TypeVar
 
 import pytest
+from msgspec.structs import replace
 
 from bqdump.adapters.memory import MemoryStore
 from bqdump.core.documents.codec import encode
@@ -18,8 +19,7 @@ from bqdump.core.progress.log_events import LogEvent
 from bqdump.core.settings.settings import Settings
 from bqdump.core.settings.target import Target
 from bqdump.export.placement.choose import running_export
-from bqdump.export.planning.obtain import obtain_plan
-from bqdump.export.run import run
+from bqdump.export.run import obtain_plan, run
 from bqdump.export.task import ReadRoute, Task
 from bqdump.export.watch import Watch
 from bqdump.export.work.read import read_unit, withdraw_files
@@ -179,7 +179,7 @@ def test_files_are_cut_at_the_requested_size() -> None:
 def test_whoever_looks_on_hears_how_many_rows_have_been_read() -> None:
     _, task = stage(KEEP)
     reported: list[Event] = []
-    asyncio.run(run(task._replace(tell=reported.append)))
+    asyncio.run(run(replace(task, tell=reported.append)))
     rows = [event.rows for event in reported if isinstance(event, Advanced)]
     assert rows == sorted(rows)
     assert len(set(rows)) > 10

@@ -18,9 +18,9 @@ from bqdump.core.errors import JobFailedError, TablesFailedError
 from bqdump.core.progress.log_events import LogEvent
 from bqdump.core.settings.settings import Settings
 from bqdump.core.settings.target import Target
+from bqdump.export.act import TaskResult
 from bqdump.export.placement.choose import running_export
-from bqdump.export.planning.obtain import obtain_plan
-from bqdump.export.run import TaskResult, run
+from bqdump.export.run import obtain_plan, run
 from bqdump.export.task import ReadRoute, Task
 from bqdump.export.watch import Watch
 from bqdump.export.work.read import read_unit

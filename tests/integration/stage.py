@@ -30,7 +30,8 @@ from bqdump.core.documents.target import Latest
 from bqdump.core.settings.resolve import flags as given
 from bqdump.core.settings.resolve import resolve
 from bqdump.core.settings.settings import Settings
-from bqdump.export.run import TaskResult, run
+from bqdump.export.act import TaskResult
+from bqdump.export.run import run
 from bqdump.export.task import Task
 from bqdump.services.opened import Services
 from bqdump_local.execute import Execution, execute, task_variables

@@ -15,6 +15,7 @@ from typing import Any
 
 import msgspec
 import pytest
+from msgspec.structs import replace
 
 import bqdump
 from bqdump.core.tables.catalog import Dataset, Table
@@ -121,7 +122,7 @@ class Unfiltered(Deviating):
 
     async def job(self, job_id: str, location: str) -> Job:
         found: Job = await self._port.job(job_id, location)
-        return found._replace(row_policies=False)
+        return replace(found, row_policies=False)
 
     async def jobs(self, since: int) -> AsyncIterator[list[Job]]:
         pages = [job async for page in self._port.jobs(since) for job in page]

@@ -12,6 +12,7 @@ from typing import Any
 import msgspec
 import pytest
 from google.cloud import bigquery
+from msgspec.structs import replace
 
 from bqdump.cli.logs import LABELS
 from bqdump.core.documents.manifest import Manifest
@@ -19,7 +20,8 @@ from bqdump.core.formats.types import columns
 from bqdump.core.progress.log_events import LogEvent
 from bqdump.core.tables.catalog import Dataset, Listed
 from bqdump.core.times import rfc3339
-from bqdump.export.run import TaskResult, run
+from bqdump.export.act import TaskResult
+from bqdump.export.run import run
 from bqdump.export.task import Task
 from integration.stage import Stage, records
 from logged import lines_of
@@ -118,7 +120,7 @@ def test_columns_that_change_while_the_run_is_planned_are_those_of_the_snapshot_
             stage.sql(CHANGES[change].format(change))
 
     async def work(task: Callable[[int], Task]) -> TaskResult:
-        return await run(task(0)._replace(warehouse=Late(task(0).warehouse, later)))
+        return await run(replace(task(0), warehouse=Late(task(0).warehouse, later)))
 
     assert stage.perform(work, execution="r1", route=route).state == "published"
     for change in changes:

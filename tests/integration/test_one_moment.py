@@ -6,7 +6,7 @@ from collections.abc import Callable
 
 from bqdump.core.progress.log_events import LogEvent
 from bqdump.core.times import rfc3339
-from bqdump.export.planning.obtain import obtain_plan
+from bqdump.export.run import obtain_plan
 from bqdump.export.task import Task
 from integration.stage import Stage, csv_rows, expected_rows, records
 

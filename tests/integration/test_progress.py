@@ -14,6 +14,7 @@ from collections.abc import Callable
 import msgspec
 import pytest
 import requests
+from msgspec.structs import replace
 
 from bqdump.cli.progress import Lines, following
 from bqdump.core.progress.events import Event, Looked, Started
@@ -151,7 +152,7 @@ def test_a_run_reports_events_as_they_happen(stage: Stage) -> None:
     reported: list[Event] = []
 
     async def work(task: Callable[[int], Task]) -> None:
-        await run(task(0)._replace(tell=reported.append))
+        await run(replace(task(0), tell=reported.append))
 
     stage.perform(work, execution="one")
     kinds = [type(event).__name__ for event in reported]

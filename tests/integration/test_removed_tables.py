@@ -184,7 +184,7 @@ def test_a_table_that_is_dropped_before_its_job_reads_it_is_removed(
             stage.big.delete_table(f"{stage.project}.{stage.dataset}.{name}", not_found_ok=True)
         return await work(export)
 
-    monkeypatch.setattr("bqdump.export.run.work", dropping)
+    monkeypatch.setattr("bqdump.export.act.work", dropping)
     ran = command("run", "--run-id", "second", "--route", route, *layout)
     assert (ran.code, ran.errors) == (0, [])
     manifest = night.manifest()

@@ -9,6 +9,7 @@ from collections.abc import AsyncIterator, Callable
 from typing import Any
 
 import pytest
+from msgspec.structs import replace
 
 from bqdump.adapters.memory import MemoryStore
 from bqdump.core.documents.run import Owner
@@ -105,7 +106,7 @@ def test_a_partial_export_is_not_taken_for_a_failed_one() -> None:
     allowed = Settings(
         project="project", dataset="data", target=Target("gs", "memory"), concurrency=1, allow_partial=True
     )
-    reported = asyncio.run(together(task._replace(settings=allowed)))
+    reported = asyncio.run(together(replace(task, settings=allowed)))
     assert reported[-1].state == "published"
 
 
@@ -117,7 +118,7 @@ def test_a_resumed_run_is_running_again() -> None:
 
     async def resumed() -> list[Status]:
         reported: list[Status] = []
-        finish = asyncio.create_task(run(task._replace(owner=Owner("second", 0))))
+        finish = asyncio.create_task(run(replace(task, owner=Owner("second", 0))))
         while not finish.done():
             reported += [found async for found in _first(follow(store, SETTINGS, "r1", pace=PACE))]
             await asyncio.sleep(0)
@@ -138,7 +139,7 @@ async def _first(statuses: AsyncIterator[Status]) -> AsyncIterator[Status]:
 def test_an_earlier_run_that_readers_no_longer_see_has_ended() -> None:
     store, task = world()
     asyncio.run(run(task))
-    asyncio.run(run(task._replace(run="r2", owner=Owner("r2", 0))))
+    asyncio.run(run(replace(task, run="r2", owner=Owner("r2", 0))))
     assert [status.state for status in asyncio.run(followed(store))] == ["superseded"]
 
 

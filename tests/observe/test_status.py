@@ -12,7 +12,7 @@ from bqdump.core.documents.run import Owner
 from bqdump.core.settings.settings import Settings
 from bqdump.core.settings.target import Target
 from bqdump.core.times import rfc3339, time_of, time_text
-from bqdump.export.planning.obtain import obtain_plan
+from bqdump.export.run import obtain_plan
 from bqdump.export.task import Task
 from bqdump.observe.status import status
 from bqdump_memory import MemoryWarehouse

@@ -13,9 +13,9 @@ from bqdump.core.retention.policy import policy_of
 from bqdump.core.retention.pruned import Pruned
 from bqdump.core.settings.settings import Settings
 from bqdump.core.settings.target import Target
+from bqdump.export.act import TaskResult
 from bqdump.export.placement.choose import running_export
-from bqdump.export.planning.obtain import obtain_plan
-from bqdump.export.run import TaskResult, run
+from bqdump.export.run import obtain_plan, run
 from bqdump.export.task import ReadRoute, Task
 from bqdump.export.work.work import work
 from bqdump.retain.prune import prune

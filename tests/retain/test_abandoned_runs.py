@@ -7,6 +7,7 @@ from collections.abc import AsyncIterator
 from typing import Any
 
 import pytest
+from msgspec.structs import replace
 
 from bqdump.adapters.memory import MemoryStore
 from bqdump.check.verify import verify
@@ -14,10 +15,9 @@ from bqdump.core.documents.run import Owner, Plan
 from bqdump.core.errors import DeniedError, UsageError
 from bqdump.export.placement.choose import running_export
 from bqdump.export.placement.final_names import announce
-from bqdump.export.planning.obtain import obtain_plan
 from bqdump.export.publish.clear import origin
 from bqdump.export.publish.publish import publish
-from bqdump.export.run import run
+from bqdump.export.run import obtain_plan, run
 from bqdump.export.work.work import work
 from bqdump.ports.store import Copy, ObjectInfo
 from bqdump.repository.ledger import read_ledger
@@ -168,7 +168,7 @@ def test_a_run_that_wakes_up_after_it_was_pruned_is_not_published(scene: Scene) 
                     pruned.append(await prune(scene.pruning(path=path)))
                 return await super().write(name, data, expect)
 
-        published = await publish(running_export(task._replace(store=Slow()), plan), ledger)
+        published = await publish(running_export(replace(task, store=Slow()), plan), ledger)
         assert scene.removed(pruned[0]) == ["dead"]
         assert published.result == "superseded"
         assert scene.names(LAYOUT.run("dead").manifest.name) == []
@@ -201,7 +201,7 @@ async def test_a_run_that_wakes_up_deletes_what_it_has_written_since_it_was_prun
             async for page in super().objects(prefix, start):
                 yield page
 
-    published = await publish(running_export(task._replace(store=Slow()), plan), ledger)
+    published = await publish(running_export(replace(task, store=Slow()), plan), ledger)
     assert (scene.removed(pruned[0]), len(late)) == (["dead"], 2)
     assert published.result == "superseded"
     assert scene.names("dead") == []
@@ -265,7 +265,7 @@ def test_a_planner_that_wakes_up_after_its_run_was_pruned_names_no_file_that_is_
 
     scene.now += DAY
     with pytest.raises(UsageError, match="run dead: it was pruned while it was being planned"):
-        asyncio.run(run(scene.task("dead", incremental=True)._replace(store=Slow())))
+        asyncio.run(run(replace(scene.task("dead", incremental=True), store=Slow())))
     assert scene.removed(pruned[0]) == ["a", "b", "dead"]
     assert scene.names("/dead/") == []
     assert asyncio.run(verify(scene.store, SETTINGS, "new")).findings == ()

@@ -250,7 +250,7 @@ def test_what_the_bucket_retains_is_named_with_its_date(monkeypatch: pytest.Monk
     scene.store.clock = lambda: scene.now
     scene.run("r1")
     ((name, info),) = [(name, found[1]) for name in files(scene, "sales") if (found := scene.store.peek(name))]
-    bucket = asyncio.run(scene.store.describe())._replace(retention_seconds=5 * DAY // 1000)
+    bucket = replace(asyncio.run(scene.store.describe()), retention_seconds=5 * DAY // 1000)
 
     async def describe() -> BucketInfo:
         return bucket

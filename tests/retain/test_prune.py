@@ -9,6 +9,7 @@ from contextlib import suppress
 from typing import Any
 
 import pytest
+from msgspec.structs import replace
 
 from bqdump.adapters.memory import MemoryStore
 from bqdump.check.verify import verify
@@ -471,7 +472,7 @@ def test_files_of_partitions_that_later_runs_name_stay(scene: Scene) -> None:
 @pytest.mark.parametrize("keeping", [{"retention_seconds": 3600}, {"holds": True}])
 def test_a_bucket_that_keeps_all_objects_is_refused(scene: Scene, keeping: dict[str, Any]) -> None:
     scene.run("a", "b")
-    before, scene.store.bucket = scene.names(), scene.store.bucket._replace(**keeping)
+    before, scene.store.bucket = scene.names(), replace(scene.store.bucket, **keeping)
     with pytest.raises(UsageError, match=r"Nothing was deleted\."):
         scene.prune()
     assert scene.names() == before
@@ -479,7 +480,7 @@ def test_a_bucket_that_keeps_all_objects_is_refused(scene: Scene, keeping: dict[
 
 def test_the_cost_of_deleted_files_is_reported(scene: Scene) -> None:
     scene.run("a", "b")
-    scene.store.bucket = scene.store.bucket._replace(soft_delete_seconds=604_800, versions=True)
+    scene.store.bucket = replace(scene.store.bucket, soft_delete_seconds=604_800, versions=True)
     assert scene.prune(delete=False).notes == (
         "Soft delete is on: deleted files stay billed for 7 days.",
         "Versioning is on: deleted files stay billed as noncurrent versions.",
@@ -527,7 +528,7 @@ def test_a_run_that_was_pruned_is_not_published_by_the_next_that_replaces_files(
             return await super().write(name, data, expect)
 
     scene.now += DAY
-    asyncio.run(run(scene.task("c", path=REPLACE)._replace(store=Watched())))
+    asyncio.run(run(replace(scene.task("c", path=REPLACE), store=Watched())))
     assert set(shown) == {"c"}
 
 
@@ -539,7 +540,7 @@ def test_a_run_that_stopped_while_it_replaced_files_goes_once_later_runs_keep_th
         scene.now += DAY
         task = scene.task("b", path=REPLACE)
         with suppress(Killed):
-            asyncio.run(run(task._replace(store=Mortal(scene.store, writes))))
+            asyncio.run(run(replace(task, store=Mortal(scene.store, writes))))
             break
         announced = asyncio.run(value_of(scene.store, LAYOUT.publishing))
         scene.run("c")

@@ -8,6 +8,7 @@ from collections.abc import AsyncIterator, Sequence
 from typing import Any
 
 import pytest
+from msgspec.structs import replace
 
 from bqdump import verbs
 from bqdump.adapters.memory import MemoryStore
@@ -175,7 +176,7 @@ def test_what_a_killed_prune_has_proposed_is_withdrawn_by_a_run_that_ends_after_
                 await propose_now(scene, "a")
             return await super().write(name, data, expect)
 
-    asyncio.run(run(scene.task("a")._replace(store=Late())))
+    asyncio.run(run(replace(scene.task("a"), store=Late())))
     assert not scene.names("tombstone")
     assert asyncio.run(read_manifest(scene.store, SETTINGS)).run == "a"
 
@@ -266,7 +267,7 @@ def test_files_that_a_run_is_about_to_take_over_stay(scene: Scene) -> None:
     taken = scene.now + 1
     task = scene.task("c", include=("sales",), keep_others=True, path=KEEP)
     scene.now += 1000
-    asyncio.run(run(task._replace(store=Slow())))
+    asyncio.run(run(replace(task, store=Slow())))
     assert asyncio.run(verify(scene.store, SETTINGS, "c")).findings == ()
     manifest = asyncio.run(read_manifest(scene.store, SETTINGS))
     assert (manifest.run, manifest.over) == ("c", "b")
@@ -301,7 +302,7 @@ def test_a_run_takes_no_file_over_that_a_prune_is_about_to_delete(scene: Scene) 
             return await super().write_note(name, data, expect)
 
     async def take_over() -> None:
-        await run(scene.task("c", include=("sales",), keep_others=True, path=KEEP)._replace(store=Slow()))
+        await run(replace(scene.task("c", include=("sales",), keep_others=True, path=KEEP), store=Slow()))
         published.set()
         assert scene.removed(await pruning[0]) == ["a"]
 

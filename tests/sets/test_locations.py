@@ -8,6 +8,7 @@ from typing import Any
 
 import msgspec
 import pytest
+from msgspec.structs import replace
 
 from bqdump import verbs
 from bqdump.adapters.memory import MemoryStore
@@ -42,7 +43,7 @@ class Exported:
     def __init__(self, world: SetWorld, monkeypatch: pytest.MonkeyPatch) -> None:
         self.settings = world.settings(locations={"EU": "gs://bucket-eu/x"})
         by_bucket = {"memory": world.store, "bucket-eu": MemoryStore("bucket-eu")}
-        by_bucket["bucket-eu"].bucket = by_bucket["bucket-eu"].bucket._replace(location="EU")
+        by_bucket["bucket-eu"].bucket = replace(by_bucket["bucket-eu"].bucket, location="EU")
         failing = world.warehouse.failing
 
         def in_its_bucket(table: str, job_id: str) -> JobError | None:

@@ -9,10 +9,10 @@ from contextlib import suppress
 import pytest
 
 from bqdump import verbs
+from bqdump.core.documents.notes import Restored
 from bqdump.core.errors import UsageError
 from bqdump.core.progress.events import Event, TableStarted
 from bqdump.core.progress.tally import Progress
-from bqdump.core.restore.documents import Restored
 from bqdump.core.restore.result import Restoration
 from restore.killed import Killed, killed_at
 from sets.restores import RestoreWorld

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 
 import pytest
+from msgspec.structs import replace
 
 from bqdump.core.errors import DatasetsFailedError, DocumentError, UsageError
 from bqdump.core.wording import COMMANDS
@@ -101,7 +102,7 @@ def test_a_set_may_not_have_the_prefix_of_a_single_export_nor_the_other_way_roun
     single = Task(task.store, task.warehouse, task.settings, "s", task.owner, 1)
     with pytest.raises(UsageError, match="it belongs to a set of datasets of p"):
         asyncio.run(run(single))
-    single = single._replace(settings=world.settings(dataset="sales", prefix="y/"))
+    single = replace(single, settings=world.settings(dataset="sales", prefix="y/"))
     asyncio.run(run(single))
     with pytest.raises(UsageError, match=r"it belongs to p\.sales"):
         world.run("t", prefix="y/")

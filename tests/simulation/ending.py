@@ -10,7 +10,7 @@ from bqdump.core.documents.path_template import split_shard
 from bqdump.core.errors import TablesFailedError, UsageError, VerificationError
 from bqdump.core.risks import Risk
 from bqdump.core.tables.catalog import select
-from bqdump.export.run import TaskResult
+from bqdump.export.act import TaskResult
 from simulation.executions import Execution
 from simulation.law import Law
 from simulation.view import standing

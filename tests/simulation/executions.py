@@ -22,7 +22,7 @@ from bqdump.core.errors import (
 )
 from bqdump.core.settings.settings import Settings
 from bqdump.export import run as flow
-from bqdump.export.run import TaskResult
+from bqdump.export.act import TaskResult
 from bqdump.export.task import ReadRoute, Task
 from bqdump_memory import MemoryEncoder, gated
 from simulation.faults import FaultyStore, FaultyWarehouse, Network

@@ -13,7 +13,7 @@ import msgspec
 from bqdump.core.documents.run import Plan
 from bqdump.core.risks import Risk
 from bqdump.core.times import rfc3339
-from bqdump.export.run import TaskResult
+from bqdump.export.act import TaskResult
 from simulation import scenery
 from simulation.executions import Execution
 from simulation.history import DATASET, EPOCH, PROJECT

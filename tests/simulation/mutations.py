@@ -25,6 +25,7 @@ from bqdump.core.plan import record, removal, reuse
 from bqdump.core.plan import selection as plan
 from bqdump.core.units import shares
 from bqdump.export import carry, task
+from bqdump.export import run as entrance
 from bqdump.export.placement import choose, final_names, replace
 from bqdump.export.planning import definitions
 from bqdump.export.planning import obtain as planning
@@ -152,7 +153,7 @@ MUTATIONS = (
     Mutation("a mistaken run gives a prefix away under a run that has been planned", Law.OWN_FILES,
              prefix, "release_prefix",
              edit("if await _has_plan(store, settings, stored.value):", "if False:")),
-    Mutation("whose a prefix is is not looked at again once there is a plan", Law.OWN_FILES, planning, "obtain",
+    Mutation("whose a prefix is is not looked at again once there is a plan", Law.OWN_FILES, entrance, "obtain",
              edit("    await claim_prefix(task.store, task.settings, task.run)\n", "")),
     Mutation("a mistaken run keeps the prefix", Law.RESUMABLE,
              planning, "release_prefix", wrong.nothing, here_only=True),

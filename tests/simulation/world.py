@@ -12,7 +12,7 @@ import msgspec
 from bqdump.adapters.memory import MemoryStore
 from bqdump.core.plan.hidden_data import expected_rows, hidden_rows
 from bqdump.core.times import rfc3339
-from bqdump.export.run import TaskResult
+from bqdump.export.act import TaskResult
 from bqdump.ports.warehouse import JobError
 from bqdump_memory import MemoryWarehouse
 from simulation import ending, scenery
@@ -41,7 +41,7 @@ def judged(seed: int, world: Callable[[], SimulatedExport]) -> Verdict:
     with nothing_by_chance(seed, EPOCH) as (patches, _):
         if seed % 4:
             # Choosing one publisher saves work and must not be what safety rests on.
-            patches.enter_context(mock.patch("bqdump.export.run.takes_turn", _everybody))
+            patches.enter_context(mock.patch("bqdump.export.act.takes_turn", _everybody))
         # There is one clock here, so that readings just before a snapshot time are put to the test.
         patches.enter_context(mock.patch("bqdump.core.plan.reuse.CLOCKS_DIFFER_MS", 0))
         if seed % 10:

@@ -8,6 +8,7 @@ from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Mapping
 from typing import Any
 
 import msgspec
+from msgspec.structs import replace
 from urllib3.exceptions import HTTPError
 
 from bqdump.adapters.patience import Attempts, Retrying
@@ -102,12 +103,12 @@ def over_whatever_is_there(copy_over: Sound) -> Sound:
             infos = [await self._store.stat(wish.target) for wish in copies]
             expected = [info.generation if info else 0 for info in infos]
             pairs = zip(copies, expected, strict=True)
-            return await self._store.copy([wish._replace(expect=now) for wish, now in pairs], origin)
+            return await self._store.copy([replace(wish, expect=now) for wish, now in pairs], origin)
 
     async def faulty(export: RunningExport, staged: object, known: object) -> object:
         store: Any = Overwriting(export.store)
-        task = export.task._replace(store=store)
-        return await copy_over(export._replace(task=task), staged, known)
+        task = replace(export.task, store=store)
+        return await copy_over(replace(export, task=task), staged, known)
 
     return faulty
 
@@ -123,7 +124,7 @@ def settled_by_any_receipt(_: Sound) -> Sound:
 
 def without_snapshot(extract: Sound) -> Sound:
     """The job reads the table as it is."""
-    return lambda *given: extract(*given)._replace(snapshot=10**15)
+    return lambda *given: replace(extract(*given), snapshot=10**15)
 
 
 def when_the_job_runs(query: Sound) -> Sound:
@@ -155,7 +156,7 @@ def first_parts(collect: Sound) -> Sound:
     """Of each table only the first part counts."""
 
     async def faulty(export: RunningExport, units: object, done: Mapping[str, Any]) -> object:
-        first = {unit: table._replace(attempts=table.attempts[:1]) for unit, table in done.items()}
+        first = {unit: replace(table, attempts=table.attempts[:1]) for unit, table in done.items()}
         return await collect(export, units, first)
 
     return faulty

@@ -5,16 +5,18 @@ from __future__ import annotations
 import base64
 from collections.abc import AsyncIterator
 from pathlib import Path
-from typing import IO
+from typing import IO, Any
 
-import google_crc32c
+from bqdump.adapters.lean_imports import Later
 
+google_crc32c: Any = Later("google_crc32c")
 CHUNK = 1 << 20
 
 
 def crc32c(data: bytes) -> str:
     """The checksum of these bytes."""
-    return base64.b64encode(google_crc32c.value(data).to_bytes(4, "big")).decode()
+    checksum: int = google_crc32c.value(data)
+    return base64.b64encode(checksum.to_bytes(4, "big")).decode()
 
 
 def crc32c_of_file(path: Path) -> str:

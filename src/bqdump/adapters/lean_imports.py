@@ -21,8 +21,9 @@ UNUSED = ("pandas", "pyarrow", "geopandas", "IPython", "opentelemetry", "grpc", 
 # What requests says without the last two: it reads text without a charset as UTF-8, which all of Google's is.
 WITHOUT_CHARSETS = "Unable to find acceptable character detection dependency"
 # Unconditional imports of Google's clients and requests that an export rarely needs: for keys of service accounts,
-# errors of gRPC, uploads by XML, and hosts that are not ASCII.
+# errors of gRPC, uploads by XML, hosts that are not ASCII, and e-mail by newer rules than those of HTTP.
 RARE = (
+    "email.policy",
     "google.auth.crypt",
     "google.auth.iam",
     "google.auth.jwt",

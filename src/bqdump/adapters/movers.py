@@ -12,6 +12,7 @@ from itertools import islice
 from typing import cast
 
 import google_crc32c
+from msgspec.structs import replace
 
 from bqdump.adapters.checksums import SummedPieces
 from bqdump.core.copy.plan import PIECE_BYTES
@@ -96,7 +97,7 @@ class StreamMover:
                 stored = await self._target.stat(wish.target)
                 if stored is None and wish.expect:
                     # A prune has deleted what was to be replaced.
-                    return await self._move(wish._replace(expect=0))
+                    return await self._move(replace(wish, expect=0))
                 return await self._stored_by_another(wish, stored)
             except VerificationError as error:
                 if attempt == TIMES_READ:
@@ -110,7 +111,7 @@ class StreamMover:
         if not self._target.abilities.late_generations:
             return list(moved)
         infos = await cast("Settling", self._target).settled([file.info for file in moved])
-        return [file._replace(info=_settled(self._target, file, info)) for file, info in zip(moved, infos, strict=True)]
+        return [replace(file, info=_settled(self._target, file, info)) for file, info in zip(moved, infos, strict=True)]
 
     async def digest(self, info: ObjectInfo) -> str:
         return await digest_of(self._target, info)

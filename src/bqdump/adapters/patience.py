@@ -7,7 +7,9 @@ import logging
 import random
 import time
 from collections.abc import Awaitable, Callable
-from typing import NamedTuple, TypeVar
+from typing import TypeVar
+
+from msgspec import Struct
 
 from bqdump.core.errors import BqdumpError, DamagedError, OpenFilesError, OutageError
 from bqdump.core.progress.log_events import LogEvent
@@ -28,7 +30,7 @@ QUIET_SECONDS = 10.0
 RESUME = "Resume the run once the service answers; {setting:patience} sets how long to wait."
 
 
-class Patience(NamedTuple):
+class Patience(Struct, frozen=True):
     """How long to retry: up to `seconds`, with pauses that double up to the longest one.
 
     tries: the maximum number of requests (0: no maximum), after which the last error is raised. service: the service's

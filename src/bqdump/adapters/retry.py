@@ -12,13 +12,15 @@ import asyncio
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import suppress
-from typing import IO, TypeVar, cast
+from typing import IO, TYPE_CHECKING, TypeVar, cast
 
 from bqdump.adapters.patience import Attempts, Patience, Retrying
 from bqdump.core.errors import BqdumpError, ConflictError, DamagedError, NotFoundError, OutageError
-from bqdump.ports.mover import Settling
-from bqdump.ports.reader import Batch
 from bqdump.ports.store import BucketInfo, Copy, Hidden, Keeper, Locks, Note, ObjectInfo, ObjectStore, Stored
+
+if TYPE_CHECKING:
+    from bqdump.ports.mover import Settling
+    from bqdump.ports.reader import Batch
 
 Item = TypeVar("Item")
 

@@ -9,11 +9,12 @@ from __future__ import annotations
 
 import logging
 import os
+import re
 import sys
 import time
 from collections.abc import Callable, Iterable
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 from msgspec.structs import replace
@@ -25,14 +26,15 @@ from bqdump.cli.options import finish
 from bqdump.cli.streams import tell
 from bqdump.core.errors import UsageError
 from bqdump.core.progress.log_events import LogEvent
-from bqdump.core.restore.request import RESTORE_SETTINGS
-from bqdump.core.sets.restoring import Choice
 from bqdump.core.settings.resolve import BLANK, READ, is_blank
 from bqdump.core.settings.settings import Setting, Settings
 from bqdump.core.settings.target import QUALIFIED
 from bqdump.core.settings.values import patterns, run_id
 from bqdump.core.times import as_of_time, only_one, time_text
 from bqdump.services.opened import serve
+
+if TYPE_CHECKING:
+    from bqdump.core.sets.restoring import Choice
 
 log = logging.getLogger(__name__)
 Decorated = TypeVar("Decorated", bound=Callable[..., Any])
@@ -53,7 +55,7 @@ def _place_in(context: click.Context, value: str) -> str:
     if "/" in value:
         return f". A place is named with --to {value}"
     into = any("--into" in parameter.opts for parameter in context.command.params)
-    return f". A dataset is named with --into {value}" if into and QUALIFIED.fullmatch(value) else ""
+    return f". A dataset is named with --into {value}" if into and re.fullmatch(QUALIFIED, value) else ""
 
 
 def run_names(context: click.Context, parameter: click.Parameter, value: tuple[str, ...]) -> tuple[str, ...]:
@@ -146,7 +148,6 @@ def _read(file: str) -> str:
         raise UsageError("read the names of tables", file, cause, setting=SETTING) from None
 
 
-NAMES = tuple(setting.name for setting in RESTORE_SETTINGS)
 # What is no option of one dataset's restore.
 DATASETS = ("datasets", "exclude_datasets")
 OF_THE_COMMAND = ("verify", "yes", "finish_run", *DATASETS)
@@ -173,11 +174,16 @@ def restore_options(*settings: Setting) -> Callable[[Decorated], Decorated]:
 
 def take(options: dict[str, Any]) -> dict[str, Any]:
     """Take what core.restore.request.requested expects out of a command's options."""
-    taken = {name: options.pop(name) for name in NAMES if name not in OF_THE_COMMAND}
+    from bqdump.core.restore.request import RESTORE_SETTINGS
+
+    names = (setting.name for setting in RESTORE_SETTINGS)
+    taken = {name: options.pop(name) for name in names if name not in OF_THE_COMMAND}
     lists = {name: ",".join(taken[name]) if taken[name] else () for name in ("include", "exclude", "partitions")}
     return taken | lists | {name: taken[name] or "" for name in ("into", "via", "as_")}
 
 
 def take_choice(options: dict[str, Any]) -> Choice:
     """Take out which datasets of a set are restored."""
+    from bqdump.core.sets.restoring import Choice
+
     return Choice(*(patterns(",".join(options.pop(name))) for name in DATASETS))

@@ -139,11 +139,11 @@ SAME = {
 MEANT = {flag: known for known, flags in SAME.items() for flag in flags.split()}
 
 # Arguments that were a comment in a pasted line.
-COMMENT = re.compile(r"^'#|\((?:[^ ]+ )*#")
+COMMENT = r"^'#|\((?:[^ ]+ )*#"
 NO_COMMENT = "zsh takes no '#' at its prompt as a comment: leave it out, or run first: setopt interactive_comments"
-UNKNOWN = re.compile(r"No such command '(.*?)'")
+UNKNOWN = r"No such command '(.*?)'"
 # How click says that a number is too small or too large.
-RANGE = re.compile(r"(\S+) is not in the range ([0-9]+)<=x<=([0-9]+)\.?")
+RANGE = r"(\S+) is not in the range ([0-9]+)<=x<=([0-9]+)\.?"
 
 _places: dict[str, str] = {}
 _typed: dict[str, Any] = {}
@@ -187,20 +187,20 @@ def _of_the_parser(error: click.ClickException) -> str:
             cause = f"missing: {meaning[:1].lower()}{meaning[1:]}"
     elif isinstance(error, click.BadParameter):
         what, cause = _name(error.param), error.message.replace("a valid integer range", "a whole number")
-        if isinstance(error.param, click.Argument) and COMMENT.search(cause):
+        if isinstance(error.param, click.Argument) and re.search(COMMENT, cause):
             fix = NO_COMMENT
-        if outside := RANGE.fullmatch(cause):
+        if outside := re.fullmatch(RANGE, cause):
             cause = f"{outside[1]} is not a whole number from {outside[2]} to {outside[3]}"
     elif isinstance(error, click.BadOptionUsage):
         what, cause = error.option_name, error.message.replace(f"Option {error.option_name!r} ", "")
         if "given twice" in cause:
             fix = f"Separate several by commas, such as {what} sales,ops."
         fix = f"Write {what} alone, or --no-{what[2:]}." if "does not take a value" in cause else fix
-    elif context and cause.startswith("Got unexpected extra") and COMMENT.search(cause):
+    elif context and cause.startswith("Got unexpected extra") and re.search(COMMENT, cause):
         fix = NO_COMMENT
     elif context and cause.startswith("Got unexpected extra") and "dataset" in context.params:
         fix = "A setting is given with its flag, such as --dataset sales. " + fix
-    elif context and isinstance(context.command, click.Group) and (unknown := UNKNOWN.match(cause)):
+    elif context and isinstance(context.command, click.Group) and (unknown := re.match(UNKNOWN, cause)):
         known = context.command.list_commands(context)
         close = close_name(unknown[1], known)
         what, cause = unknown[1], "unknown command"

@@ -13,7 +13,9 @@ import sys
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from datetime import UTC, datetime
-from typing import NamedTuple, TextIO
+from typing import TextIO
+
+from msgspec import Struct
 
 from bqdump.cli.errors import sentence
 from bqdump.cli.progress import Follower, following
@@ -30,7 +32,7 @@ ABOUT = ("table", "target")
 FORMATS = ("auto", "json", "text")
 
 
-class Choice(NamedTuple):
+class Choice(Struct, frozen=True):
     """The log options of this invocation. verbose: how many times -v was given."""
 
     format: str = "auto"

@@ -21,7 +21,6 @@ from bqdump.cli import logs
 from bqdump.cli.errors import described, remember
 from bqdump.core.errors import NotFoundError
 from bqdump.core.progress.log_events import LogEvent
-from bqdump.core.restore.request import DRILL_SETTINGS, RESTORE_SETTINGS
 from bqdump.core.settings.resolve import MissingError, Required, environment, file, flags, places, resolve
 from bqdump.core.settings.settings import BY_NAME, REQUIRED, SETTINGS, Setting, Settings
 from bqdump.core.sizes import size_text
@@ -30,15 +29,14 @@ from bqdump.services.process import CONFIG, read_config
 
 log = logging.getLogger(__name__)
 Decorated = TypeVar("Decorated", bound=Callable[..., Any])
-# Variables that are not settings of an export.
+# Variables that are neither settings of an export nor options of a restore.
 OTHER_VARIABLES = (
     *("BQDUMP_CONFIG", "BQDUMP_DEBUG", "BQDUMP_TASK_COUNT", "BQDUMP_JOB", "BQDUMP_LOG_FORMAT"),
     *("BQDUMP_NOTIFY_SECRET", "BQDUMP_EXECUTION", "BQDUMP_RESTORE_AS_OF", "BQDUMP_DRILL_AS_OF"),
     *("BQDUMP_TABLES_FROM", "BQDUMP_RESTORE_TABLES_FROM", "BQDUMP_DRILL_TABLES_FROM"),
-    *(setting.env for setting in (*RESTORE_SETTINGS, *DRILL_SETTINGS)),
 )
 # Variables that Kubernetes sets where a service is called bqdump.
-SERVICE_LINK = re.compile(r"BQDUMP_(SERVICE_|PORT(_|$))")
+SERVICE_LINK = r"BQDUMP_(SERVICE_|PORT(_|$))"
 # Settings of every command that opens a target: one line of its help.
 COMMON = ("project", "job_project", "bucket", "to", "prefix", "endpoint", "patience")
 # What a first backup sets: described by the help of commands that take more settings than these.
@@ -201,11 +199,23 @@ class JsonOption(click.Option):
 
     def __init__(self, *arguments: Any, document: Any, **options: Any) -> None:
         super().__init__(*arguments, **options)
-        self.document = document
+        self._document = document
+
+    @property
+    def document(self) -> Any:
+        """The type. Where it was given by its full name, it is imported now."""
+        if not isinstance(self._document, str):
+            return self._document
+        from pkgutil import resolve_name
+
+        return resolve_name(self._document)
 
 
 def json_option(document: Any, help: str = "Print JSON.") -> Callable[[Decorated], Decorated]:  # noqa: A002 (click's word)
-    """Give a command --json, which arrives as `as_json`. document: the type of what is printed then."""
+    """Give a command --json, which arrives as `as_json`. document: the type of what is printed then.
+
+    A command that is often started gives the full name of the type, which is imported when it is needed.
+    """
     return click.option("--json", "as_json", is_flag=True, cls=JsonOption, document=document, help=help)
 
 
@@ -276,9 +286,15 @@ def _refuse_missing_folder(folder: str) -> None:
 
 def warn_of_unknown(environ: Mapping[str, str]) -> None:
     """Warn of variables that look like settings and are not: a misspelt one has no effect."""
-    known = (*(setting.env for setting in SETTINGS), *OTHER_VARIABLES)
-    for name in sorted(environ):
-        if name.startswith("BQDUMP_") and name not in known and not SERVICE_LINK.match(name):
+    known = [*(setting.env for setting in SETTINGS), *OTHER_VARIABLES]
+    others = [name for name in sorted(environ) if name.startswith("BQDUMP_") and name not in known]
+    if not others:
+        return
+    from bqdump.core.restore.request import DRILL_SETTINGS, RESTORE_SETTINGS
+
+    known += (setting.env for setting in (*RESTORE_SETTINGS, *DRILL_SETTINGS))
+    for name in others:
+        if name not in known and not re.match(SERVICE_LINK, name):
             setting = BY_NAME.get(name.removeprefix("BQDUMP_").lower())
             close = close_name(name[7:], [variable.removeprefix("BQDUMP_") for variable in known])
             guess = setting.env if setting else next((word for word in known if close and word.endswith(close)), "")

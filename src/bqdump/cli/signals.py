@@ -8,7 +8,9 @@ import os
 import signal
 import sys
 from collections.abc import Coroutine, Mapping
-from typing import Any, NamedTuple, TypeVar
+from typing import Any, TypeVar
+
+from msgspec import Struct
 
 from bqdump.cli.exit_codes import INTERRUPTED, TERMINATED
 from bqdump.cli.progress import Follower
@@ -40,7 +42,7 @@ async def until_signal(
     return await working
 
 
-class Endings(NamedTuple):
+class Endings(Struct, frozen=True):
     """What to say at the end, as sentences: after cleaning up, and after a second signal, without it.
 
     jobs: whether BigQuery has jobs that continue.

@@ -12,6 +12,7 @@ from contextlib import AsyncExitStack
 from typing import Any, NamedTuple
 
 import msgspec
+from msgspec import structs
 
 from bqdump.concurrency import task_group
 from bqdump.copying.sharing import Begun, Shares
@@ -238,7 +239,7 @@ async def _move_file(task: Task, surveyed: Surveyed, missing: Missing, sources: 
     if task.digests and not sha256:
         sha256 = await task.mover.digest(moved.info)
     task.tell(Checked(1, item.size))
-    return moved._replace(sha256=sha256)
+    return structs.replace(moved, sha256=sha256)
 
 
 async def _record(task: Task, surveyed: Surveyed, number: int, arrived: Sequence[Arrived]) -> None:

@@ -9,7 +9,8 @@ from __future__ import annotations
 
 import re
 from datetime import UTC, date, datetime, timedelta
-from typing import NamedTuple
+
+from msgspec import Struct
 
 from bqdump.core.errors import UsageError
 
@@ -115,7 +116,7 @@ def only_one(run: str) -> None:
         raise UsageError("find a run", f"run {run}", "a run and {setting:as_of} exclude each other", "Leave out one.")
 
 
-class AsOf(NamedTuple):
+class AsOf(Struct, frozen=True):
     """The latest snapshot time of the run that is meant (ms since 1970 UTC), and what was written."""
 
     until: int

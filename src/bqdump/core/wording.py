@@ -14,9 +14,9 @@ import shlex
 from collections.abc import Collection, Mapping
 from urllib.parse import quote, unquote
 
-SETTING = re.compile(r"\{setting:([a-z_]+)(?:=([^{}]*))?\}")
-REQUIRED = re.compile(r"\{required:([a-z_]+)\}")
-CALL = re.compile(r"\{call:([a-z]+)((?: [a-z_]+(?:=[^ {}]*)?)*)\}")
+SETTING = r"\{setting:([a-z_]+)(?:=([^{}]*))?\}"
+REQUIRED = r"\{required:([a-z_]+)\}"
+CALL = r"\{call:([a-z]+)((?: [a-z_]+(?:=[^ {}]*)?)*)\}"
 OFF = "no_"
 Arguments = Mapping[str, str | bool]
 
@@ -93,9 +93,9 @@ def fill(message: str, words: Words = PYTHON) -> str:
     """The message with its placeholders in these words."""
     if "{" not in message:
         return message
-    message = REQUIRED.sub(lambda match: words.required(match[1]), message)
-    message = SETTING.sub(lambda match: words.setting(match[1], match[2] or ""), message)
-    return CALL.sub(lambda match: words.call(match[1], _arguments(match[2])), message)
+    message = re.sub(REQUIRED, lambda match: words.required(match[1]), message)
+    message = re.sub(SETTING, lambda match: words.setting(match[1], match[2] or ""), message)
+    return re.sub(CALL, lambda match: words.call(match[1], _arguments(match[2])), message)
 
 
 def placeholder(verb: str, arguments: Arguments) -> str:

@@ -1,53 +1,20 @@
-"""One task of an export, from the settings to the published manifest."""
+"""One task of an export, from the settings to the published manifest.
+
+What plans and what exports is imported when it is needed, so that a task's first request does not wait for it.
+"""
 
 from __future__ import annotations
 
-import logging
-from collections.abc import Collection, Sequence
-from typing import Literal, NamedTuple
+from typing import TYPE_CHECKING
 
-from bqdump.core.documents.manifest import Totals
-from bqdump.core.documents.run import DROPPED, Failure, Plan
-from bqdump.core.errors import BqdumpError, TablesFailedError
-from bqdump.core.progress.events import Entered
-from bqdump.core.progress.log_events import LogEvent
-from bqdump.core.risks import Risk
-from bqdump.core.sizes import counted, named
-from bqdump.export.carry import as_failed, go_without_dropped
-from bqdump.export.placement.choose import running_export
-from bqdump.export.planning.obtain import obtain
-from bqdump.export.publish.abandoned import clear_abandoned
-from bqdump.export.publish.latest import Again, has_manifest, report_again, restore_latest
-from bqdump.export.publish.publish import publish
-from bqdump.export.publish.report import has_report, store_failed_report, store_report
-from bqdump.export.task import RunningExport, Task
-from bqdump.export.work.jobs import RECREATED
-from bqdump.export.work.sessions import close_sessions
-from bqdump.export.work.work import work
-from bqdump.repository.ledger import Ledger, ledger_of
-from bqdump.repository.turns import Turn, takes_turn
-from bqdump.repository.units import UnitLedger, give_up, read_unit_ledger
+from bqdump.core.documents.run import Plan
+from bqdump.core.settings.resolve import refuse_other_settings
+from bqdump.export.task import Obtained, Task
+from bqdump.repository.references import refuse_pruned
+from bqdump.repository.repository import value_of
 
-log = logging.getLogger(__name__)
-# Failed tables in an error; the others are counted.
-NAMED = 3
-
-
-class TaskResult(NamedTuple):
-    """How a task ended. `unfinished`: other tasks are still at work, the last of them will publish."""
-
-    state: Literal["published", "superseded", "elsewhere", "unfinished"]
-    plan: Plan
-    totals: Totals | None
-    failed: tuple[Failure, ...]
-    again: Again | None = None
-
-
-class Complete(NamedTuple):
-    """A run whose tables are all done, and that is not published yet."""
-
-    export: RunningExport
-    ledger: Ledger
+if TYPE_CHECKING:
+    from bqdump.export.act import Complete, TaskResult
 
 
 async def run(task: Task) -> TaskResult:
@@ -55,8 +22,10 @@ async def run(task: Task) -> TaskResult:
 
     Raises TablesFailedError when tables have failed and a partial export is not allowed, and what the steps raise.
     """
-    done = await complete(task)
-    return await _publish(done.export, done.ledger) if isinstance(done, Complete) else done
+    obtained = await obtain(task)
+    from bqdump.export.act import act
+
+    return await act(task, obtained)
 
 
 async def complete(task: Task) -> TaskResult | Complete:
@@ -64,120 +33,44 @@ async def complete(task: Task) -> TaskResult | Complete:
 
     Raises TablesFailedError when tables have failed and a partial export is not allowed, and what the steps raise.
     """
-    export = running_export(task, *await obtain(task))
-    export.tell(export.plan)
-    # Of a run that this process has planned, publishing finds whether another task has ended it meanwhile.
-    if not export.made and await has_report(export):
-        return await _end_again(export)
-    if not export.made and await has_manifest(export):
-        return await _publish_again(export)
-    units = await _work(export)
-    if not units.settled(export.plan, export.owner.execution):
-        return _leave_to_others(export, units)
-    units = await _settle_failures(export, units)
-    if not await close_sessions(export, units):
-        return _leave_to_others(export, units)
-    return Complete(export, ledger_of(export.plan, units))
+    obtained = await obtain(task)
+    from bqdump.export import act
+
+    return await act.complete(task, obtained)
 
 
-async def _end_again(export: RunningExport) -> TaskResult:
-    """The run had ended before this task started."""
-    await restore_latest(export)
-    again = await report_again(export)
-    await _clear_late(export)
-    return TaskResult("published", export.plan, None, (), again)
+async def obtain_plan(task: Task) -> Plan:
+    """The plan of this run: read where there is one, else made by this task or by the one that was first.
 
-
-async def _publish_again(export: RunningExport) -> TaskResult:
-    """The run has a manifest: what it publishes is settled, and more work would change nothing."""
-    await restore_latest(export)
-    units = await read_unit_ledger(export.store, export.layout, export.plan)
-    result = await _publish(export, ledger_of(export.plan, units))
-    await _clear_late(export)
-    return result
-
-
-async def _work(export: RunningExport) -> UnitLedger:
-    """Work until nothing is left for this task. Repeat if units have reopened because their read session has ended."""
-    while True:
-        worked = await work(export)
-        if done := worked.ledger(export.plan):
-            return done
-        units = await read_unit_ledger(export.store, export.layout, export.plan)
-        if not worked.taken or not units.reopened:
-            return units
-
-
-async def _settle_failures(export: RunningExport, units: UnitLedger) -> UnitLedger:
-    """Give up tables that were dropped, and those that failed where a partial export is allowed.
-
-    Raises TablesFailedError for what may not be missing.
+    Raises UsageError when the run was planned with other settings, or the dataset cannot be exported as configured.
     """
-    units = await go_without_dropped(export, units)
-    failed = [failure for failure in units.failed(export.owner.execution) if failure.table not in units.dropped]
-    if failed and not export.settings.allow_partial:
-        ledger = ledger_of(export.plan, units, execution=export.owner.execution)
-        await store_failed_report(export, ledger)
-        raise _refusal(export.plan, ledger.failed)
-    return await give_up(export.store, export.layout, export.plan, as_failed(failed)) if failed else units
+    return (await obtain(task)).plan
 
 
-async def _publish(export: RunningExport, ledger: Ledger) -> TaskResult:
-    if not await takes_turn(Turn(export.store, export.layout.publisher, export.owner)):
-        message = "another task of this execution is publishing run %s"
-        log.info(message, export.plan.run, extra=LogEvent.TASK_DONE.extra())
-        return TaskResult("elsewhere", export.plan, None, ledger.failed)
-    export.tell(Entered("publishing"))
-    published = await publish(export, ledger)
-    if published.result == "published":
-        await store_report(export, published, await clear_abandoned(export))
-    totals = published.manifest.totals if published.manifest else None
-    return TaskResult(published.result, export.plan, totals, ledger.failed)
+async def obtain(task: Task) -> Obtained:
+    """The plan, and what this process need not read again."""
+    # A listing shows whether the run is new. Only task 0 looks; the others expect a plan.
+    new = task.owner.task == 0 and not await _has_documents(task)
+    plan = None if new else await value_of(task.store, task.layout.plan)
+    # Imported now that the first request has been answered.
+    from bqdump.repository.prefix_owner import claim_prefix
+
+    if plan:
+        # Of an old run, a prune that was killed may have deleted some files and not yet all.
+        await refuse_pruned(task.store, task.layout, task.run)
+        obtained = Obtained(plan)
+    else:
+        from bqdump.export.planning.obtain import make_or_await
+
+        obtained = await make_or_await(task, new=new)
+    await claim_prefix(task.store, task.settings, task.run)
+    refuse_other_settings(task.settings, obtained.plan)
+    return obtained
 
 
-async def _clear_late(export: RunningExport) -> None:
-    """Delete what attempts have left that ended after the run. An error is only logged: the export is published.
-
-    An attempt of the read route that comes second deletes its own files. One whose process was killed before that
-    cannot: its restarted task does it, and so does `bqdump run --run-id`.
-    """
-    try:
-        await export.placement.clear_late(export)
-    except BqdumpError as error:
-        message = "the export is published, but files of late attempts could not be deleted: %s"
-        log.warning(message, error, extra=LogEvent.CLEANUP_FAILED.extra())
-
-
-def _leave_to_others(export: RunningExport, units: UnitLedger) -> TaskResult:
-    # Whether the run may go without tables that were dropped is decided when all others have ended.
-    mine = [
-        failure for failure in units.failed_tables(export.owner.execution, export.owner) if failure.reason != DROPPED
-    ]
-    if mine and not export.settings.allow_partial:
-        raise _refusal(export.plan, mine)
-    ledger = ledger_of(export.plan, units)
-    ended = len(ledger.done) + len(ledger.failed) + len(ledger.dropped)
-    open_ = counted(export.plan.tables - ended, "table")
-    log.info("done; waiting for other tasks to export %s", open_, extra=LogEvent.TASK_DONE.extra())
-    return TaskResult("unfinished", export.plan, None, tuple(mine))
-
-
-def _refusal(plan: Plan, failed: Sequence[Failure]) -> TablesFailedError:
-    words = [f"{failure.table}: {failure.reason}: {failure.message.rstrip('.')}" for failure in failed]
-    tables = named(words, NAMED, separator="; ")
-    cause = f"{len(failed)} of {counted(plan.tables, 'table')} failed, nothing was published ({tables})"
-    hint = _way_out(plan, {failure.reason for failure in failed})
-    return TablesFailedError("publish", f"run {plan.run}", cause, hint)
-
-
-def _way_out(plan: Plan, reasons: Collection[str]) -> str:
-    """What to do about tables that failed for these reasons."""
-    if RECREATED in reasons:
-        return "A table that was created again is in the next run: {call:run}"
-    if DROPPED in reasons:
-        return (
-            "More than half of the published tables would be removed. If they were dropped by mistake, restore them, "
-            "then start a new run: {call:run}. To publish without them, resume with: "
-            f"{{call:run run_id={plan.run} allow={Risk.REMOVED_TABLES}}}"
-        )
-    return f"Fix the cause, then resume with: {{call:run run_id={plan.run}}}"
+async def _has_documents(task: Task) -> bool:
+    """Whether there is any document of this run, such as its plan or its tombstone."""
+    async for page in task.store.objects(task.layout.root):
+        if page:
+            return True
+    return False

@@ -4,27 +4,29 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable, Mapping, Sequence
-from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
-from bqdump.core.documents.definitions import Definitions
+from msgspec import Struct
+
 from bqdump.core.documents.manifest import Manifest, ManifestFiles
 from bqdump.core.documents.run import Owner, Plan, Receipt, TablePlan
 from bqdump.core.documents.run_layout import RunLayout
 from bqdump.core.documents.target import Latest, Publishing
 from bqdump.core.documents.unchanged import Reading
-from bqdump.core.plan.record import Placed
 from bqdump.core.progress.events import Event, Listener, ignore
 from bqdump.core.settings.settings import Settings
 from bqdump.core.tables.catalog import Dataset, Listed
-from bqdump.export.collected import Collected, Exported
-from bqdump.export.watch import InFlight
 from bqdump.ports.store import ObjectInfo, ObjectStore
-from bqdump.ports.warehouse import Warehouse
 from bqdump.repository.repository import Known, Loaded
 
 if TYPE_CHECKING:
+    from bqdump.core.documents.definitions import Definitions
+    from bqdump.core.plan.record import Placed
+    from bqdump.export.collected import Collected, Exported
+    from bqdump.export.watch import InFlight
     from bqdump.ports.reader import Encoder, Reader
     from bqdump.ports.signer import Signer
+    from bqdump.ports.warehouse import Warehouse
 
 # BigQuery queues at most 50,000 jobs per project and region; all tasks of a run share them.
 # https://cloud.google.com/bigquery/quotas
@@ -53,7 +55,7 @@ def _no_read_route() -> ReadRoute:
     raise RuntimeError("this task was not given what the read route works with")
 
 
-class SetContext(NamedTuple):
+class SetContext(Struct, frozen=True):
     """What the export of one dataset of a set has from the set.
 
     number: the dataset's number, so that no two datasets give their jobs the same ids.
@@ -70,7 +72,7 @@ class SetContext(NamedTuple):
     in_flight: Callable[[str], InFlight]
 
 
-class Task(NamedTuple):
+class Task(Struct, frozen=True):
     """One task of a run: `owner.task` of `tasks`. `tell` is called with each event.
 
     open_read_route: returns what the read route works with, always the same object; opened when it is first needed.
@@ -105,7 +107,7 @@ class Task(NamedTuple):
         return max(1, min(self.settings.concurrency, JOBS_IN_FLIGHT // self.tasks))
 
 
-class StoredManifest(NamedTuple):
+class StoredManifest(Struct, frozen=True):
     """A published manifest as it was read: the name and the generation of the object, and its bytes."""
 
     name: str
@@ -117,7 +119,7 @@ class StoredManifest(NamedTuple):
         return (self.name, self.generation) == (latest.manifest, latest.manifest_generation)
 
 
-class Made(NamedTuple):
+class Made(Struct, frozen=True):
     """What the process that has made a plan need not read: its tables as they are stored, and its definitions.
 
     over: the manifest that it was compared with; None without one, and where it is too large to keep.
@@ -128,7 +130,16 @@ class Made(NamedTuple):
     over: StoredManifest | None = None
 
 
-class RunningExport(NamedTuple):
+class Obtained(Struct, frozen=True):
+    """The plan of a run. made: what this process has stored along with it; None where another process has stored it,
+    and where it is too large to keep.
+    """
+
+    plan: Plan
+    made: Made | None = None
+
+
+class RunningExport(Struct, frozen=True):
     """A task with its plan, and what follows from both.
 
     placement: how its files get their final names.
@@ -207,7 +218,7 @@ class RunningExport(NamedTuple):
         self.task.tell(event)
 
 
-class InPlace(NamedTuple):
+class InPlace(Struct, frozen=True):
     """A run whose files have their final names.
 
     announced: publishing.json that names this run, as it was stored or found.

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import NamedTuple, Protocol
+from typing import Protocol
+
+from msgspec import Struct
 
 from bqdump.ports.store import Copy, ObjectInfo
 
 
-class Moved(NamedTuple):
+class Moved(Struct, frozen=True):
     """A file that has arrived: the object, and its SHA-256 in hexadecimal, "" where its bytes were not read.
 
     The generation may be known only once `Mover.settled` has returned it.

@@ -7,12 +7,16 @@ What locks objects, so that nobody deletes or replaces them before a date.
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Callable, Collection, Mapping, Sequence
-from typing import IO, NamedTuple, Protocol, TypeVar
+from typing import IO, TYPE_CHECKING, NamedTuple, Protocol, TypeVar
 
+from msgspec import Struct
+
+from bqdump.core.documents.path_template import NameRules
 from bqdump.core.errors import BqdumpError
-from bqdump.core.plan.lifecycle import LifecycleRule
-from bqdump.core.plan.names import NameRules
 from bqdump.core.times import rfc3339
+
+if TYPE_CHECKING:
+    from bqdump.core.plan.lifecycle import LifecycleRule
 
 Result = TypeVar("Result")
 
@@ -48,7 +52,7 @@ class Note(NamedTuple):
     generation: int
 
 
-class Copy(NamedTuple):
+class Copy(Struct, frozen=True):
     """A request to copy an object, at exactly this generation, over another one of generation `expect` (0: none).
 
     size, crc32c: those of the source, which the answer is compared with; None if unknown.
@@ -62,7 +66,7 @@ class Copy(NamedTuple):
     crc32c: str | None = None
 
 
-class BucketInfo(NamedTuple):
+class BucketInfo(Struct, frozen=True):
     """The settings of a bucket.
 
     location: "" for a folder. retention_seconds: how long objects cannot be deleted. soft_delete_seconds: how long
@@ -83,7 +87,7 @@ class BucketInfo(NamedTuple):
     locks: bool | None = None
 
 
-class Abilities(NamedTuple):
+class Abilities(Struct, frozen=True):
     """What differs among stores; the defaults are those of Cloud Storage.
 
     listed_checksums: whether listings return CRC32C, origin and locks. Without it they are "" and 0 there, and `stat`
@@ -197,7 +201,7 @@ class ObjectStore(Protocol):
         """Release connections and threads."""
 
 
-class Lock(NamedTuple):
+class Lock(Struct, frozen=True):
     """How new objects are locked. until: in milliseconds since 1970 UTC, a whole second. strict: nobody may end it
     earlier, else who has the permission for that.
     """
@@ -216,7 +220,7 @@ class Locks(Protocol):
         """
 
 
-class Hidden(NamedTuple):
+class Hidden(Struct, frozen=True):
     """An object that is not there any more as it was, and of which the store keeps a version.
 
     by: what has removed it, in words. locked_until: see ObjectInfo. command: brings it back, as a shell takes it.

@@ -9,6 +9,7 @@ from collections.abc import AsyncIterator, Sequence
 from typing import Literal, NamedTuple, Protocol
 
 import msgspec
+from msgspec import Struct
 
 from bqdump.core.documents.definitions import Index, RoutineDefinition, RowPolicy
 from bqdump.core.tables.catalog import Dataset, Listed, ListedDataset, Partition, Table
@@ -40,7 +41,7 @@ class DefinitionReader(Protocol):
         """
 
 
-class ExtractRequest(NamedTuple):
+class ExtractRequest(Struct, frozen=True):
     """An extract job: the table `table` of `dataset` as it was at `snapshot` (ms), to gs:// `uri` with one `*`.
 
     partition: the id of the only partition that is extracted, as it is when the job runs, whatever `snapshot` is: for a
@@ -60,7 +61,7 @@ class ExtractRequest(NamedTuple):
     partition: str = ""
 
 
-class QueryRequest(NamedTuple):
+class QueryRequest(Struct, frozen=True):
     """An export query: rows of the table or view `table` of `dataset`, to gs:// `uri` with one `*`.
 
     snapshot: the time (ms) at which the table is read; None for the time at which the job runs. select: the GoogleSQL
@@ -83,7 +84,7 @@ class QueryRequest(NamedTuple):
     max_bytes_billed: int
 
 
-class Estimate(NamedTuple):
+class Estimate(Struct, frozen=True):
     """The bytes that a query will bill. at_least: the estimate is a lower bound.
 
     columns: the schema of the result, as a JSON list of BigQuery's fields.
@@ -101,7 +102,7 @@ class JobError(NamedTuple):
     message: str
 
 
-class Job(NamedTuple):
+class Job(Struct, frozen=True):
     """A job's state. Counts are available once it is done. `created` … `ended`: ms since 1970 UTC.
 
     rows: the rows that were exported, loaded or inserted; None if not reported (by extract and copy jobs, and in some

@@ -6,18 +6,18 @@ A run that has begun to replace the published files, and is not published: it is
 from __future__ import annotations
 
 import logging
-from collections.abc import AsyncIterator, Sequence
-from contextlib import asynccontextmanager, suppress
-from typing import NamedTuple
+from collections.abc import Sequence
+from contextlib import suppress
 
 import msgspec
+from msgspec import Struct
 
 from bqdump.core.documents.document import Document
 from bqdump.core.documents.manifest import Manifest, ManifestFiles
 from bqdump.core.documents.retention import RetainedFiles
 from bqdump.core.documents.run_layout import RunLayout
 from bqdump.core.documents.target import Latest, Pointer
-from bqdump.core.errors import BqdumpError, DocumentError, NotFoundError, UsageError, VerificationError
+from bqdump.core.errors import DocumentError, NotFoundError, UsageError, VerificationError
 from bqdump.core.progress.log_events import LogEvent
 from bqdump.core.settings.file import resume_call, settings_of_run
 from bqdump.core.settings.settings import Settings
@@ -67,24 +67,7 @@ async def readable_latest(store: ObjectStore, settings: Settings) -> Latest | No
         return None
 
 
-@asynccontextmanager
-async def naming_missing_bucket(*stores: ObjectStore) -> AsyncIterator[None]:
-    """Raise NotFoundError about a bucket instead of what was not found in it, if the bucket does not exist."""
-    try:
-        yield
-    except NotFoundError:
-        for store in stores:
-            try:
-                await store.describe()
-            except NotFoundError:
-                raise
-            except BqdumpError:
-                # Without permission to read the bucket's settings, it may exist.
-                continue
-        raise
-
-
-class Moved(NamedTuple):
+class Moved(Struct, frozen=True):
     """latest.json as it is stored now, None where none is. before: the run that was published before this one."""
 
     stored: Loaded[Latest] | None
@@ -245,7 +228,7 @@ def missing_run(run: str, settings: Settings, runs: Sequence[str] = ()) -> NotFo
     return NotFoundError("find", f"run {run} in {settings.target}", cause, hint)
 
 
-class Replacing(NamedTuple):
+class Replacing(Struct, frozen=True):
     """Such a run, and the settings that it was planned with. published: the one whose files it replaces; "": none."""
 
     run: str

@@ -18,7 +18,9 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Collection, Container
 from contextlib import suppress
-from typing import TYPE_CHECKING, Literal, NamedTuple
+from typing import TYPE_CHECKING, Literal
+
+from msgspec import Struct
 
 from bqdump.concurrency import gathered
 from bqdump.core.documents.document import Document
@@ -27,7 +29,7 @@ from bqdump.core.documents.manifest import ManifestFiles
 from bqdump.core.documents.retention import Erasure, Reference, RetainedFiles
 from bqdump.core.documents.run import Plan
 from bqdump.core.documents.run_layout import RunLayout
-from bqdump.core.errors import DocumentError
+from bqdump.core.errors import PLAN, DocumentError, UsageError
 from bqdump.core.settings.settings import Settings
 from bqdump.ports.store import ObjectStore
 from bqdump.repository.objects import present
@@ -47,6 +49,13 @@ async def being_pruned(store: ObjectStore, names: RunLayout) -> bool:
         await delete(store, [(names.tombstone.name, tombstone.generation)])
         tombstone = await load(store, names.tombstone)
     return tombstone is not None and tombstone.value.decided
+
+
+async def refuse_pruned(store: ObjectStore, names: RunLayout, run: str) -> None:
+    """Raise UsageError for the id of a run that is being pruned, or was as long as other runs name files of it."""
+    if await exists(store, names.tombstone):
+        cause = "a run of this id was pruned or is being pruned, and other runs may still name its files"
+        raise UsageError(PLAN, f"run {run}", cause, "Use another run id.", setting="run_id")
 
 
 async def pruned_early(store: ObjectStore, names: RunLayout, plan: Plan) -> bool:
@@ -104,7 +113,7 @@ async def erasure_records(store: ObjectStore, layout: Layout, table: str = "") -
     return records
 
 
-class BeingDeleted(NamedTuple):
+class BeingDeleted(Struct, frozen=True):
     """Files that prunes may be about to delete, by name and generation.
 
     relied_on: a run whose copy is in progress and relies on one of them, so that nobody may replace it; "" for none.

@@ -3,13 +3,21 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable
-from contextlib import suppress
+from contextlib import asynccontextmanager, suppress
 from typing import Generic, Literal, NamedTuple, TypeVar
 
 from bqdump.core.documents.codec import decode, encode, encode_indented
 from bqdump.core.documents.document import Document, Notes
 from bqdump.core.documents.notes import encode_note
-from bqdump.core.errors import BqdumpError, ConflictError, DocumentError, UnavailableError
+from bqdump.core.errors import (
+    PLAN,
+    BqdumpError,
+    ConflictError,
+    DocumentError,
+    NotFoundError,
+    UnavailableError,
+    UsageError,
+)
 from bqdump.ports.store import ObjectStore, Stored
 from bqdump.repository.objects import read_object
 
@@ -155,3 +163,28 @@ async def _write(store: ObjectStore, document: Document[T], value: T, expect: in
 
 def _refused(document: Document[object]) -> UnavailableError:
     return UnavailableError("write", document.name, "the store refused it, although no other writer was faster")
+
+
+@asynccontextmanager
+async def naming_missing_bucket(*stores: ObjectStore) -> AsyncIterator[None]:
+    """Raise NotFoundError about a bucket instead of what was not found in it, if the bucket does not exist."""
+    try:
+        yield
+    except NotFoundError:
+        for store in stores:
+            try:
+                await store.describe()
+            except NotFoundError:
+                raise
+            except BqdumpError:
+                # Without permission to read the bucket's settings, it may exist.
+                continue
+        raise
+
+
+def refuse_place(store: ObjectStore) -> None:
+    """Raise UsageError for a place that holds copies of exports only."""
+    if not store.abilities.exports:
+        cause = "exports cannot be written there directly, as BigQuery does not write to it"
+        hint = "Export to a bucket of Cloud Storage or a folder, then: bqdump copy s3://BUCKET/PREFIX"
+        raise UsageError(PLAN, store.url, cause, hint)

@@ -17,10 +17,10 @@ from bqdump.check.findings import Finding, FindingKind
 from bqdump.check.read_back import ReadOptions, check_room, read_back
 from bqdump.concurrency import gathered
 from bqdump.core.documents.manifest import Manifest, TableEntry
+from bqdump.core.documents.notes import Restored
 from bqdump.core.errors import NotFoundError, TargetError
 from bqdump.core.formats.types import columns
 from bqdump.core.progress.log_events import LogEvent
-from bqdump.core.restore.documents import Restored
 from bqdump.core.restore.names import partition_range
 from bqdump.core.restore.objects import same_query
 from bqdump.core.restore.partitions import layout_of

@@ -14,10 +14,10 @@ import msgspec
 
 from bqdump.concurrency import gathered
 from bqdump.core.documents.definitions import NOTHING
+from bqdump.core.documents.notes import Restored
 from bqdump.core.errors import ConflictError, DeniedError, JobFailedError, NotFoundError
 from bqdump.core.progress.log_events import LogEvent, about
 from bqdump.core.restore.access import merged
-from bqdump.core.restore.documents import Restored
 from bqdump.core.restore.names import scratch_prefix
 from bqdump.core.restore.plan import ACCESS, POLICY, NotRestored, ObjectStep, TableStep
 from bqdump.core.sizes import counted

@@ -14,11 +14,11 @@ import msgspec
 from bqdump.concurrency import gathered
 from bqdump.core.documents.document import Notes
 from bqdump.core.documents.manifest import Manifest
-from bqdump.core.documents.notes import RestoreFailure
+from bqdump.core.documents.notes import Restored, RestoreFailure
 from bqdump.core.errors import BqdumpError
 from bqdump.core.progress.log_events import LogEvent
 from bqdump.core.restore.bill import Bill, step_bill
-from bqdump.core.restore.documents import Restored, RestoreLayout
+from bqdump.core.restore.documents import RestoreLayout
 from bqdump.core.restore.plan import INDEX, POLICY, TABLE, NotRestored, ObjectStep, RestorePlan, TableStep
 from bqdump.core.restore.result import NotCreated, Restoration, RestoredObject, RestoredTable
 from bqdump.core.times import time_of

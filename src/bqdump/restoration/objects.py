@@ -10,10 +10,9 @@ import msgspec
 
 from bqdump.concurrency import gathered
 from bqdump.core.documents.definitions import NOTHING
-from bqdump.core.documents.notes import RestoreFailure
+from bqdump.core.documents.notes import Restored, RestoreFailure
 from bqdump.core.errors import BqdumpError, DeniedError, JobFailedError, NotFoundError
 from bqdump.core.progress.log_events import LogEvent, about
-from bqdump.core.restore.documents import Restored
 from bqdump.core.restore.objects import same_query
 from bqdump.core.restore.plan import ACCESS, INDEX, POLICY, ROUTINE, ObjectStep
 from bqdump.export.watch import Watch

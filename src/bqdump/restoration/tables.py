@@ -12,7 +12,7 @@ from typing import Any, TypeVar
 import msgspec
 
 from bqdump.core.documents.definitions import NOTHING
-from bqdump.core.restore.documents import Restored
+from bqdump.core.documents.notes import Restored
 from bqdump.core.restore.names import LABEL, id_of, scratch_name
 from bqdump.core.restore.partitions import both, boundaries, fill, ranges
 from bqdump.core.restore.plan import TABLE

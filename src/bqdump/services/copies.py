@@ -16,7 +16,7 @@ from bqdump.core.settings.settings import Settings
 from bqdump.core.settings.target import BUCKET, S3
 from bqdump.ports.mover import Mover
 from bqdump.ports.store import Lock, Locks, ObjectStore
-from bqdump.repository.published import naming_missing_bucket
+from bqdump.repository.repository import naming_missing_bucket
 from bqdump.services.keys import trusting
 from bqdump.services.opening import open_s3, open_store, patience_for
 

@@ -9,7 +9,7 @@ import os
 import time
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any, TypeVar, cast
+from typing import TYPE_CHECKING, Any, TypeVar, cast
 
 from msgspec.structs import replace
 
@@ -20,8 +20,10 @@ from bqdump.core.settings.values import KMS_KEY, VARIABLE
 from bqdump.core.times import days_text
 from bqdump.ports.signer import Signer, TrustedKeys
 from bqdump.ports.store import ObjectInfo, ObjectStore
-from bqdump.repository.exports import StoreAt
 from bqdump.services.opening import patience_for
+
+if TYPE_CHECKING:
+    from bqdump.repository.exports import StoreAt
 
 Key = TypeVar("Key")
 # No PEM file with one key is larger.

@@ -14,14 +14,14 @@ from bqdump.core.sets.selection import all_targets
 from bqdump.core.settings.settings import Settings
 from bqdump.core.settings.target import Target
 from bqdump.ports.store import ObjectStore
-from bqdump.ports.warehouse import Warehouse
-from bqdump.repository.published import naming_missing_bucket
+from bqdump.repository.repository import naming_missing_bucket
 from bqdump.services.keys import open_signer
 from bqdump.services.opening import LazyReadRoute, open_destination, open_store, open_warehouse
 
 if TYPE_CHECKING:
     from bqdump.adapters.bigquery.destination import BigQueryDestination
     from bqdump.ports.signer import Signer
+    from bqdump.ports.warehouse import Warehouse
     from bqdump.retain.survey import AtWork
 
 Answer = TypeVar("Answer")

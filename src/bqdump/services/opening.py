@@ -18,7 +18,6 @@ from bqdump.core.errors import UsageError, install_hint, open_files_error, out_o
 from bqdump.core.settings.settings import Settings
 from bqdump.core.settings.target import BUCKET, FOLDER, S3
 from bqdump.ports.store import Lock, ObjectStore
-from bqdump.ports.warehouse import Warehouse
 
 if TYPE_CHECKING:
     from bqdump.adapters.bigquery.destination import BigQueryDestination
@@ -26,6 +25,7 @@ if TYPE_CHECKING:
     from bqdump.export.task import ReadRoute
     from bqdump.observe.notify import Notifier
     from bqdump.ports.data_reader import DataReader, QueryShell
+    from bqdump.ports.warehouse import Warehouse
 
 
 def patience_for(settings: Settings, service: object, *, patient: bool) -> Patience:

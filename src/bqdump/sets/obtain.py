@@ -35,6 +35,7 @@ from bqdump.core.sets.selection import (
     refuse_leaving,
     removal_sentence,
 )
+from bqdump.core.settings.resolve import refuse_other_settings
 from bqdump.core.settings.settings import Settings
 from bqdump.core.sizes import counted, named
 from bqdump.core.tables.catalog import Dataset, Listed, ListedDataset
@@ -43,7 +44,7 @@ from bqdump.core.version import VERSION
 from bqdump.core.wording import COMMANDS, fill
 from bqdump.export.planning.definitions import DESCRIBE_AT_ONCE
 from bqdump.export.planning.survey import chosen_to_change, early_reading
-from bqdump.export.planning.target import check_target, refuse_other_settings
+from bqdump.export.planning.target import check_target
 from bqdump.ports.warehouse import Warehouse
 from bqdump.repository.prefix_owner import claim_prefix, release_prefix
 from bqdump.repository.repository import overwrite, replace, value_of

@@ -23,8 +23,9 @@ from bqdump.core.sets.selection import Chosen, by_target, choose_datasets, refus
 from bqdump.core.settings.settings import Settings
 from bqdump.core.sizes import size_text
 from bqdump.core.wording import COMMANDS
-from bqdump.export.planning.obtain import obtain_plan, show_plan
+from bqdump.export.planning.obtain import show_plan
 from bqdump.export.planning.target import check_target
+from bqdump.export.run import obtain_plan
 from bqdump.export.task import Task
 from bqdump.repository.repository import replace
 from bqdump.repository.set_runs import SetProgress, read_set_manifest, read_set_progress

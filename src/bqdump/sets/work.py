@@ -8,7 +8,8 @@ from collections.abc import Awaitable, Callable, Collection
 from bqdump.concurrency import task_group
 from bqdump.core.documents.sets import Ready
 from bqdump.core.errors import ENDS_THE_TASK, BqdumpError
-from bqdump.export.run import Complete, TaskResult, complete, run
+from bqdump.export.act import Complete, TaskResult
+from bqdump.export.run import complete, run
 from bqdump.export.task import Task
 from bqdump.repository.repository import replace
 from bqdump.repository.set_runs import SetProgress, read_set_progress

@@ -15,26 +15,22 @@ from bqdump.core.documents.run import Owner
 from bqdump.core.errors import BqdumpError
 from bqdump.core.notice import Notice, run_failed, run_published
 from bqdump.core.progress.events import Entered, Listener, Together, ignore
-from bqdump.core.progress.export import AtTarget, Export, exported_together
 from bqdump.core.progress.log_events import LogEvent
 from bqdump.core.settings.settings import Settings
-from bqdump.export.planning.obtain import show_plan
-from bqdump.export.planning.target import refuse_place
-from bqdump.export.result import exported
-from bqdump.export.run import TaskResult
 from bqdump.export.run import run as run_task
 from bqdump.export.task import Task
 from bqdump.observe.notify import concerns_all, notify, notify_once, of_tables, post_published
 from bqdump.ports.signer import PROBE
 from bqdump.ports.store import ObjectStore
-from bqdump.repository.published import naming_missing_bucket
-from bqdump.repository.repository import value_of
+from bqdump.repository.repository import naming_missing_bucket, refuse_place, value_of
 from bqdump.services.opened import Services
 from bqdump.services.opening import open_notifier
 from bqdump.telemetry import observed
 
 if TYPE_CHECKING:
     from bqdump.core.plan.summary import Planned
+    from bqdump.core.progress.export import Export
+    from bqdump.export.act import TaskResult
     from bqdump.ports.signer import Signer
     from bqdump.sets.task import SetTask
 
@@ -96,6 +92,8 @@ async def notify_published(task: Task, result: TaskResult) -> None:
         return
 
     async def notice() -> Notice:
+        from bqdump.export.act import exported
+
         return run_published(task.settings, await exported(task, result))
 
     await post_published(notifier, task.store, task.settings.layout.run(result.plan.run), notice, task.owner)
@@ -109,6 +107,8 @@ class Ended(NamedTuple):
 
     async def export(self) -> Export:
         """The result in full. Reads the manifest if the run was published before this task started."""
+        from bqdump.export.act import exported
+
         return await exported(self.task, self.result)
 
 
@@ -141,7 +141,7 @@ async def run_one(services: Services, start: Start) -> Ended:
     try:
         async with naming_missing_bucket(task.store):
             with observed("run", name, start.about, tell) as hear:
-                result = await run_task(task._replace(tell=hear))
+                result = await run_task(replace(task, tell=hear))
     except Exception as error:
         await notify_failed(start, task.store, settings, error)
         raise
@@ -185,6 +185,7 @@ async def _prune_after(services: Services, settings: Settings, store: ObjectStor
 
 async def _run_set(services: Services, start: Start) -> Export:
     """Do one task's part of a run of a set of datasets. Raises DatasetsFailedError."""
+    from bqdump.core.progress.export import AtTarget, exported_together
     from bqdump.sets.run import run_sets
 
     await _refuse_unusable(services.signer)
@@ -220,6 +221,7 @@ async def _run_set(services: Services, start: Start) -> Export:
 
 async def plan(services: Services, settings: Settings, name: str, tasks: int) -> Planned:
     """Plan run `name`, of one dataset or of a set, for this many tasks, without writing anything."""
+    from bqdump.export.planning.obtain import show_plan
     from bqdump.sets.plan import plan_sets
 
     me = Owner(name, 0)

@@ -27,7 +27,7 @@ from bqdump.core.risks import Risk
 from bqdump.core.settings.settings import Settings
 from bqdump.core.settings.target import Target
 from bqdump.core.times import rfc3339
-from bqdump.export.run import TaskResult
+from bqdump.export.act import TaskResult
 from bqdump.export.run import run as export
 from bqdump.export.task import Task
 from bqdump.repository.notes import change_tags

@@ -9,7 +9,8 @@ from typing import Any
 import msgspec
 
 from bqdump.core.documents.codec import decode
-from bqdump.core.restore.documents import Decision, Restored
+from bqdump.core.documents.notes import Restored
+from bqdump.core.restore.documents import Decision
 from bqdump.core.restore.drill import Drilled
 from bqdump.core.restore.names import LABEL, SCRATCH, is_scratch
 from bqdump.core.restore.result import Restoration

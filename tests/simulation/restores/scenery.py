@@ -7,6 +7,7 @@ import re
 from typing import Any, NamedTuple
 
 import msgspec
+from msgspec import structs
 
 from bqdump.adapters.memory import MemoryStore
 from bqdump.core.documents.codec import decode
@@ -89,7 +90,7 @@ class Warehouse(MemoryDestination):
         """See Warehouse."""
         found = await super().estimate(dataset, table, select, parameters)
         definition = self.datasets[dataset.project, dataset.name][table].definition
-        return found._replace(columns=raw(msgspec.json.decode(definition)["schema"]["fields"]))
+        return structs.replace(found, columns=raw(msgspec.json.decode(definition)["schema"]["fields"]))
 
     def too_many_partitions(self, job_id: str) -> bool:
         """Whether a job would load into more partitions than a job may change."""

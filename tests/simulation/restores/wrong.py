@@ -6,6 +6,8 @@ import random
 from collections.abc import Awaitable, Callable
 from typing import Any
 
+from msgspec.structs import replace
+
 from bqdump.export.watch import Watch
 from bqdump.export.work.job import Work
 from bqdump.ports.warehouse import Job, Warehouse
@@ -48,6 +50,6 @@ def believes_attached(sound: Callable[..., Awaitable[tuple[Job, bool]]]) -> Soun
 
     async def faulty(*given: Any) -> tuple[Job, bool]:
         job, attached = await sound(*given)
-        return (job._replace(error=None), False) if attached else (job, False)
+        return (replace(job, error=None), False) if attached else (job, False)
 
     return faulty

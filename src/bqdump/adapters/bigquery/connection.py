@@ -6,6 +6,7 @@ BigQuery's jobs as the port describes them: configurations to start them, and th
 from __future__ import annotations
 
 import os
+import threading
 from collections.abc import Callable, Iterator
 from datetime import datetime
 from typing import TYPE_CHECKING, Any, Literal, TypeVar
@@ -128,6 +129,8 @@ Answer = TypeVar("Answer")
 ONCE: dict[str, Any] = {"retry": None, "timeout": TIMEOUT}
 QUERY_ONCE: dict[str, Any] = {**ONCE, "job_retry": None}
 ANSWER_ONCE: dict[str, Any] = {"retry": None, "job_retry": None, "api_timeout": TIMEOUT[1]}
+# How long a process takes to send its first request to the bucket, once it has opened both services.
+FIRST_REQUEST_SECONDS = 0.05
 
 
 class BigQueryConnection:
@@ -142,14 +145,19 @@ class BigQueryConnection:
         connection = session(granted)
         self._project, self._gate, self._job_timeout = job_project, gate, job_timeout
         self._threads = Threads("bigquery")
-        # Importing the client takes a while; meanwhile the first requests go to the bucket.
-        self._opening = self._threads.start(
-            lambda: bigquery.Client(project=job_project, credentials=granted, _http=connection, client_options=options)
-        )
+        self._wanted = threading.Event()
+
+        def open_client() -> Any:
+            # Importing the client takes a while. It would keep the first request to the bucket from being sent.
+            self._wanted.wait(FIRST_REQUEST_SECONDS)
+            return bigquery.Client(project=job_project, credentials=granted, _http=connection, client_options=options)
+
+        self._opening = self._threads.start(open_client)
 
     @property
     def _client(self) -> Any:
         """Google's client. Blocks until it is open, so only threads use it."""
+        self._wanted.set()
         return self._opening.result()
 
     async def close(self) -> None:

@@ -12,8 +12,9 @@ import stat
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
+from bqdump.core.documents.path_template import NameRules
 from bqdump.core.errors import TargetError, UsageError
-from bqdump.core.plan.names import NameRules, refused_by_windows
+from bqdump.core.plan.names import refused_by_windows
 from bqdump.core.progress.log_events import LogEvent
 
 log = logging.getLogger(__name__)

@@ -25,8 +25,8 @@ from bqdump.adapters.folder.index import Index, Row, content_of, locked_index, r
 from bqdump.adapters.folder.paths import folders_below, name_rules, path_of, refuse_other_spelling, remove_empty
 from bqdump.core.documents.layout import is_note
 from bqdump.core.documents.notes import NOTE_BYTES
+from bqdump.core.documents.path_template import NameRules
 from bqdump.core.errors import BqdumpError, ConflictError, NotFoundError, UnavailableError
-from bqdump.core.plan.names import NameRules
 from bqdump.ports.store import Abilities, BucketInfo, Copy, Note, ObjectInfo, Stored
 
 Result = TypeVar("Result")

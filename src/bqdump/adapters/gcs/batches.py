@@ -14,10 +14,11 @@ import json
 import re
 import secrets
 from collections.abc import Callable, Sequence
-from typing import Any, NamedTuple
+from typing import Any
 
 import requests
 from google.api_core.exceptions import GoogleAPICallError, from_http_response
+from msgspec import Struct
 
 from bqdump.adapters.gcs.objects import ADMIN, ORIGIN, info_of, retention_of
 from bqdump.adapters.google.errors import translate, translated
@@ -33,7 +34,7 @@ UNKNOWN = (404, 405, 501)
 NUMBER = re.compile(r"\+(\d+)>?$")
 
 
-class Call(NamedTuple):
+class Call(Struct, frozen=True):
     """One call: its method, the path of its object (the client's `blob.path`), its parameters and its JSON body."""
 
     method: str

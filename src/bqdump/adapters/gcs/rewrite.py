@@ -9,6 +9,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from google.api_core.exceptions import NotFound
+from msgspec.structs import replace
 
 from bqdump.adapters.gcs.objects import ADMIN, info_of, open_client, retention_of
 from bqdump.adapters.google.errors import translated
@@ -66,7 +67,7 @@ class RewriteMover:
             info, by_another = await self._target.stat(wish.target), True
             if info is None and wish.expect:
                 # A prune has deleted what was to be replaced.
-                return await self.move(wish._replace(expect=0))
+                return await self.move(replace(wish, expect=0))
             if not info or (info.size, info.crc32c) != (wish.size, wish.crc32c):
                 raise other_file(self._target, wish) from None
         if info is None:

@@ -27,22 +27,20 @@ UNUSABLE = (
     requests.exceptions.MissingSchema,
 )
 # Messages of requests and gRPC. A proxy's answers from 500 on are temporary.
-UNTRUSTED = re.compile(r"(?:certificate verify failed|CERTIFICATE_VERIFY_FAILED): ([^:(]+)")
-REFUSED = re.compile(r"(?:Tunnel connection failed:|HTTP proxy returned response code) (4\d\d[\w -]*)")
-METADATA = re.compile(
-    r"Failed to retrieve \S+/computeMetadata/v1/([^\s?]+)\S* from the \S+ \S+ \S+ metadata service\. "
-)
+UNTRUSTED = r"(?:certificate verify failed|CERTIFICATE_VERIFY_FAILED): ([^:(]+)"
+REFUSED = r"(?:Tunnel connection failed:|HTTP proxy returned response code) (4\d\d[\w -]*)"
+METADATA = r"Failed to retrieve \S+/computeMetadata/v1/([^\s?]+)\S* from the \S+ \S+ \S+ metadata service\. "
 EMPTY = "NO_CERTIFICATE_OR_CRL_FOUND"
 NO_CREDENTIALS = "Your default credentials were not found"
 
 
 def blocked(message: str, operation: str, subject: str) -> AccessError | None:
     """The error for a message about a connection that can never succeed; None if it may succeed later."""
-    if match := UNTRUSTED.search(message):
+    if match := re.search(UNTRUSTED, message):
         return AccessError(operation, subject, f"the server's certificate is not trusted: {match[1].strip()}", TRUST)
     if EMPTY in message:
         return AccessError(operation, subject, "the file in REQUESTS_CA_BUNDLE contains no certificate")
-    if match := REFUSED.search(message):
+    if match := re.search(REFUSED, message):
         return AccessError(operation, subject, f"the proxy refuses the connection: {match[1].strip()}", ALLOW)
     return None
 
@@ -99,7 +97,7 @@ def not_signed_in(error: auth.GoogleAuthError) -> BqdumpError:
     message = one_line(str(inner.args[0] if inner.args else inner))
     if message.startswith(NO_CREDENTIALS):
         return AccessError("find credentials for", "Google Cloud", "none in this environment", LOGIN)
-    served = METADATA.sub(r"the metadata server does not return \1: ", message)
+    served = re.sub(METADATA, r"the metadata server does not return \1: ", message)
     if served != message:
         return AccessError(*SIGN_IN, served, "Check the service account of this machine.")
     if error.retryable or isinstance(error, auth.TransportError):

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import os
-from typing import NamedTuple
 from urllib.parse import urlsplit
 
+from msgspec import Struct
 
-class Endpoint(NamedTuple):
+
+class Endpoint(Struct, frozen=True):
     """One of Google's services."""
 
     service: str

@@ -37,10 +37,10 @@ OUT_OF_QUOTA = ("quotaExceeded", "dailyLimitExceeded")
 # Errors of the service, whatever the HTTP status.
 TEMPORARY = ("backendError", "internalError", "badGateway")
 REQUEST_TIMEOUT, TOO_MANY_REQUESTS, NOT_IMPLEMENTED = 408, 429, 501
-REQUEST = re.compile(r"^(?:GET|POST|PUT|PATCH|DELETE) \S+: ")
-FOOTER = re.compile(r"\s+Location: \S*\s+Job ID: \S*\s*$")
+REQUEST = r"^(?:GET|POST|PUT|PATCH|DELETE) \S+: "
+FOOTER = r"\s+Location: \S*\s+Job ID: \S*\s*$"
 # A suffix that downloads and uploads add.
-EXPECTED = re.compile(r": \('Request failed with status code'.*\)$", re.DOTALL)
+EXPECTED = r"(?s): \('Request failed with status code'.*\)$"
 
 
 # The exceptions of Google's clients and of the layers below them, which they do not always wrap.
@@ -110,7 +110,7 @@ def _temporary(status: int) -> bool:
 
 def _message(error: api.GoogleAPICallError) -> str:
     """The service's message, without the request, location and job id that Google's clients add."""
-    detail = EXPECTED.sub("", FOOTER.sub("", REQUEST.sub("", error.message or "")))
+    detail = re.sub(EXPECTED, "", re.sub(FOOTER, "", re.sub(REQUEST, "", error.message or "")))
     if not detail or detail.lstrip().startswith("<"):
         # A proxy or a front end of Google has answered with an HTML page or nothing.
         code = error.code or 0
@@ -129,7 +129,7 @@ def _reason(error: api.GoogleAPICallError) -> str:
 
 def _document(error: api.GoogleAPICallError) -> dict[str, Any]:
     """The service's JSON error, which downloads and uploads use as the message; {} if there is none."""
-    detail = EXPECTED.sub("", REQUEST.sub("", error.message or ""))
+    detail = re.sub(EXPECTED, "", re.sub(REQUEST, "", error.message or ""))
     with suppress(ValueError, LookupError, TypeError):
         document = json.loads(detail)["error"] if detail.startswith("{") else {}
         return document if isinstance(document, dict) else {}

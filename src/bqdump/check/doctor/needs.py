@@ -22,10 +22,11 @@ from bqdump.core.sizes import counted
 from bqdump.core.sql import statements as sql
 from bqdump.core.tables.catalog import WHOLE, Dataset, Listed
 from bqdump.export.planning.definitions import POLICIES_VIEW, by_query
-from bqdump.export.planning.target import find_dataset, refuse_bucket, refuse_key, refuse_place
+from bqdump.export.planning.target import find_dataset, refuse_bucket, refuse_key
 from bqdump.ports.store import BucketInfo, Copy, ObjectStore
 from bqdump.ports.warehouse import Warehouse
 from bqdump.repository.prefix_owner import check_prefix
+from bqdump.repository.repository import refuse_place
 
 CONTENT = b'{"what":"bqdump doctor looks whether it may write here"}'
 LEFT_OUT = "a run leaves these definitions out, and names them"

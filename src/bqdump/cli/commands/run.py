@@ -7,7 +7,7 @@ import os
 import sys
 import time
 from collections.abc import Mapping
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import click
 
@@ -33,16 +33,18 @@ from bqdump.cli.streams import OutputError, silence
 from bqdump.core.documents.run import Owner
 from bqdump.core.errors import UsageError
 from bqdump.core.progress.events import Listener, Stage
-from bqdump.core.progress.export import Export
 from bqdump.core.progress.log_events import LogEvent
 from bqdump.core.retention.policy import refuse_idle, refuse_short
 from bqdump.core.settings.settings import BY_NAME, REQUIRED, RETENTION, Settings
 from bqdump.core.settings.task_identity import identify
 from bqdump.core.sizes import counted, size_text
 from bqdump.core.times import rfc3339, time_text
-from bqdump.export.run import TaskResult
 from bqdump.services.opened import opened
 from bqdump.services.process import owner, run_id
+
+if TYPE_CHECKING:
+    from bqdump.core.progress.export import Export
+    from bqdump.export.act import TaskResult
 
 log = logging.getLogger(__name__)
 STANDING_MS = 12 * 3_600_000
@@ -50,7 +52,7 @@ STANDING_MS = 12 * 3_600_000
 
 @click.command(cls=Command, needs=REQUIRED)
 @click.option("--yes", is_flag=True, help="With --prune: delete even if the rules keep less than a day of runs.")
-@json_option(Export, "Print the result as JSON, and log lines to standard error.")
+@json_option("bqdump.core.progress.export.Export", "Print the result as JSON, and log lines to standard error.")
 @quiet_option
 @tables_from_option("BQDUMP_TABLES_FROM")
 @settings_options(*ALL)

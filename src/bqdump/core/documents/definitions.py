@@ -154,21 +154,17 @@ class _Routine(msgspec.Struct, rename="camel"):
     language: str | None = None
 
 
-# The API has 64-bit integers as strings.
-_TABLES = msgspec.json.Decoder(_Properties | None, strict=False)
-_DATASETS, _ROUTINES = msgspec.json.Decoder(_Dataset | None), msgspec.json.Decoder(_Routine)
-
-
 def check_table(definition: msgspec.Raw) -> None:
     """Raise msgspec.MsgspecError for a definition in which a property has another type than in BigQuery's API."""
-    _TABLES.decode(definition)
+    # The API has 64-bit integers as strings.
+    msgspec.json.decode(definition, type=_Properties | None, strict=False)
 
 
 def check_dataset(definition: msgspec.Raw) -> None:
     """The same for a dataset."""
-    _DATASETS.decode(definition)
+    msgspec.json.decode(definition, type=_Dataset | None)
 
 
 def check_routine(definition: msgspec.Raw) -> None:
     """The same for a routine."""
-    _ROUTINES.decode(definition)
+    msgspec.json.decode(definition, type=_Routine)

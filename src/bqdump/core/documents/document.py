@@ -8,10 +8,9 @@ Sizes are bytes, counts are rows or files, times are milliseconds since 1970 UTC
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
 from typing import Annotated, Generic, Literal, Protocol, TypeVar
 
-from msgspec import Meta
+from msgspec import Meta, Struct
 
 T = TypeVar("T")
 T_co = TypeVar("T_co", covariant=True)
@@ -21,8 +20,7 @@ T_co = TypeVar("T_co", covariant=True)
 Style = Literal["line", "page", "note"]
 
 
-@dataclass(frozen=True, slots=True)
-class Document(Generic[T_co]):
+class Document(Struct, Generic[T_co], frozen=True):
     """One document.
 
     name: the object's full name.
@@ -37,8 +35,7 @@ class Document(Generic[T_co]):
         return self.name
 
 
-@dataclass(frozen=True, slots=True)
-class Notes(Generic[T_co]):
+class Notes(Struct, Generic[T_co], frozen=True):
     """All notes below a folder, which ends with a slash; each is of this type, or of one of these types."""
 
     folder: str

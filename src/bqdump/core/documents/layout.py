@@ -7,8 +7,9 @@ Those of a run are made in `run_layout`, those of a set of datasets in `sets`, t
 from __future__ import annotations
 
 import hashlib
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
+
+from msgspec import Struct
 
 from bqdump.core.documents.copying import CopyPlace
 from bqdump.core.documents.document import LARGEST, STATE, At, Document, Notes, Path
@@ -43,8 +44,7 @@ SET_NOTES = (["planned"], ["ready"], ["ended"], ["failures"])
 NOTES_IN = {"runs": NOTES, "restores": RESTORE_NOTES, "projects": SET_NOTES}
 
 
-@dataclass(frozen=True, slots=True)
-class Layout:
+class Layout(Struct, frozen=True):
     """Object names for one target; `prefix` is "" or ends with a slash."""
 
     prefix: str

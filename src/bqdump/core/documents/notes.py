@@ -7,7 +7,7 @@ from typing import TypeVar
 import msgspec
 
 from bqdump.core.documents.codec import encode
-from bqdump.core.documents.document import Attempt, Count
+from bqdump.core.documents.document import Attempt, Count, Time
 from bqdump.core.documents.run import Failure, Owner
 from bqdump.core.documents.units import GivenUp
 
@@ -15,6 +15,33 @@ from bqdump.core.documents.units import GivenUp
 NOTE_BYTES = 4096
 MOST_MESSAGE, MOST_REASON = 1000, 100
 CUT = "…"
+
+
+class Restored(msgspec.Struct, frozen=True, omit_defaults=True):
+    """The proof that a table, or an object that follows the tables, is restored.
+
+    number: in the plan.
+    kind: as in tables.list; ROUTINE, INDEX, POLICY or ACCESS.
+    jobs: the number of its jobs.
+    rows: of the restored table.
+    billed: bytes billed by its statements.
+    started, ended: by BigQuery's clock, 0 where no job ran.
+    table: of a policy.
+    parts: the ids of the partitions that were put in place, where each was by itself.
+    """
+
+    number: Count
+    name: str
+    kind: str
+    attempt: Attempt
+    task: Count
+    rows: Count | None = None
+    jobs: Count = 0
+    billed: Count = 0
+    started: Time = 0
+    ended: Time = 0
+    table: str = ""
+    parts: tuple[str, ...] = ()
 
 
 class RestoreFailure(msgspec.Struct, frozen=True):

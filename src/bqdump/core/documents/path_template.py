@@ -6,9 +6,11 @@
 from __future__ import annotations
 
 import re
+import unicodedata
 from collections.abc import Container
 from functools import cache
-from typing import NamedTuple
+
+from msgspec import Struct
 
 from bqdump.core.documents.document import STATE, Mode
 from bqdump.core.errors import UsageError
@@ -23,7 +25,7 @@ BY_PARTITION = "{table}/{partition}/{table}_*.{ext}"
 NULL_PARTITION, HIVE_NULL = "__NULL__", "__HIVE_DEFAULT_PARTITION__"
 
 
-class Template(NamedTuple):
+class Template(Struct, frozen=True):
     """A valid template. `keeps`: it contains {run}, so each run has its own files."""
 
     text: str
@@ -119,3 +121,30 @@ def split_shard(name: str, patterns: Container[str]) -> tuple[str, int] | None:
         if pattern in patterns:
             return pattern, int(match[1])
     return None
+
+
+class NameRules(Struct, frozen=True):
+    """How a store compares and limits names; the defaults are those of a bucket.
+
+    part_bytes, path_bytes: how long a name between two slashes, and a complete name, may be in bytes (0: any length).
+    utf16: lengths are in UTF-16 units instead.
+    windows: names that Windows reserves cannot exist.
+    """
+
+    ignores_case: bool = False
+    ignores_form: bool = False
+    part_bytes: int = 0
+    path_bytes: int = 0
+    utf16: bool = False
+    windows: bool = False
+
+    def alike(self, name: str) -> str:
+        """The same string for all names that the store treats as equal."""
+        if self.ignores_case:
+            name = unicodedata.normalize("NFC", name).casefold() if self.ignores_form else name.casefold()
+        # Case folding can decompose characters.
+        return unicodedata.normalize("NFC", name) if self.ignores_form else name
+
+    def length(self, name: str) -> int:
+        """The length that counts for the limits."""
+        return len(name.encode("utf-16-le")) // 2 if self.utf16 else len(name.encode())

@@ -7,8 +7,9 @@ from __future__ import annotations
 
 import hashlib
 import re
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
+
+from msgspec import Struct
 
 from bqdump.core.documents.copying import ArrivedFiles, Copying, Renewed
 from bqdump.core.documents.definitions import Definitions
@@ -40,8 +41,7 @@ def share_of(unit: str) -> int | None:
     return int(share) if dash and share.isdecimal() else None
 
 
-@dataclass(frozen=True, slots=True)
-class RunLayout:
+class RunLayout(Struct, frozen=True):
     """Object names for one run; `root` ends with a slash."""
 
     root: str

@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import hashlib
 import re
-from dataclasses import dataclass
 from typing import Annotated, Any, Literal
 
 import msgspec
@@ -204,8 +203,7 @@ DOCUMENTS = re.compile(
 )
 
 
-@dataclass(frozen=True, slots=True)
-class SetLayout:
+class SetLayout(msgspec.Struct, frozen=True):
     """Object names for one run of a set; `root` ends with a slash."""
 
     root: str

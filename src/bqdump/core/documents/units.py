@@ -12,9 +12,10 @@ The files of each partition of a table that was exported by partition.
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
-from typing import NamedTuple, Protocol
+from typing import Protocol
 
 import msgspec
+from msgspec import Struct
 
 from bqdump.core.documents.document import LARGEST, Count, UnitId
 from bqdump.core.documents.manifest import File, PartitionEntry
@@ -102,7 +103,7 @@ LEAST_UNIT_BYTES = 80
 ATTEMPTS_NUMBERED = 1_000
 
 
-class Part(NamedTuple):
+class Part(Struct, frozen=True):
     """One of `of` parts of a table, by its number from 0. lead: the unit of the first part, which names the table."""
 
     table: str

@@ -8,9 +8,10 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterable, Mapping
-from typing import Any, NamedTuple
+from typing import Any
 
 import msgspec
+from msgspec import Struct
 
 from bqdump.core.documents.copying import ArrivedFiles, Copying, Renewed
 from bqdump.core.documents.definitions import Definitions, check_dataset, check_routine, check_table
@@ -33,7 +34,7 @@ LONGEST_NAME_BYTES = 1024
 SET_DIGEST = re.compile(r"[0-9a-f]{16}")
 
 
-class Place(NamedTuple):
+class Place(Struct, frozen=True):
     """The place of a document: the target's names, and the run whose folder it is in ("" for none)."""
 
     layout: Layout

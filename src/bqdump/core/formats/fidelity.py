@@ -13,10 +13,12 @@ reference/standard-sql/json_functions#json_encodings.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Literal, NamedTuple
+from typing import Literal
+
+from msgspec import Struct
 
 
-class Back(NamedTuple):
+class Back(Struct, frozen=True):
     """How a load job brings a type back; by default, the schema is enough.
 
     options: of the job, as in JobConfigurationLoad.
@@ -34,7 +36,7 @@ class Back(NamedTuple):
 BY_SCHEMA = Back()
 
 
-class Cell(NamedTuple):
+class Cell(Struct, frozen=True):
     """One type in one format. `file` is empty if the format cannot hold the type; `lost` then has the reason.
 
     back: how it loads.

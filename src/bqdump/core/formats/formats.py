@@ -14,11 +14,13 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Sequence
 from typing import NamedTuple
 
+from msgspec import Struct
+
 from bqdump.core.formats.fidelity import CELLS, SERVER, cell
 from bqdump.core.formats.types import Column
 
 
-class Format(NamedTuple):
+class Format(Struct, frozen=True):
     """One file format: BigQuery's name for it, the extension, its codecs."""
 
     api: str
@@ -54,7 +56,7 @@ ICEBERG_DIGITS = 38
 ICEBERG_WIDE = f"Iceberg's decimals have up to {ICEBERG_DIGITS} digits"
 
 
-class Unfit(NamedTuple):
+class Unfit(Struct, frozen=True):
     """Why a format cannot hold a column. path: the member that it cannot hold, such as `shift.span`."""
 
     column: Column

@@ -84,12 +84,9 @@ class _Definition(msgspec.Struct):
     schema: _Schema = msgspec.field(default_factory=_Schema)
 
 
-_DEFINITION = msgspec.json.Decoder(_Definition | None)
-
-
 def columns(definition: msgspec.Raw) -> tuple[Column, ...]:
     """The columns of a table as `tables.get` returned it; none for a table that is gone (JSON null)."""
-    decoded = _DEFINITION.decode(definition)
+    decoded = msgspec.json.decode(definition, type=_Definition | None)
     return _columns(decoded.schema.fields) if decoded else ()
 
 

@@ -6,7 +6,9 @@ Source: https://cloud.google.com/storage/docs/lifecycle
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from typing import Any, NamedTuple
+from typing import Any
+
+from msgspec import Struct
 
 from bqdump.core.documents.run import Flag, TablePlan
 from bqdump.core.formats.formats import FORMATS, extension
@@ -25,7 +27,7 @@ NEVER_MET = (
 DOCUMENT_ENDINGS = (".json", ".jsonl", ".html", ".avro", ".txt")
 
 
-class LifecycleRule(NamedTuple):
+class LifecycleRule(Struct, frozen=True):
     """A rule as Cloud Storage returns it: the type of its action, and its conditions. All conditions must be met."""
 
     action: str

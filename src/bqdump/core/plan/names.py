@@ -6,15 +6,13 @@ The names that a target can store: folders have limits that buckets do not have.
 from __future__ import annotations
 
 import re
-import unicodedata
 from collections.abc import Iterable, Sequence
 from itertools import accumulate
-from typing import NamedTuple
 
 from bqdump.core.documents.document import STATE
 from bqdump.core.documents.layout import Layout, among_documents
 from bqdump.core.documents.manifest import Manifest, TableEntry
-from bqdump.core.documents.path_template import MAX_OBJECT_NAME_BYTES, Template, parse_template, shard_name
+from bqdump.core.documents.path_template import MAX_OBJECT_NAME_BYTES, NameRules, Template, parse_template, shard_name
 from bqdump.core.documents.run import Plan, TablePlan
 from bqdump.core.documents.run_layout import unit_id
 from bqdump.core.errors import PLAN, UsageError
@@ -138,33 +136,6 @@ WINDOWS_MARKS = '<>:"|?*\\'
 WINDOWS_DEVICES = {"CON", "PRN", "AUX", "NUL", "CONIN$", "CONOUT$"} | {
     f"{port}{number}" for port in ("COM", "LPT") for number in "0123456789¹²³"
 }
-
-
-class NameRules(NamedTuple):
-    """How a store compares and limits names; the defaults are those of a bucket.
-
-    part_bytes, path_bytes: how long a name between two slashes, and a complete name, may be in bytes (0: any length).
-    utf16: lengths are in UTF-16 units instead.
-    windows: names that Windows reserves cannot exist.
-    """
-
-    ignores_case: bool = False
-    ignores_form: bool = False
-    part_bytes: int = 0
-    path_bytes: int = 0
-    utf16: bool = False
-    windows: bool = False
-
-    def alike(self, name: str) -> str:
-        """The same string for all names that the store treats as equal."""
-        if self.ignores_case:
-            name = unicodedata.normalize("NFC", name).casefold() if self.ignores_form else name.casefold()
-        # Case folding can decompose characters.
-        return unicodedata.normalize("NFC", name) if self.ignores_form else name
-
-    def length(self, name: str) -> int:
-        """The length that counts for the limits."""
-        return len(name.encode("utf-16-le")) // 2 if self.utf16 else len(name.encode())
 
 
 def refuse_names(patterns: Iterable[tuple[str, str]], rules: NameRules, url: str) -> None:

@@ -6,13 +6,13 @@ The events of several datasets in one process as those of one: tables and pieces
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from typing import Literal, NamedTuple, TypeVar
+from typing import Literal, TypeVar
 
+from msgspec import Struct
 from msgspec.structs import replace
 
-from bqdump.core.documents.notes import RestoreFailure
+from bqdump.core.documents.notes import Restored, RestoreFailure
 from bqdump.core.documents.run import Failure, Plan, Receipt
-from bqdump.core.restore.documents import Restored
 
 Stage = Literal[
     "planning",
@@ -30,7 +30,7 @@ Stage = Literal[
 ]
 
 
-class Started(NamedTuple):
+class Started(Struct, frozen=True):
     """A task has started to export a table or, where tasks share it, a piece of it.
 
     piece: its id.
@@ -43,7 +43,7 @@ class Started(NamedTuple):
     task: int
 
 
-class Advanced(NamedTuple):
+class Advanced(Struct, frozen=True):
     """This process has read `rows` of about `of` rows of a piece in this attempt."""
 
     piece: str
@@ -51,7 +51,7 @@ class Advanced(NamedTuple):
     of: int
 
 
-class Looked(NamedTuple):
+class Looked(Struct, frozen=True):
     """What is started, done and failed, by piece, as read from the bucket."""
 
     started: Mapping[str, Started]
@@ -59,7 +59,7 @@ class Looked(NamedTuple):
     failures: Mapping[str, Failure]
 
 
-class Cleared(NamedTuple):
+class Cleared(Struct, frozen=True):
     """The staged files of an earlier run are deleted."""
 
     run: str
@@ -67,13 +67,13 @@ class Cleared(NamedTuple):
     bytes: int
 
 
-class Entered(NamedTuple):
+class Entered(Struct, frozen=True):
     """The run has entered this stage."""
 
     stage: Stage
 
 
-class Checking(NamedTuple):
+class Checking(Struct, frozen=True):
     """Listing, reading, uploading or copying this many files and bytes begins."""
 
     stage: Literal["listing", "reading", "uploading", "copying"]
@@ -81,14 +81,14 @@ class Checking(NamedTuple):
     bytes: int
 
 
-class Checked(NamedTuple):
+class Checked(Struct, frozen=True):
     """This many more files and bytes are done."""
 
     files: int
     bytes: int
 
 
-class Restoring(NamedTuple):
+class Restoring(Struct, frozen=True):
     """A restore of this many tables of an exported run, from files of this many bytes, begins."""
 
     restore: str
@@ -97,7 +97,7 @@ class Restoring(NamedTuple):
     bytes: int
 
 
-class TableStarted(NamedTuple):
+class TableStarted(Struct, frozen=True):
     """A task has started to restore a table.
 
     number: in the plan.
@@ -110,7 +110,7 @@ class TableStarted(NamedTuple):
     task: int
 
 
-class JobEnded(NamedTuple):
+class JobEnded(Struct, frozen=True):
     """A job that restores a table has ended.
 
     number: of the table in the plan. Times: ms since 1970 UTC.
@@ -126,19 +126,19 @@ class JobEnded(NamedTuple):
     error: str = ""
 
 
-class Billed(NamedTuple):
+class Billed(Struct, frozen=True):
     """BigQuery bills this many bytes for comparing values."""
 
     bytes: int
 
 
-class Incomplete(NamedTuple):
+class Incomplete(Struct, frozen=True):
     """A restore or drill ends without an error, but something is not restored, or not proven."""
 
     problem: str
 
 
-class TaskState(NamedTuple):
+class TaskState(Struct, frozen=True):
     """A task's process has started its attempt (from 0), or the task has ended."""
 
     task: int
@@ -194,16 +194,16 @@ class Together:
 def _renamed(event: Event, dataset: str) -> Event:
     match event:
         case Started():
-            return event._replace(piece=_in(dataset, event.piece), table=_in(dataset, event.table))
+            return replace(event, piece=_in(dataset, event.piece), table=_in(dataset, event.table))
         case Advanced():
-            return event._replace(piece=_in(dataset, event.piece))
+            return replace(event, piece=_in(dataset, event.piece))
         case Receipt():
             return _of(event, dataset)
         case Failure():
             return _of(event, dataset)
         case Looked():
             return Looked(
-                {_in(dataset, name): unit._replace(piece=_in(dataset, unit.piece), table=_in(dataset, unit.table))
+                {_in(dataset, name): replace(unit, piece=_in(dataset, unit.piece), table=_in(dataset, unit.table))
                  for name, unit in event.started.items()},
                 _each(event.receipts, dataset),
                 _each(event.failures, dataset),
@@ -216,9 +216,9 @@ def _numbered(event: OfATable, dataset: str, first: int) -> Event:
     """An event about a table of a restore, whose number in the plan begins with `first`."""
     match event:
         case TableStarted():
-            return event._replace(number=first + event.number, table=_in(dataset, event.table))
+            return replace(event, number=first + event.number, table=_in(dataset, event.table))
         case JobEnded():
-            return event._replace(number=first + event.number)
+            return replace(event, number=first + event.number)
         case _:
             return replace(event, number=first + event.number, name=_in(dataset, event.name))
 
@@ -253,4 +253,4 @@ def _sum(plans: Mapping[str, Plan]) -> Plan:
 def _sum_of_restores(restores: Mapping[str, Restoring]) -> Restoring:
     """One restore with the numbers of all of them."""
     every = list(restores.values())
-    return every[0]._replace(tables=sum(piece.tables for piece in every), bytes=sum(piece.bytes for piece in every))
+    return replace(every[0], tables=sum(piece.tables for piece in every), bytes=sum(piece.bytes for piece in every))

@@ -6,10 +6,12 @@ Callers pass the time, in seconds of any monotonic clock.
 from __future__ import annotations
 
 import heapq
-from typing import Literal, NamedTuple
+from typing import Literal
+
+from msgspec import Struct
 
 from bqdump.core.dealing import JOB_WEIGHT
-from bqdump.core.documents.notes import RestoreFailure
+from bqdump.core.documents.notes import Restored, RestoreFailure
 from bqdump.core.documents.run import Failure, Plan, Receipt
 from bqdump.core.progress.events import (
     Advanced,
@@ -26,7 +28,6 @@ from bqdump.core.progress.events import (
     TaskState,
 )
 from bqdump.core.progress.work import Work
-from bqdump.core.restore.documents import Restored
 from bqdump.core.sizes import counted, size_text
 from bqdump.core.units.tables import units_by_table
 
@@ -35,7 +36,7 @@ SLOWEST = 3
 FILE_WEIGHT = 1 << 20
 
 
-class Slow(NamedTuple):
+class Slow(Struct, frozen=True):
     """A table, or a piece of one, that is running.
 
     seconds: since it started.
@@ -49,7 +50,7 @@ class Slow(NamedTuple):
     read: int = 0
 
 
-class TaskView(NamedTuple):
+class TaskView(Struct, frozen=True):
     """One task: what it has done and is running, the bytes done, and the state of its process ("" where unknown)."""
 
     task: int
@@ -60,7 +61,7 @@ class TaskView(NamedTuple):
     state: str
 
 
-class View(NamedTuple):
+class View(Struct, frozen=True):
     """A run at one time. Counts are tables, or files of a verification (`things`); bytes are BigQuery's.
 
     fraction: of the work, by weight.
@@ -127,7 +128,7 @@ def clock_text(seconds: float) -> str:
     return f"{hours}:{minute:02}:{second:02}" if hours else f"{minute}:{second:02}"
 
 
-class _Whole(NamedTuple):
+class _Whole(Struct, frozen=True):
     tables: int
     pieces: int
     bytes: int
@@ -157,7 +158,7 @@ class Progress:
                 self._stage = "exporting"
                 self._began = at if self._began is None else self._began
             case Started():
-                self._work.start(*event, at)
+                self._work.start(event.piece, event.table, event.bytes, event.task, at)
             case Advanced():
                 self._work.advance(event.piece, event.rows, event.of)
             case Receipt():
@@ -218,7 +219,7 @@ class Progress:
         )
 
     def _check_view(self, check: Checking, at: float) -> View:
-        seconds, (done, done_bytes) = max(0.0, at - (self._began or 0.0)), self._checked
+        seconds, done, done_bytes = max(0.0, at - (self._began or 0.0)), self._checked.files, self._checked.bytes
         whole = check.bytes + check.files * FILE_WEIGHT
         part = done_bytes + done * FILE_WEIGHT
         return View(
@@ -255,7 +256,7 @@ class Progress:
         first = not self._looked and not self._work.done
         self._looked = True
         for started in seen.started.values():
-            self._work.start(*started, at)
+            self._work.start(started.piece, started.table, started.bytes, started.task, at)
         for receipt in seen.receipts.values():
             self._work.end(receipt.unit, receipt.table, receipt.task)
         for piece in seen.failures.keys() - seen.receipts.keys():

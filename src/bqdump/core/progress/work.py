@@ -11,15 +11,16 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Callable, Mapping
-from typing import NamedTuple
 
-from bqdump.core.documents.notes import RestoreFailure
+from msgspec import Struct
+from msgspec.structs import replace
+
+from bqdump.core.documents.notes import Restored, RestoreFailure
 from bqdump.core.documents.run import Failure, Receipt
 from bqdump.core.progress.events import Event, JobEnded, Started, TableStarted
-from bqdump.core.restore.documents import Restored
 
 
-class Running(NamedTuple):
+class Running(Struct, frozen=True):
     """A piece of work in progress. read: bytes that are known to be read."""
 
     table: str
@@ -29,7 +30,7 @@ class Running(NamedTuple):
     read: int = 0
 
 
-class Tables(NamedTuple):
+class Tables(Struct, frozen=True):
     """Numbers of tables that are done, failed, and running."""
 
     done: int
@@ -62,7 +63,7 @@ class Work:
     def advance(self, piece: str, rows: int, of: int) -> None:
         """So many of its rows are read."""
         if of and (known := self.running.get(piece)):
-            self.running[piece] = known._replace(read=known.bytes * min(rows, of) // of)
+            self.running[piece] = replace(known, read=known.bytes * min(rows, of) // of)
 
     def end(self, piece: str, table: str, task: int) -> None:
         """A piece is done."""
@@ -108,7 +109,7 @@ Value = str | int | float | bool
 Attributes = Mapping[str, Value]
 
 
-class Span(NamedTuple):
+class Span(Struct, frozen=True):
     """A span that has ended.
 
     jobs: the BigQuery jobs of a table, within its span.
@@ -123,7 +124,7 @@ class Span(NamedTuple):
     jobs: tuple[Span, ...] = ()
 
 
-class _Begun(NamedTuple):
+class _Begun(Struct, frozen=True):
     """A table that a task is at work on. jobs: that have ended."""
 
     at: int

@@ -8,15 +8,14 @@ The names of a restore's documents, each with a type.
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
 from typing import Annotated, NamedTuple
 
 import msgspec
 from msgspec import Meta
 
-from bqdump.core.documents.document import FORMAT_VERSION, At, Attempt, Count, Document, Path, RunId, Time
+from bqdump.core.documents.document import FORMAT_VERSION, At, Count, Document, Path, RunId, Time
 from bqdump.core.documents.layout import Layout
-from bqdump.core.documents.notes import RestoreFailure
+from bqdump.core.documents.notes import Restored, RestoreFailure
 from bqdump.core.documents.run import Owner
 from bqdump.core.documents.sets import Name
 from bqdump.core.restore.names import mark_of
@@ -55,33 +54,6 @@ class Decision(msgspec.Struct, frozen=True, kw_only=True):
     def mark(self) -> str:
         """What its jobs and tables carry."""
         return mark_of(self.restore, self.nonce)
-
-
-class Restored(msgspec.Struct, frozen=True, omit_defaults=True):
-    """The proof that a table, or an object that follows the tables, is restored.
-
-    number: in the plan.
-    kind: as in tables.list; ROUTINE, INDEX, POLICY or ACCESS.
-    jobs: the number of its jobs.
-    rows: of the restored table.
-    billed: bytes billed by its statements.
-    started, ended: by BigQuery's clock, 0 where no job ran.
-    table: of a policy.
-    parts: the ids of the partitions that were put in place, where each was by itself.
-    """
-
-    number: Count
-    name: str
-    kind: str
-    attempt: Attempt
-    task: Count
-    rows: Count | None = None
-    jobs: Count = 0
-    billed: Count = 0
-    started: Time = 0
-    ended: Time = 0
-    table: str = ""
-    parts: tuple[str, ...] = ()
 
 
 class Upload(msgspec.Struct, frozen=True, array_like=True):
@@ -137,8 +109,7 @@ DOCUMENTS = re.compile(
 )
 
 
-@dataclass(frozen=True, slots=True)
-class RestoreLayout:
+class RestoreLayout(msgspec.Struct, frozen=True):
     """Object names for one restore; `root` ends with a slash.
 
     nonce: of its decision. Receipts have it in their names, as a process that was frozen while its restore was ended

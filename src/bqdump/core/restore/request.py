@@ -9,6 +9,7 @@ from collections.abc import Sequence
 from typing import NamedTuple
 
 import msgspec
+from msgspec import structs
 
 from bqdump.core.errors import UsageError
 from bqdump.core.restore.names import parse_as, partition_range
@@ -250,8 +251,8 @@ RESTORE_SETTINGS: tuple[Setting, ...] = (
     Setting("yes", bool, "BOOL", "Confirm a restore into the dataset that was exported."),
 )  # fmt: skip
 DRILL_SETTINGS: tuple[Setting, ...] = (
-    INCLUDE._replace(variable="BQDUMP_DRILL_INCLUDE"),
-    WITH_POLICIES._replace(variable="BQDUMP_DRILL_WITH_POLICIES"),
+    structs.replace(INCLUDE, variable="BQDUMP_DRILL_INCLUDE"),
+    structs.replace(WITH_POLICIES, variable="BQDUMP_DRILL_WITH_POLICIES"),
     Setting("scratch_project", PROJECT, "ID", "Project of the scratch dataset (default: {setting:project}).",
             variable="BQDUMP_DRILL_PROJECT"),
     Setting("tables", int, "N", f"Restore N tables in turn: {NEXT} after them.",

@@ -9,14 +9,18 @@ from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterable, Sequence
 from datetime import datetime
-from typing import NamedTuple
+from typing import TYPE_CHECKING
+
+from msgspec import Struct, structs
 
 from bqdump.core.errors import NotFoundError, UsageError
-from bqdump.core.retention.pruned import Pruned, RetainedRun
 from bqdump.core.settings.resolve import refuse_to_keep_nothing
 from bqdump.core.settings.settings import RETENTION, Settings
 from bqdump.core.sizes import listed
 from bqdump.core.times import DAY, days_text, time_of
+
+if TYPE_CHECKING:
+    from bqdump.core.retention.pruned import Pruned, RetainedRun
 
 # A run with this tag is kept by every policy.
 KEEP_TAG = "keep"
@@ -27,7 +31,7 @@ TAGGED = f"tag {KEEP_TAG}"
 HOUR = 3600
 
 
-class Policy(NamedTuple):
+class Policy(Struct, frozen=True):
     """How many runs to keep of each kind; 0: the rule is off.
 
     last: the newest ones. hourly … yearly: the newest one of each of that many hours, days, weeks (ISO), months and
@@ -52,10 +56,10 @@ class Policy(NamedTuple):
     named: frozenset[str] | None = None
 
     def __bool__(self) -> bool:
-        return any(self)
+        return any(structs.astuple(self))
 
 
-class Snapshot(NamedTuple):
+class Snapshot(Struct, frozen=True):
     """A run as the policy sees it.
 
     dataset: project and dataset.

@@ -4,10 +4,14 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any, NamedTuple
+from typing import Any
+
+from msgspec import Struct
 
 from bqdump.core.documents.path_template import parse_template
-from bqdump.core.errors import UsageError
+from bqdump.core.documents.run import Plan
+from bqdump.core.documents.sets import SetPlan
+from bqdump.core.errors import PLAN, UsageError
 from bqdump.core.formats.formats import FORMATS
 from bqdump.core.settings.settings import BY_NAME, REQUIRED, RETENTION, RULES, SETTINGS, Setting, Settings
 from bqdump.core.settings.target import BUCKET, Target, names_several
@@ -31,7 +35,7 @@ class MissingError(UsageError):
     """Nothing gives a setting that the command cannot do without."""
 
 
-class Source(NamedTuple):
+class Source(Struct, frozen=True):
     """Values of settings by name, as they were given in one place, and what a setting is called there."""
 
     values: Mapping[str, Any]
@@ -107,7 +111,7 @@ def places(*sources: Source) -> dict[str, str]:
     }
 
 
-class Given(NamedTuple):
+class Given(Struct, frozen=True):
     """A parsed value, and where it was given: the number of its source, and the setting's name there."""
 
     value: Any
@@ -156,7 +160,7 @@ def given_settings(*sources: Source) -> dict[str, Given]:
     return settings
 
 
-QUOTED = re.compile(r"(['\"]).*\1", re.DOTALL)
+QUOTED = r"(?s)(['\"]).*\1"
 
 
 def parsed(setting: Setting, value: Any, place: str) -> Any:
@@ -175,7 +179,7 @@ def parsed(setting: Setting, value: Any, place: str) -> Any:
             raise UsageError(READ, "", problem, setting=setting.name, place=place) from None
         shown = "" if isinstance(error, SecretValueError) else f" {_shown(value)}"
         cause = f"invalid value{shown}: {error}"
-        quoted = isinstance(value, str) and QUOTED.fullmatch(value.strip())
+        quoted = isinstance(value, str) and re.fullmatch(QUOTED, value.strip())
         hint = "Leave out the quotes: what sets it takes them as part of the value." if quoted else ""
         raise UsageError(READ, "", cause, hint, setting=setting.name, place=place) from None
 
@@ -255,3 +259,12 @@ def refuse_to_keep_nothing(settings: Settings, setting: str = "") -> None:
         cause = "no rule says which runs to keep, so nearly all of them would be deleted"
         hint = "Set at least one, such as {setting:keep_daily=7}."
         raise UsageError("prune", "", cause, hint, setting=setting)
+
+
+def refuse_other_settings(settings: Settings, plan: Plan | SetPlan) -> None:
+    """Raise UsageError where a run was planned with other settings than these."""
+    frozen = settings.frozen()
+    if plan.digest != settings.digest() or plan.settings != frozen:
+        names = sorted(name for name in frozen if frozen[name] != plan.settings.get(name))
+        cause = f"it was planned with other settings ({', '.join(names) or 'of another release'})"
+        raise UsageError(PLAN, f"run {plan.run}", cause, "Use the same settings, or another run id.")

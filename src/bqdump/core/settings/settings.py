@@ -7,9 +7,10 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Callable, Sequence
-from typing import Any, NamedTuple
+from typing import Any
 
 import msgspec
+from msgspec import Struct
 
 from bqdump.core.documents.layout import Layout
 from bqdump.core.documents.path_template import DEFAULT, Template, parse_template
@@ -151,7 +152,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
         return hashlib.sha256(msgspec.json.encode(self.frozen(), order="deterministic")).hexdigest()[:16]
 
 
-class Setting(NamedTuple):
+class Setting(Struct, frozen=True):
     """A row of the table of settings. choices: all values, for completion; env: its variable, if not BQDUMP_<NAME>."""
 
     name: str

@@ -27,18 +27,15 @@ from bqdump.core.wording import close_name
 
 # Strings and quoted names first: their content is not examined. A backslash escapes the next character, in raw strings
 # too. An unclosed quote is a token of its own, as is every forbidden character.
-TOKENS = re.compile(
-    r"""
-    (?P<text>'{3}(?:\\.|(?!'{3})[^\\])*'{3}|"{3}(?:\\.|(?!"{3})[^\\])*"{3}
-        |'(?!'')(?:\\[^\n]|[^'\\\n])*'|"(?!"")(?:\\[^\n]|[^"\\\n])*"|`(?:\\[^\n]|[^`\\\n])+`)
-    |(?P<comment>--|\#|/\*)
-    |(?P<open>[(\[{])|(?P<close>[)\]}])
-    |(?P<quote>['"`])
-    |(?P<wrong>[;@\\\x00-\x08\x0b-\x1f\x7f])
-    |(?P<other>.)
-    """,
-    re.VERBOSE | re.DOTALL,
-)
+TOKENS = r"""(?xs)
+(?P<text>'{3}(?:\\.|(?!'{3})[^\\])*'{3}|"{3}(?:\\.|(?!"{3})[^\\])*"{3}
+    |'(?!'')(?:\\[^\n]|[^'\\\n])*'|"(?!"")(?:\\[^\n]|[^"\\\n])*"|`(?:\\[^\n]|[^`\\\n])+`)
+|(?P<comment>--|\#|/\*)
+|(?P<open>[(\[{])|(?P<close>[)\]}])
+|(?P<quote>['"`])
+|(?P<wrong>[;@\\\x00-\x08\x0b-\x1f\x7f])
+|(?P<other>.)
+"""
 PARTNERS = {")": "(", "]": "[", "}": "{"}
 
 
@@ -47,7 +44,7 @@ def filter_problem(text: str) -> str:
     opened: list[str] = []
     if not text.strip():
         return "empty filter"
-    for token in TOKENS.finditer(text):
+    for token in re.finditer(TOKENS, text):
         match token.lastgroup:
             case "comment":
                 return f"comments are not allowed ({token[0]})"

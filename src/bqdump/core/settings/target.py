@@ -86,9 +86,9 @@ def parse_target(value: Any) -> Target:
     """A target as `to` has it: SCHEME://ROOT/PREFIX, or a local folder. Raises ValueError."""
     place = parse.text(value)
     scheme, separator, rest = place.partition("://")
-    if mistyped := BUCKET_MISTYPED.match(place):
+    if mistyped := re.match(BUCKET_MISTYPED, place):
         raise ValueError(f"expected {mistyped[1].lower()}://{place[mistyped.end() :]}, or ./{place} for a local folder")
-    if WINDOWS.match(place) and os.name != "nt":
+    if re.match(WINDOWS, place) and os.name != "nt":
         raise ValueError("this is a folder of Windows; expected a path of this machine, such as ./exports")
     if place[:1] in "'\"" and place[:1] == place[-1:] != "":
         raise ValueError("expected a path without quotes")
@@ -96,7 +96,7 @@ def parse_target(value: Any) -> Target:
         return Target(FOLDER, place.rstrip("/") or place)
     if scheme == "file":
         raise ValueError(f"write the folder alone: {rest}")
-    if web := WEB.fullmatch(place):
+    if web := re.fullmatch(WEB, place):
         raise ValueError(f"write gs://{web[1]}")
     if scheme not in SCHEMES:
         raise ValueError(f"unknown scheme {scheme}://; expected {EXPECTED}")
@@ -111,12 +111,10 @@ def _in_bucket(scheme: str, rest: str) -> Target:
 
 
 # What would otherwise be the name of a local folder.
-WINDOWS = re.compile(r"[A-Za-z]:[\\/](?!/)")
+WINDOWS = r"[A-Za-z]:[\\/](?!/)"
 # The address of an object or a folder in a browser.
-WEB = re.compile(
-    r"https://(?:storage\.(?:googleapis|cloud\.google)\.com|console\.cloud\.google\.com/storage/browser)/([^?;#]+).*"
-)
-BUCKET_MISTYPED = re.compile(r"(gs|s3)(?::(?!//)/?|//)", re.IGNORECASE)
+WEB = r"https://(?:storage\.(?:googleapis|cloud\.google)\.com|console\.cloud\.google\.com/storage/browser)/([^?;#]+).*"
+BUCKET_MISTYPED = r"(?i)(gs|s3)(?::(?!//)/?|//)"
 EXPECTED = "gs://BUCKET/PREFIX, s3://BUCKET/PREFIX or a local folder"
 SCHEMES: dict[str, Callable[[str, str], Target]] = {BUCKET: _in_bucket, S3: _in_bucket}
 
@@ -131,7 +129,7 @@ NAMES_EXPECTED = (
 
 
 # PROJECT.DATASET, PROJECT:DATASET, DATASET.TABLE or all three, as SQL and its tools quote them.
-QUALIFIED = re.compile(r"`?[\w-]+`?([.:]`?[\w*?-]+`?){1,2}")
+QUALIFIED = r"`?[\w-]+`?([.:]`?[\w*?-]+`?){1,2}"
 QUALIFIED_MEANT = "A project is named with {setting:project}, tables with {setting:include}"
 
 
@@ -141,7 +139,7 @@ def parse_datasets(value: Any) -> str:
     if not names and value not in ("", []):
         raise ValueError(f"no dataset is named; expected {NAMES_EXPECTED}")
     for name in names:
-        if QUALIFIED.fullmatch(name):
+        if re.fullmatch(QUALIFIED, name):
             raise ValueError(f"expected {NAMES_EXPECTED}. {QUALIFIED_MEANT}")
         if not PATTERN.fullmatch(name):
             raise ValueError(f"expected {NAMES_EXPECTED}")

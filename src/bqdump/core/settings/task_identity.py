@@ -8,13 +8,14 @@ https://cloud.google.com/batch/docs/create-run-basic-job, https://docs.aws.amazo
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import NamedTuple
+
+from msgspec import Struct
 
 from bqdump.core.documents.document import RUN_ID
 from bqdump.core.errors import UsageError
 
 
-class Engine(NamedTuple):
+class Engine(Struct, frozen=True):
     """The variables of one engine. executions: variables with a name that all tasks share; the first one set."""
 
     name: str
@@ -52,7 +53,7 @@ ENGINES = (
 )
 
 
-class Identity(NamedTuple):
+class Identity(Struct, frozen=True):
     """This process: `task` (from 0) of `tasks`, the attempt (from 0), the execution ("" if the engine has no name)."""
 
     engine: str

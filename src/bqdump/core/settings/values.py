@@ -25,8 +25,8 @@ LONGEST_PREFIX = 600
 ROUTES = ("extract", "query", "read")
 # https://cloud.google.com/bigquery/docs/labels-intro#requirements
 MOST_LABELS = 64
-LABEL_KEY = re.compile(r"[^\W\dA-Z_][\w-]{0,62}")
-LABEL_VALUE = re.compile(r"[\w-]{0,63}")
+LABEL_KEY = r"[^\W\dA-Z_][\w-]{0,62}"
+LABEL_VALUE = r"[\w-]{0,63}"
 # Where an address without encryption stays on this machine.
 LOOPBACK = ("localhost", "127.0.0.1", "::1")
 
@@ -91,9 +91,7 @@ def endpoint(value: Any) -> str:
 
 
 VARIABLE, KMS_KEY = "env:", "gcpkms://"
-KMS_VERSION = re.compile(
-    r"projects/[^/]+/locations/[^/]+/keyRings/[^/]+/cryptoKeys/[^/]+/cryptoKeyVersions/[1-9][0-9]*"
-)
+KMS_VERSION = r"projects/[^/]+/locations/[^/]+/keyRings/[^/]+/cryptoKeys/[^/]+/cryptoKeyVersions/[1-9][0-9]*"
 
 
 def key_file(value: Any) -> str:
@@ -113,7 +111,7 @@ def signing_key(value: Any) -> str:
     named = text(value)
     if not named.startswith(KMS_KEY):
         return key_file(named)
-    if not KMS_VERSION.fullmatch(named.removeprefix(KMS_KEY)):
+    if not re.fullmatch(KMS_VERSION, named.removeprefix(KMS_KEY)):
         raise ValueError("expected gcpkms://projects/P/locations/L/keyRings/R/cryptoKeys/K/cryptoKeyVersions/V")
     return named
 
@@ -193,9 +191,9 @@ def labels(value: Any) -> dict[str, str]:
     if len(value) > MOST_LABELS:
         raise ValueError(f"a job has at most {MOST_LABELS} labels, and these are {len(value)}")
     for key, content in value.items():
-        if not LABEL_KEY.fullmatch(key) or key != key.lower():
+        if not re.fullmatch(LABEL_KEY, key) or key != key.lower():
             raise ValueError(f"the label key {key!r} must start with a lowercase letter, then letters, digits, _ and -")
-        if not isinstance(content, str) or not LABEL_VALUE.fullmatch(content) or content != content.lower():
+        if not isinstance(content, str) or not re.fullmatch(LABEL_VALUE, content) or content != content.lower():
             raise ValueError(f"the label value {content!r} must consist of up to 63 lowercase letters, digits, _ and -")
     return dict(value)
 

@@ -112,13 +112,9 @@ class TableState(msgspec.Struct, rename="camel"):
         return int(self.time_partitioning.expiration_ms or 0) if self.time_partitioning else 0
 
 
-_STATE = msgspec.json.Decoder(TableState | None)
-
-
 def state_of(definition: msgspec.Raw) -> TableState | None:
     """What a definition says about changes; None for a table that no longer exists. Raises msgspec.MsgspecError."""
-    state: TableState | None = _STATE.decode(definition)
-    return state
+    return msgspec.json.decode(definition, type=TableState | None)
 
 
 def unknown_kind(kind: str) -> str:
@@ -221,17 +217,14 @@ FUNCTIONS = (
     "UNIX_MILLIS UNIX_SECONDS UPPER"
 )
 KNOWN = frozenset(f"{OPERATORS} {TYPES} {FUNCTIONS}".split())
-TOKENS = re.compile(
-    r"""
-    (?P<text>(?:\b(?:[rR]?[bB]?|[bB][rR]))?(?:'{3}(?:\\.|(?!'{3})[^\\])*'{3}|"{3}(?:\\.|(?!"{3})[^\\])*"{3}
-        |'(?!'')(?:\\[^\n]|[^'\\\n])*'|"(?!"")(?:\\[^\n]|[^"\\\n])*"))
-    |(?P<quoted>`(?:\\[^\n]|[^`\\\n])+`)
-    |(?P<word>[^\W\d]\w*)
-    |(?P<space>\s+)
-    |(?P<other>.)
-    """,
-    re.VERBOSE | re.DOTALL,
-)
+TOKENS = r"""(?xs)
+(?P<text>(?:\b(?:[rR]?[bB]?|[bB][rR]))?(?:'{3}(?:\\.|(?!'{3})[^\\])*'{3}|"{3}(?:\\.|(?!"{3})[^\\])*"{3}
+    |'(?!'')(?:\\[^\n]|[^'\\\n])*'|"(?!"")(?:\\[^\n]|[^"\\\n])*"))
+|(?P<quoted>`(?:\\[^\n]|[^`\\\n])+`)
+|(?P<word>[^\W\d]\w*)
+|(?P<space>\s+)
+|(?P<other>.)
+"""
 
 
 def varying(shape: Shape) -> str:
@@ -244,7 +237,7 @@ def varying(shape: Shape) -> str:
 
 def _varying_word(where: str) -> str:
     """The first word of a filter that may give another result the next time; "" for none."""
-    tokens = [token for token in TOKENS.finditer(where) if token.lastgroup != "space"]
+    tokens = [token for token in re.finditer(TOKENS, where) if token.lastgroup != "space"]
     for at, token in enumerate(tokens):
         following = tokens[at + 1][0] if at + 1 < len(tokens) else ""
         if token.lastgroup == "word":

@@ -12,9 +12,10 @@ are left out, or exported as strings; plan and manifest name them.
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from typing import Any, NamedTuple
+from typing import Any
 
 import msgspec
+from msgspec import Struct
 
 from bqdump.core.errors import UsageError
 from bqdump.core.formats.fidelity import NO_AVRO
@@ -35,9 +36,6 @@ class _Definition(msgspec.Struct, rename="camel"):
     schema: dict[str, Any] = {}
 
 
-_DEFINITION = msgspec.json.Decoder(_Definition | None)
-
-
 def may_differ(table: Table, snapshot: int) -> bool:
     """Whether the columns at `snapshot` (ms) may differ from those of the definition.
 
@@ -45,7 +43,7 @@ def may_differ(table: Table, snapshot: int) -> bool:
     snapshot never change, and views and external tables are read as they are now.
     Source: https://cloud.google.com/bigquery/docs/managing-table-schemas
     """
-    known = _DEFINITION.decode(table.definition) if table.kind == "TABLE" else None
+    known = msgspec.json.decode(table.definition, type=_Definition | None) if table.kind == "TABLE" else None
     if known is None or not known.schema.get("fields"):
         return False
     try:
@@ -169,7 +167,7 @@ def exported(columns: Iterable[Column], shape: Shape) -> tuple[Column, ...]:
     return (*own, *([partition_times(shape.partition_times)] if shape.partition_times else []))
 
 
-class Misfit(NamedTuple):
+class Misfit(Struct, frozen=True):
     """A table and its columns that its format cannot hold with its route."""
 
     table: str

@@ -17,9 +17,11 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Iterator
 from datetime import datetime, timedelta
-from typing import Any, NamedTuple
+from typing import Any
 
 import msgspec
+from msgspec import Struct
+from msgspec.structs import replace
 
 from bqdump.core.formats.types import Column, columns
 
@@ -39,12 +41,10 @@ class _Definition(msgspec.Struct, rename="camel"):
     time_partitioning: _Partitioning | None = None
 
 
-_DEFINITION = msgspec.json.Decoder(_Definition | None)
-
-
 def has_partition_times(definition: msgspec.Raw) -> bool:
     """Whether a table is partitioned by the time at which its rows arrived, not by a column."""
-    decoded = _DEFINITION.decode(definition) if b'"timePartitioning"' in bytes(definition) else None
+    partitioned = b'"timePartitioning"' in bytes(definition)
+    decoded = msgspec.json.decode(definition, type=_Definition | None) if partitioned else None
     return bool(decoded and decoded.time_partitioning and not decoded.time_partitioning.field)
 
 
@@ -71,7 +71,7 @@ RANGE = "RANGE"
 TYPES = ("DATE", "DATETIME", "TIMESTAMP")
 
 
-class Partitioning(NamedTuple):
+class Partitioning(Struct, frozen=True):
     """By `unit` of time, or by RANGE of integers.
 
     column: _PARTITIONTIME for the time at which rows arrive.
@@ -110,8 +110,8 @@ class Partitioning(NamedTuple):
 
     def is_that_of(self, other: Partitioning | None) -> bool:
         """Whether another table has this partitioning. Names of columns have no case."""
-        lower = other and other._replace(column=other.column.lower())
-        return lower == self._replace(column=self.column.lower())
+        lower = other and replace(other, column=other.column.lower())
+        return lower == replace(self, column=self.column.lower())
 
     def written(self, partition: str) -> str:
         """The id as BigQuery writes it, of a partition that the table can have: 7 for 007."""

@@ -9,9 +9,9 @@ in common, such as the definition: a table may have 10,000 partitions.
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from typing import NamedTuple
 
 import msgspec
+from msgspec import Struct
 
 from bqdump.core.documents.run import Failure, Partitioned, Plan, Receipt, TablePlan
 from bqdump.core.documents.units import Unit
@@ -124,7 +124,7 @@ def units_by_table(plan: Plan) -> dict[str, int]:
     return split | {table.table: table.units for table in plan.partitioned}
 
 
-class Done(NamedTuple):
+class Done(Struct, frozen=True):
     """An exported table.
 
     receipt: of the complete table.

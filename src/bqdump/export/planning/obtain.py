@@ -1,4 +1,4 @@
-"""Obtaining the plan of a run: one task makes it, all others read it.
+"""Making the plan of a run, and waiting for it: one task makes it, all others read it.
 
 What a run would do: its plan, without writing anything.
 """
@@ -8,7 +8,6 @@ from __future__ import annotations
 import asyncio
 import logging
 from functools import partial
-from typing import NamedTuple
 
 from bqdump.core.documents.codec import encode
 from bqdump.core.documents.manifest_index import unchanged_parts
@@ -28,12 +27,12 @@ from bqdump.export.placement.choose import placement_of, running_export
 from bqdump.export.planning.draft import Draft, draft_plan
 from bqdump.export.planning.reuse import refers
 from bqdump.export.planning.survey import Earlier, Request
-from bqdump.export.planning.target import check_bucket, check_target, of_dataset, refuse_other_settings
-from bqdump.export.task import Made, RunningExport, StoredManifest, Task
+from bqdump.export.planning.target import check_bucket, check_target, of_dataset
+from bqdump.export.task import Made, Obtained, RunningExport, StoredManifest, Task
 from bqdump.ports.store import BucketInfo
 from bqdump.repository.prefix_owner import claim_prefix, release_prefix
-from bqdump.repository.references import pruned_early
-from bqdump.repository.repository import exists, overwrite, replace, value_of
+from bqdump.repository.references import pruned_early, refuse_pruned
+from bqdump.repository.repository import overwrite, replace, value_of
 from bqdump.repository.turns import PATIENCE_SECONDS, OthersTurn, Turn, giving_up, pauses, pulse, takes_turn
 
 log = logging.getLogger(__name__)
@@ -47,53 +46,11 @@ DRAFTS = 5
 KEPT_BYTES = 1 << 20
 
 
-class Obtained(NamedTuple):
-    """The plan of a run. made: what this process has stored along with it; None where another process has stored it,
-    and where it is too large to keep.
+async def make_or_await(task: Task, *, new: bool = False) -> Obtained:
+    """The plan of a run that has none yet: made by this task, or by the one whose turn it is.
+
+    new: the run had no tombstone a moment ago.
     """
-
-    plan: Plan
-    made: Made | None = None
-
-
-async def obtain_plan(task: Task) -> Plan:
-    """The plan of this run: read where there is one, else made by this task or by the one that was first.
-
-    Raises UsageError when the run was planned with other settings, or the dataset cannot be exported as configured.
-    """
-    return (await obtain(task)).plan
-
-
-async def obtain(task: Task) -> Obtained:
-    """The plan, and what this process need not read again."""
-    # A listing shows whether the run is new. Only task 0 looks; the others expect a plan.
-    new = task.owner.task == 0 and not await _has_documents(task)
-    if not new and (plan := await read_plan(task)):
-        # Of an old run, a prune that was killed may have deleted some files and not yet all.
-        await _refuse_pruned(task)
-        obtained = Obtained(plan)
-    else:
-        obtained = await _make_or_await(task, new=new)
-    await claim_prefix(task.store, task.settings, task.run)
-    refuse_other_settings(task.settings, obtained.plan)
-    return obtained
-
-
-async def read_plan(task: Task) -> Plan | None:
-    """The plan as it is stored, None where there is none yet."""
-    return await value_of(task.store, task.layout.plan)
-
-
-async def _has_documents(task: Task) -> bool:
-    """Whether there is any document of this run, such as its plan or its tombstone."""
-    async for page in task.store.objects(task.layout.root):
-        if page:
-            return True
-    return False
-
-
-async def _make_or_await(task: Task, *, new: bool = False) -> Obtained:
-    """new: the run had no tombstone a moment ago."""
     # The target comes first: what a bucket with a retention policy has received cannot be deleted.
     bucket = await check_bucket(task.store, task.settings)
     async with of_dataset(task.warehouse, task.settings):
@@ -112,11 +69,11 @@ def _turn(task: Task) -> Turn:
 async def _make(task: Task, bucket: BucketInfo | None, *, new: bool = False, first: bool = False) -> Obtained:
     """Draft the plan and store it; the stored one, where another task has stored one meanwhile.
 
-    new: see _make_or_await. first: nothing is published, see claim_prefix.
+    new: see make_or_await. first: nothing is published, see claim_prefix.
     """
     async with giving_up(_turn(task), partial(release_prefix, task.store, task.settings, task.run)):
         if not new:
-            await _refuse_pruned(task)
+            await refuse_pruned(task.store, task.layout, task.run)
         async with pulse(task.store, task.layout.planner, task.owner):
             draft, over = await _draft(task, bucket, first=first)
             plan = draft.plan
@@ -126,7 +83,7 @@ async def _make(task: Task, bucket: BucketInfo | None, *, new: bool = False, fir
         if mine:
             await _refuse_pruned_meanwhile(task, plan, mine)
     if not mine:
-        stored = await read_plan(task)
+        stored = await value_of(task.store, task.layout.plan)
         if stored is None:
             raise UnavailableError(PLAN, f"run {task.run}", "writing the plan failed, and none exists")
         if stored.nonce != plan.nonce:
@@ -155,13 +112,6 @@ async def _draft(task: Task, bucket: BucketInfo | None, *, first: bool) -> tuple
     raise UnavailableError(PLAN, f"run {task.run}", cause, "Retry when prune has ended.")
 
 
-async def _refuse_pruned(task: Task) -> None:
-    """Raise UsageError for the id of a run that is being pruned, or was as long as other runs name files of it."""
-    if await exists(task.store, task.layout.tombstone):
-        cause = "a run of this id was pruned or is being pruned, and other runs may still name its files"
-        raise UsageError(PLAN, f"run {task.run}", cause, "Use another run id.", setting="run_id")
-
-
 async def _refuse_pruned_meanwhile(task: Task, plan: Plan, generation: int) -> None:
     """Raise UsageError, and delete the plan, where prune took this task for dead while it was planning."""
     if await pruned_early(task.store, task.layout, plan):
@@ -186,10 +136,10 @@ async def _await_plan(task: Task) -> Obtained:
     planning, pause = OthersTurn(_turn(task)), pauses()
     told = False
     while True:
-        if plan := await read_plan(task):
+        if plan := await value_of(task.store, task.layout.plan):
             return Obtained(plan)
         if await planning.is_over():
-            return await _make_or_await(task)
+            return await make_or_await(task)
         if not told and (planner := planning.holder):
             message = (
                 "waiting for the plan: task %d of execution %s is planning run %s. "

@@ -16,8 +16,6 @@ from importlib.machinery import PathFinder
 import msgspec
 
 from bqdump.concurrency import gathered
-from bqdump.core.documents.run import Plan
-from bqdump.core.documents.sets import SetPlan
 from bqdump.core.errors import (
     PLAN,
     BqdumpError,
@@ -94,14 +92,6 @@ async def check_bucket(store: ObjectStore, settings: Settings) -> BucketInfo | N
     return bucket
 
 
-def refuse_place(store: ObjectStore) -> None:
-    """Raise UsageError for a place that holds copies of exports only."""
-    if not store.abilities.exports:
-        cause = "exports cannot be written there directly, as BigQuery does not write to it"
-        hint = "Export to a bucket of Cloud Storage or a folder, then: bqdump copy s3://BUCKET/PREFIX"
-        raise UsageError(PLAN, store.url, cause, hint)
-
-
 def refuse_bucket(bucket: BucketInfo, url: str) -> None:
     """Raise UsageError for a bucket whose objects cannot be replaced."""
     if bucket.retention_seconds:
@@ -130,15 +120,6 @@ def refuse_key(bucket: BucketInfo, settings: Settings, url: str) -> None:
         "Make it the bucket's default key: gcloud storage buckets update --default-encryption-key.",
         setting="kms_key",
     )
-
-
-def refuse_other_settings(settings: Settings, plan: Plan | SetPlan) -> None:
-    """Raise UsageError where a run was planned with other settings than these."""
-    frozen = settings.frozen()
-    if plan.digest != settings.digest() or plan.settings != frozen:
-        names = sorted(name for name in frozen if frozen[name] != plan.settings.get(name))
-        cause = f"it was planned with other settings ({', '.join(names) or 'of another release'})"
-        raise UsageError(PLAN, f"run {plan.run}", cause, "Use the same settings, or another run id.")
 
 
 # The packages of the extra `read`.
