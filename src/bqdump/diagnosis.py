@@ -70,7 +70,8 @@ async def diagnose(
 ) -> Diagnosis:
     """Every check of the doctor.
 
-    words: how checks name settings. service_account: the grantee in the commands ("": that of the deployment).
+    words: how checks name settings.
+    service_account: the grantee in the commands ("": that of the deployment).
 
     Raises only for temporary problems, such as a service that does not respond.
     """

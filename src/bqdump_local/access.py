@@ -11,8 +11,8 @@ if TYPE_CHECKING:
 class Access:
     """All permissions are granted unless `deny` names them; `*` stands for every resource.
 
-    kind: the kind of resource ("buckets"). denied, invalid: the service's errors for a missing permission and for an
-    invalid request.
+    kind: the kind of resource ("buckets").
+    denied, invalid: the service's errors for a missing permission and for an invalid request.
     """
 
     def __init__(self, kind: str, denied: Callable[[str], Exception], invalid: Callable[[str], Exception]) -> None:

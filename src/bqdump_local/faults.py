@@ -14,7 +14,8 @@ class Rule(msgspec.Struct, forbid_unknown_fields=True):
     """A fault to inject.
 
     operation, path: regular expressions that must match in the operation's name, and in the decoded path and query.
-    probability: the share of matching requests that are affected. times: the maximum number of them.
+    probability: the share of matching requests that are affected.
+    times: the maximum number of them.
     seconds: the delay before the answer.
     status: an HTTP status, or one of these words. "reset" and "close" end the connection without an answer,
     "reset-body" and "close-body" in the middle of the answer's body; "flip" changes one bit of the body; "shuffle"

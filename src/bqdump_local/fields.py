@@ -15,13 +15,15 @@ NEUTRAL = (None, False, "", 0, "0", "UTF-8")
 class Fields:
     """The fields of one schema of an API, by what becomes of them.
 
-    effect: they do what the service's do. recorded: they are accepted without effect, and
-    docs/internals/local-stack.md lists them.
-    missing: they are refused. output: only the service sets them, and they are ignored in requests. The values are the
-    schemas of what a field contains (`*` for a map of those, `[]` for a list), `int64` or `text`, whose numbers are
-    answered as strings, `int32`, whose strings are answered as numbers, `bool`, `list` of strings, `map` of strings,
-    `any`, or "" for a string. A missing parameter of a query names instead the values that ask for nothing, such as
-    `INT64|NONE`.
+    effect: they do what the service's do.
+    recorded: they are accepted without effect, and docs/internals/local-stack.md lists them.
+    missing: they are refused.
+    output: only the service sets them, and they are ignored in requests.
+
+    The values are the schemas of what a field contains (`*` for a map of those, `[]` for a list), `int64` or `text`,
+    whose numbers are answered as strings, `int32`, whose strings are answered as numbers, `bool`, `list` of strings,
+    `map` of strings, `any`, or "" for a string. A missing parameter of a query names instead the values that ask for
+    nothing, such as `INT64|NONE`.
     """
 
     effect: dict[str, str]

@@ -67,8 +67,9 @@ def start(
 ) -> tuple[Stack, list[subprocess.Popen[bytes]]]:
     """Start the stand-ins and wait until they listen. Cloud Run starts only if it has a port (0: any).
 
-    root: the folder for the buckets. data_dir: the folder for tables and the metadata of the buckets. detached_log: a
-    log file for stand-ins that outlive this process; without it, they end with this process.
+    root: the folder for the buckets.
+    data_dir: the folder for tables and the metadata of the buckets.
+    detached_log: a log file for stand-ins that outlive this process; without it, they end with this process.
     """
     persist = ["--persist"] if data_dir else []
     storage = _spawn(["storage", "--port", str(ports[0]), *_path("--root", root), *persist], detached_log)

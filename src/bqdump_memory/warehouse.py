@@ -39,8 +39,11 @@ class MemoryWarehouse(MemoryDefinitions):
     what precedes the colon in a line is the id of its partition, as in `20260131:a`.
 
     locations: of datasets in another location than `location`.
-    clock: the current time in milliseconds. seconds: the duration of a job on this table. shard_rows: rows per file.
-    failing: the error of a job, by table and job id. losing: whether a job silently omits the last row of each file.
+    clock: the current time in milliseconds.
+    seconds: the duration of a job on this table.
+    shard_rows: rows per file.
+    failing: the error of a job, by table and job id.
+    losing: whether a job silently omits the last row of each file.
     streams: the rows of each stream of all read sessions. sessions: the number
     of read sessions so far. streamed: the tables with change data capture. buffered: the rows in streaming buffers.
     """

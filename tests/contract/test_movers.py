@@ -21,7 +21,7 @@ from bqdump.adapters.movers import StreamMover
 from bqdump.adapters.patience import Patience
 from bqdump.adapters.retry import RetryingStore
 from bqdump.adapters.s3.store import S3Store
-from bqdump.core.copy.plan import PIECE_BYTES
+from bqdump.core.copy.manifest import PIECE_BYTES
 from bqdump.core.errors import ConflictError, UnavailableError, VerificationError
 from bqdump.ports.mover import Mover
 from bqdump.ports.store import Copy, ObjectInfo, ObjectStore

@@ -10,20 +10,20 @@ from hypothesis import given
 from hypothesis import strategies as st
 from msgspec.structs import replace
 
-from bqdump.core.copy.manifest import Here, Item, content_of, copied_manifest, items_of, pointer_to
-from bqdump.core.copy.plan import (
-    BATCH_BYTES,
-    BATCH_FILES,
+from bqdump.core.copy.manifest import (
     PIECE_BYTES,
+    Here,
+    Item,
     Missing,
-    Present,
     Side,
-    batches,
+    content_of,
+    copied_manifest,
     egress_of,
-    plan_copy,
-    requested_copy,
+    items_of,
+    pointer_to,
     requests_for,
 )
+from bqdump.core.copy.plan import BATCH_BYTES, BATCH_FILES, Present, batches, plan_copy, requested_copy
 from bqdump.core.documents.codec import decode, encode
 from bqdump.core.documents.copying import CopyOf
 from bqdump.core.documents.manifest import Carried, File, Manifest, PartitionEntry, TableEntry, Totals

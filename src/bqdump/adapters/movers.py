@@ -15,7 +15,7 @@ import google_crc32c
 from msgspec.structs import replace
 
 from bqdump.adapters.checksums import SummedPieces
-from bqdump.core.copy.plan import PIECE_BYTES
+from bqdump.core.copy.manifest import PIECE_BYTES
 from bqdump.core.errors import ConflictError, NotFoundError, UnavailableError, VerificationError
 from bqdump.core.progress.log_events import LogEvent
 from bqdump.ports.mover import Moved, Settling

@@ -33,8 +33,8 @@ RESUME = "Resume the run once the service answers; {setting:patience} sets how l
 class Patience(Struct, frozen=True):
     """How long to retry: up to `seconds`, with pauses that double up to the longest one.
 
-    tries: the maximum number of requests (0: no maximum), after which the last error is raised. service: the service's
-    name in messages.
+    tries: the maximum number of requests (0: no maximum), after which the last error is raised.
+    service: the service's name in messages.
     """
 
     seconds: float = LONG

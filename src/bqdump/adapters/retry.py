@@ -32,8 +32,8 @@ async def listed(
 ) -> AsyncIterator[list[Item]]:
     """The pages of a listing, which is continued after an error. Every page resets the patience.
 
-    listing: lists from the item with this key on. place: the key by which it is sorted. None: after an error the
-    listing begins again, and repeats all items.
+    listing: lists from the item with this key on.
+    place: the key by which it is sorted. None: after an error the listing begins again, and repeats all items.
     """
     last = ""
     attempts = Attempts(retrying)

@@ -37,8 +37,12 @@ LOOKS_AT_ONCE = 16
 
 class Sums(NamedTuple):
     """The content of a table's files: rows; for each column the number of values and the sum of their hashes; the sums
-    over rows. masked: columns without sums. unreadable: why the files cannot be decoded, else "".
-    placed: where only the partition of a file tells when its rows arrived, the rows and sums of each."""
+    over rows.
+
+    masked: columns without sums.
+    unreadable: why the files cannot be decoded, else "".
+    placed: where only the partition of a file tells when its rows arrived, the rows and sums of each.
+    """
 
     format: str
     rows: int

@@ -44,7 +44,8 @@ class Question(NamedTuple):
 class Source(NamedTuple):
     """BigQuery, the maximum bytes billed by all queries (0: no limit), and a callback that gets the estimate first.
 
-    hint: how to fix a limit that is too low. spent: what other queries bill, which count too.
+    hint: how to fix a limit that is too low.
+    spent: what other queries bill, which count too.
     """
 
     warehouse: Warehouse
@@ -161,7 +162,8 @@ def questions_about(
 ) -> list[Question]:
     """The queries for the checksums of what an export holds of a table.
 
-    dataset: where that table is, as of `snapshot` (None: now). shape: what its files hold of it.
+    dataset: where that table is, as of `snapshot` (None: now).
+    shape: what its files hold of it.
     """
     held = exported(columns(entry.definition), entry.shape)
     # Masked columns are excluded: neither their type nor the salt is available here.
@@ -198,7 +200,9 @@ def _gone(question: Question, error: BqdumpError) -> Finding:
 
 
 def _differences(question: Question, expected: list[int], counted: list[int]) -> list[Finding]:
-    """expected: from BigQuery. counted: from the files. Each: rows, values and checksum by column, checksum of rows."""
+    """expected: from BigQuery.
+    counted: from the files. Each: rows, values and checksum by column, checksum of rows.
+    """
     table = question.entry.table
     if expected[0] != counted[0]:
         # With different row counts every checksum differs as well.

@@ -76,8 +76,8 @@ class SourceCompared(msgspec.Struct, frozen=True):
 class VerifiedDataset(msgspec.Struct, frozen=True):
     """One dataset of a set: the run that was verified, "" for none, and the number of findings.
 
-    problem: why an export that should be there could not be verified. note: why another run was verified than that of
-    the set, or none.
+    problem: why an export that should be there could not be verified.
+    note: why another run was verified than that of the set, or none.
     """
 
     dataset: str
@@ -91,10 +91,11 @@ class VerifiedDataset(msgspec.Struct, frozen=True):
 class Verified(Result, frozen=True, kw_only=True):
     """The result for one run. Counts are from the manifest. read, source: None unless requested.
 
-    copied: the files are copies, so generations were not compared. carried: number of tables carried over from earlier
-    runs; the oldest of them is as of `oldest_snapshot_time`. datasets: each dataset of a set; findings then name the
-    table with its dataset. replaced_by: the run that has begun to replace these files, and is not published; finish:
-    the command that finishes it. Both are "" where there is none.
+    copied: the files are copies, so generations were not compared.
+    carried: number of tables carried over from earlier runs; the oldest of them is as of `oldest_snapshot_time`.
+    datasets: each dataset of a set; findings then name the table with its dataset.
+    replaced_by: the run that has begun to replace these files, and is not published.
+    finish: the command that finishes it. Both are "" where there is none.
     """
 
     run: str

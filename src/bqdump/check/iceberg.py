@@ -24,8 +24,8 @@ async def compare_metadata(
 ) -> list[Finding]:
     """What is missing or was changed of the metadata files, manifest lists and manifests of a run's Iceberg tables.
 
-    copied: generations are those of copies, and are not compared. reads: compare the bytes with the digest in each
-    object's name; otherwise only where the generation differs.
+    copied: generations are those of copies, and are not compared.
+    reads: compare the bytes with the digest in each object's name; otherwise only where the generation differs.
     """
     named = [(entry.table, file) for entry in manifest.tables for file in entry.iceberg]
     listed, findings = await _listed(store, settings, manifest)

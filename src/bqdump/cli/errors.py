@@ -19,7 +19,8 @@ from bqdump.core.wording import Arguments, Commands, Words, close_name, fill
 class Flags(Commands):
     """Also where settings were given, and commands with the flags of this invocation, so that they work as printed.
 
-    places: by setting: a flag, a variable or a key of a file. typed: the flags that were given, by name.
+    places: by setting: a flag, a variable or a key of a file.
+    typed: the flags that were given, by name.
     """
 
     def __init__(self, places: Mapping[str, str], typed: Mapping[str, Any]) -> None:

@@ -47,7 +47,8 @@ def run_tasks(
 ) -> Execution:
     """Run `bqdump run ARGUMENTS` (or `restore …`, `copy …`) as tasks, and show them on standard error.
 
-    environ: the settings and the addresses of the local stack. shown: what to print for a line, None for nothing.
+    environ: the settings and the addresses of the local stack.
+    shown: what to print for a line, None for nothing.
     options: see bqdump_local.execute.execute.
     """
     command, arguments = command_of(arguments)

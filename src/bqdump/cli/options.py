@@ -41,19 +41,8 @@ SERVICE_LINK = r"BQDUMP_(SERVICE_|PORT(_|$))"
 COMMON = ("project", "job_project", "bucket", "to", "prefix", "endpoint", "patience")
 # What a first backup sets: described by the help of commands that take more settings than these.
 OFTEN = (
-    *(
-        "prefix",
-        "include",
-        "exclude",
-        "incremental",
-        "route",
-        "format",
-        "compression",
-        "path",
-        "run_id",
-        "max_bytes_billed",
-    ),
-    *("notify", "allow", "prune", "keep_daily", "keep_weekly", "keep_monthly"),
+    *("prefix", "include", "exclude", "incremental", "route", "format", "compression", "path", "run_id"),
+    *("max_bytes_billed", "notify", "allow", "prune", "keep_daily", "keep_weekly", "keep_monthly"),
 )
 # Settings of a plan. Adding one to SETTINGS is enough.
 ALL = tuple(setting.name for setting in SETTINGS if setting.name not in COMMON)

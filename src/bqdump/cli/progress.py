@@ -110,7 +110,11 @@ def following(
     lines: Callable[[Callable[[], View]], Shown] = Lines,
     stage: Stage = "planning",
 ) -> Iterator[Follower]:
-    """A follower for as long as the `with` block. lines: what is shown where no bars are drawn. stage: the first."""
+    """A follower for as long as the `with` block.
+
+    lines: what is shown where no bars are drawn.
+    stage: the first.
+    """
     if quiet:
         follower = Follower(Nothing, stage)
     elif bars and draws():

@@ -28,7 +28,8 @@ async def until_signal(
 ) -> Result:
     """How the work ends; on SIGTERM or Ctrl-C the process ends at once, and jobs in flight run on by themselves.
 
-    resume: how to resume it, as a sentence. late: what is said instead in stages in which no jobs are left.
+    resume: how to resume it, as a sentence.
+    late: what is said instead in stages in which no jobs are left.
     """
     loop = asyncio.get_running_loop()
     working = asyncio.ensure_future(work)

@@ -17,8 +17,8 @@ from msgspec import structs
 from bqdump.concurrency import task_group
 from bqdump.copying.sharing import Begun, Shares
 from bqdump.copying.survey import COPY, Surveyed, Task, differs, known_files, not_as_exported, sources_of
-from bqdump.core.copy.manifest import Here, Item, copied_manifest
-from bqdump.core.copy.plan import PIECE_BYTES, CopyPlan, Missing
+from bqdump.core.copy.manifest import PIECE_BYTES, Here, Item, Missing, copied_manifest
+from bqdump.core.copy.plan import CopyPlan
 from bqdump.core.documents.codec import encode
 from bqdump.core.documents.copying import Arrived, ArrivedFiles
 from bqdump.core.documents.manifest import Manifest
@@ -37,7 +37,9 @@ SMALL_AT_ONCE = 2
 
 
 class Movement(NamedTuple):
-    """here: every file of the run as it is in the copy. own: the files that this task has moved."""
+    """here: every file of the run as it is in the copy.
+    own: the files that this task has moved.
+    """
 
     here: dict[str, Here]
     own: list[Item]

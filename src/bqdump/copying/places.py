@@ -200,7 +200,8 @@ async def chosen_runs(place: Place, runs: Sequence[str], policy: Policy, now: in
     """The runs to copy, the earliest snapshot time first. Raises NotFoundError for one that does not exist.
 
     policy: with any rule, the complete runs that it keeps. Those that no trusted key has signed take no place of
-    others, and are only logged, except for the published run: its copy is refused. every: all complete runs.
+        others, and are only logged, except for the published run: its copy is refused.
+    every: all complete runs.
     """
     if not runs and not policy and not every:
         return [await published_run(place.store, place.settings)]

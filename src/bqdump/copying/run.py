@@ -23,8 +23,8 @@ from bqdump.copying.survey import (
     sources_of,
     survey,
 )
-from bqdump.core.copy.manifest import Item
-from bqdump.core.copy.plan import Copied, CopiedRun, CopyState, Side, egress_of, requests_for
+from bqdump.core.copy.manifest import Item, Side, egress_of, requests_for
+from bqdump.core.copy.plan import Copied, CopiedRun, CopyState
 from bqdump.core.documents.manifest import Manifest
 from bqdump.core.errors import BqdumpError, DeniedError, NotFoundError, UsageError, VerificationError
 from bqdump.core.progress.log_events import LogEvent
@@ -41,8 +41,10 @@ log = logging.getLogger(__name__)
 async def copy(
     task: Task, runs: Sequence[str], policy: Policy, *, every: bool, chosen: Sequence[str] | None = None
 ) -> Copied:
-    """Copy runs (default: the published one), or only look. every: all complete runs. policy: those that it keeps.
+    """Copy runs (default: the published one), or only look.
 
+    every: all complete runs.
+    policy: those that it keeps.
     chosen: which these are, where that is known.
     A run whose files the source does not have any more is an error if it was named, and is left out otherwise.
     Raises UsageError for a place that is not one for these copies; nothing is changed then.

@@ -52,7 +52,10 @@ async def set_as_copied(
 ) -> SetManifest:
     """The set as the copy has it. A dataset that lacks its run has failed, with the last run that the copy has of it.
 
-    manifest: what the source says. names: all datasets that the source has or had. lines: the runs of this copy.
+    manifest: what the source says.
+    names: all datasets that the source has or had.
+    lines: the runs of this copy.
+
     Raises VerificationError where the manifests of the datasets say otherwise: another snapshot time, a run that does
     not belong to the set's, or a dataset of the run that is not named.
     """
@@ -101,8 +104,8 @@ async def _manifest_in_copy(
 ) -> tuple[Loaded[Manifest] | None, str]:
     """The manifest of a run of one dataset that the copy has, or why that does not count.
 
-    line: what this copy did about the run, None where it was copied before. proven: it was compared with the source,
-    and may have the signature of another key.
+    line: what this copy did about the run, None where it was copied before.
+    proven: it was compared with the source, and may have the signature of another key.
     """
     place = task.target
     if line and line.state not in HERE:
@@ -206,9 +209,8 @@ async def lock_set(task: Task, copied: SetManifest, lock: Locking) -> None:
     if task.signer:
         from bqdump.repository.signatures import sign_manifest
 
-        await sign_manifest(
-            place.store, place.target, names_beside(document.name), task.signer, once=True, written=manifest
-        )
+        names = names_beside(document.name)
+        await sign_manifest(place.store, place.target, names, task.signer, once=True, written=manifest)
     latest = pointer_to(manifest, document.name, stored.generation)
     marked = await create(place.store, layout.set_manifest, manifest)
     first = await create(place.store, layout.latest, latest)

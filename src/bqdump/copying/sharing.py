@@ -14,8 +14,8 @@ from typing import NamedTuple
 from msgspec import structs
 
 from bqdump.copying.survey import COPY, Place, Surveyed, Task, pruned_meanwhile
-from bqdump.core.copy.manifest import content_of
-from bqdump.core.copy.plan import CopyPlan, Missing
+from bqdump.core.copy.manifest import Missing, content_of
+from bqdump.core.copy.plan import CopyPlan
 from bqdump.core.dealing import share_out
 from bqdump.core.documents.copying import Copying, Expected, Renewed
 from bqdump.core.documents.target import Erasing, Latest

@@ -11,8 +11,8 @@ from collections.abc import Callable, Container, Iterable
 from contextlib import suppress
 from typing import Literal, NamedTuple
 
-from bqdump.core.copy.manifest import Item, content_of, items_of
-from bqdump.core.copy.plan import CopyPlan, Missing, Present, plan_copy
+from bqdump.core.copy.manifest import Item, Missing, content_of, items_of
+from bqdump.core.copy.plan import CopyPlan, Present, plan_copy
 from bqdump.core.documents.copying import ArrivedFiles
 from bqdump.core.documents.document import Document
 from bqdump.core.documents.layout import Layout
@@ -89,13 +89,18 @@ class Locking(NamedTuple):
 
 
 class Task(NamedTuple):
-    """One call of copy. source, target: the two places. mover: moves files from one to the other.
+    """One call of copy.
 
-    now: this machine's time, in milliseconds since 1970 UTC. digests: compute the SHA-256 of files whose bytes pass
-    inside the service, too. dry: only look.
-    signer: signs the manifests of the copies. tasks: how many tasks share the work; the owner is one of them.
-    lock: where it locks what it copies, with one task. proves: a locked run that other keys have signed is compared
-    with the source, and signed. trusted: keys whose signatures are as good as that of the signer.
+    source, target: the two places.
+    mover: moves files from one to the other.
+    now: this machine's time, in milliseconds since 1970 UTC.
+    digests: compute the SHA-256 of files whose bytes pass inside the service, too.
+    dry: only look.
+    signer: signs the manifests of the copies.
+    tasks: how many tasks share the work; the owner is one of them.
+    lock: where it locks what it copies, with one task.
+    proves: a locked run that other keys have signed is compared with the source, and signed.
+    trusted: keys whose signatures are as good as that of the signer.
     """
 
     source: Place
@@ -167,7 +172,8 @@ class Surveyed(NamedTuple):
     """A run of the source. copied: the manifest of its copy, None where the copy is not complete.
 
     other: the manifest of another run of this id, or of this one before a table was erased in one of the places.
-    signed: the copy is signed, and this call signs nothing. untrusted: why readers may refuse its signature, else "".
+    signed: the copy is signed, and this call signs nothing.
+    untrusted: why readers may refuse its signature, else "".
     """
 
     run: str

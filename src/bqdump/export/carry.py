@@ -72,9 +72,10 @@ async def read_over(store: ObjectStore, settings: Settings) -> tuple[Published |
 async def carry_over(
     export: RunningExport, latest: Latest | None, tables: Collection[str], dropped: Collection[str] = ()
 ) -> Carryover:
-    """What the manifest of this run takes over from earlier exports. latest: the published run. tables: those that it
-    exports.
+    """What the manifest of this run takes over from earlier exports.
 
+    latest: the published run.
+    tables: those that it exports.
     dropped: those that it removes, in addition to those that planning has found.
 
     Raises UsageError where files cannot be carried over, because only one of the two runs keeps a folder for each run,

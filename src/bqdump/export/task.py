@@ -131,9 +131,7 @@ class Made(Struct, frozen=True):
 
 
 class Obtained(Struct, frozen=True):
-    """The plan of a run. made: what this process has stored along with it; None where another process has stored it,
-    and where it is too large to keep.
-    """
+    """The plan of a run. made: what this process has stored with it; None where another has, or it is too large."""
 
     plan: Plan
     made: Made | None = None
@@ -268,7 +266,7 @@ class Placement(Protocol):
         latest: Loaded[Latest] | None,
         staged: Sequence[ObjectInfo] | None,
     ) -> None:
-        """Delete what the published manifest has made stale. latest: the pointer to it. staged: see InPlace."""
+        """Delete what the published manifest has made stale. `latest` is the pointer to it. staged: see InPlace."""
 
     async def clear_late(self, export: RunningExport) -> None:
         """Delete the files of attempts that ended after their run: no manifest will ever list them."""

@@ -46,17 +46,20 @@ RunState = Literal[
 class RunLine(Result, frozen=True, kw_only=True):
     """One run of a target. published: whether latest.json names it.
 
-    state: see docs/python.md. rows: exported rows if known, else BigQuery's count at planning.
-    begun, ended: the first creation and the last end of a job, None without jobs. problem: why a run is `unreadable`
-    or `not trusted`, or its tags are unreadable.
+    state: see docs/python.md.
+    rows: exported rows if known, else BigQuery's count at planning.
+    begun, ended: the first creation and the last end of a job, None without jobs.
+    problem: why a run is `unreadable` or `not trusted`, or its tags are unreadable.
     carried: number of tables carried over from earlier runs, the oldest of which is as of `oldest_snapshot_time`.
     reused: number of unchanged tables, whose files earlier runs exported.
     proven: when a drill last proved that `proven_tables` of `provable_tables` of the run can be restored.
-    all_proven: when a single drill last proved all. drill_problem: what the newest drill of the run found instead.
+    all_proven: when a single drill last proved all.
+    drill_problem: what the newest drill of the run found instead.
     tags: those of `bqdump runs --tag`.
     dataset: where a run exports several: the dataset, or `*` for all of them together; else "".
     alone, shared: with `storage`, the bytes of files that no other run names, which removing this run frees, and of
-    those that others name as well. growth: with `growth`, the tables that changed their size since run `grown_since`.
+        those that others name as well.
+    growth: with `growth`, the tables that changed their size since run `grown_since`.
     """
 
     run: str
@@ -157,7 +160,10 @@ def with_storage(lines: Iterable[RunLine], storage: Storage) -> Rows[RunLine]:
 async def read_runs(
     store: ObjectStore, settings: Settings, published: str, known: dict[str, Summary], drills: Sequence[Drill]
 ) -> Rows[RunLine]:
-    """See list_runs. published: the published run. known: summaries read before; new ones are added.
+    """See list_runs.
+
+    published: the published run.
+    known: summaries read before; new ones are added.
 
     Ended runs have a summary, and one listing returns all summaries. Other runs are read individually.
     """

@@ -190,7 +190,7 @@ async def set_runs(sets: Sequence[SetAt], *, storage: Sequence[SetAt] = ()) -> R
 
 
 class _Published(NamedTuple):
-    """The published set. run: "" where targets differ. age: of the earliest, so that what is older is nowhere newer."""
+    """The published set, with run "" where targets differ. age: of the earliest, so what is older is nowhere newer."""
 
     run: str = ""
     partial: bool = False

@@ -73,15 +73,18 @@ class LeftDataset(msgspec.Struct, frozen=True):
 class Status(Result, frozen=True, kw_only=True):
     """The progress of a run, from its documents. Counts are tables; times are None until they are known.
 
-    state: see docs/python.md. latest: the published run. last_done: when the last table, or part of a large one, was
-    done. planned: when planning began. dataset: with its project. carried: number of further tables carried over from
-    earlier runs; in a published run, the oldest of them is as of `oldest_snapshot_time`. restorable: what drills have
-    proven about the exports of this target; None while a run is followed. reused: number of further tables that are
-    unchanged, so that they are not exported again.
+    state: see docs/python.md.
+    latest: the published run.
+    last_done: when the last table, or part of a large one, was done.
+    planned: when planning began.
+    dataset: with its project.
+    carried: number of further tables carried over from earlier runs; of a published run, see `oldest_snapshot_time`.
+    restorable: what drills have proven about the exports of this target; None while a run is followed.
+    reused: number of further tables that are unchanged, so that they are not exported again.
     datasets: each dataset, where several are exported; the numbers are their sums, and `latest` is the published set.
     left: datasets of earlier sets that the newest one does not have, and whose exports stay.
-    replaced_by: the run that has begun to replace the published files, and is not published; finish: the command that
-    finishes it. Both are "" where there is none.
+    replaced_by: the run that has begun to replace the published files, and is not published.
+    finish: the command that finishes it. Both are "" where there is none.
     latest_problem: why the published run is unknown, "" where it is known.
     problem: why the run is not trusted; of a set, why its own manifest is not; else "".
     resume: the command that resumes an unfinished run, "" where its plan does not show it.
@@ -260,16 +263,14 @@ def status_of(sight: Sight) -> Status:
             bytes=0,
             latest=published,
         )
-    here = sight.latest if published == sight.run else None
-    ledger = sight.ledger
+    here, ledger = sight.latest if published == sight.run else None, sight.ledger
     done, working, failed = len(ledger.done), ledger.working, ledger.failed
     if sight.manifest or published == sight.run:
         # The manifest decides, even if receipts have been deleted.
         done, working = plan.tables - len(failed) - len(ledger.dropped), 0
-    state = _state(sight, published, len(failed))
     return Status(
         run=sight.run,
-        state=state,
+        state=(state := _state(sight, published, len(failed))),
         snapshot_time=time_of(plan.snapshot),
         tables=plan.tables,
         done=done,

@@ -41,8 +41,9 @@ def render_evidence(
 ) -> bytes:
     """The page: the verdict first, then what was exported when, how it was proven, and the checksums of every file.
 
-    drills: of all runs, the earliest first. now: when the page is made, in ms. signed: the drills that count, where the
-    notes on them have to be signed.
+    drills: of all runs, the earliest first.
+    now: when the page is made, in ms.
+    signed: the drills that count, where the notes on them have to be signed.
     """
     own = [drill for drill in drills if (drill.run, drill.snapshot) == (manifest.run, manifest.snapshot)]
     earlier = [drill for drill in drills if drill not in own]

@@ -53,10 +53,12 @@ def render_report(
     cleared: Sequence[Cleared] = (),
     proven: Restorable | None = None,
 ) -> bytes:
-    """The page. changes: differences from the previous export, None when there was none. root: see folder_address.
+    """The page.
 
-    cleared: the runs whose staged files were deleted after this one was published. proven: what drills have proven,
-    None in a page that is stored, where it would grow old.
+    changes: differences from the previous export, None when there was none.
+    root: see folder_address.
+    cleared: the runs whose staged files were deleted after this one was published.
+    proven: what drills have proven, None in a page that is stored, where it would grow old.
     """
     largest = sorted(map(_row, manifest.tables), key=lambda row: -row.size)[:ROWS]
     return document(
@@ -90,7 +92,9 @@ def _row(entry: TableEntry) -> Row:
 def render_unpublished(plan: Plan, done: int, receipts: Sequence[Receipt], failed: Sequence[Failure]) -> bytes:
     """The page: the verdict first, then totals, failures, the timeline, and what was not exported.
 
-    done: the number of tables. failed: one failure for each table. receipts: for the timeline.
+    done: the number of tables.
+    failed: one failure for each table.
+    receipts: for the timeline.
     """
     return document(
         "unpublished.html",

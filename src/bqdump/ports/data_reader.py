@@ -18,8 +18,8 @@ from bqdump.core.results import html_table, public
 class DataFile(NamedTuple):
     """A file of an export: how it was written, and its expected columns, CRC32C (base64) and SHA-256 ("": unknown).
 
-    null_marker: the text that means NULL in CSV, unless it is quoted. alike: the types of which the file has two values
-    alike, such as "" and NULL; sums count them as one value.
+    null_marker: the text that means NULL in CSV, unless it is quoted.
+    alike: the types of which the file has two values alike, such as "" and NULL; sums count them as one value.
     """
 
     name: str
@@ -39,7 +39,8 @@ class Digest(NamedTuple):
 
     sha256: "" unless one is expected.
 
-    unreadable: why the file cannot be decoded, else "". differences: how its columns differ from the expected ones.
+    unreadable: why the file cannot be decoded, else "".
+    differences: how its columns differ from the expected ones.
     sums: if requested, the number of values and the sum of their hashes for each column, and the sums over complete
     rows. The sums of several files add up.
     """
@@ -64,8 +65,10 @@ class DataReader(Protocol):
     ) -> Digest:
         """Decode every value of a file.
 
-        checksums: whether to compute `sums`. texts: whether they are computed over each value's text in the file, so
-        that they can be compared only between files of the same format and type.
+        checksums: whether to compute `sums`.
+        texts: whether they are computed over each value's text in the file, so that they can be compared only between
+            files of the same format and type.
+
         Raises UsageError if this machine has no room for the file while it is decoded.
         """
 

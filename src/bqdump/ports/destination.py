@@ -27,9 +27,9 @@ class LoadRequest(NamedTuple):
     """A load job: the files `uris` (gs://…, without wildcards) into a table that exists.
 
     options: of the format, as in the API's JobConfigurationLoad, without uris, destination, schema and dispositions.
-    schema: the API's TableSchema of the files' columns. empty: the job fails unless the table is empty; otherwise it
-    appends. In both cases it loads everything or nothing.
-    https://cloud.google.com/bigquery/docs/reference/rest/v2/Job#jobconfigurationload
+    schema: the API's TableSchema of the files' columns.
+    empty: the job fails unless the table is empty; otherwise it appends. In both cases it loads everything or nothing.
+        https://cloud.google.com/bigquery/docs/reference/rest/v2/Job#jobconfigurationload
     """
 
     job_id: str
@@ -44,8 +44,9 @@ class LoadRequest(NamedTuple):
 class StatementRequest(NamedTuple):
     """A job that runs one GoogleSQL statement (INSERT … SELECT or DDL), which may be billed.
 
-    dataset: the job runs in its location. table: what the statement writes to, for messages. max_bytes_billed: the job
-    fails if it would bill more; 0 for no limit.
+    dataset: the job runs in its location.
+    table: what the statement writes to, for messages.
+    max_bytes_billed: the job fails if it would bill more; 0 for no limit.
     """
 
     job_id: str
@@ -73,7 +74,11 @@ class CopyRequest(NamedTuple):
 
 
 class Present(NamedTuple):
-    """An object of a dataset, by a listing. kind: such as TABLE or VIEW. created: ms since 1970 UTC."""
+    """An object of a dataset, by a listing.
+
+    kind: such as TABLE or VIEW.
+    created: ms since 1970 UTC.
+    """
 
     name: str
     kind: str

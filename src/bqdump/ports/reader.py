@@ -16,8 +16,9 @@ from bqdump.core.tables.catalog import Dataset
 class ReadRequest(NamedTuple):
     """A request to read the table `table` of `dataset` as it was at `snapshot` (ms), in at most `streams` streams.
 
-    columns: () for all. restriction: a GoogleSQL expression that selects rows, "" for all. least: the preferred minimum
-    number of streams.
+    columns: () for all.
+    restriction: a GoogleSQL expression that selects rows, "" for all.
+    least: the preferred minimum number of streams.
     """
 
     dataset: Dataset
@@ -72,10 +73,11 @@ class Reader(Protocol):
 class FileShape(NamedTuple):
     """The format of a table's files.
 
-    columns: the columns of the files, in order. The rows may have them in another order. renamed: what columns are
-    called in the files, by their names in the rows, where these differ. null_marker: the text that means NULL in CSV.
-    row_group_rows: the maximum number of rows in a Parquet row group; 0: the encoder decides. field_ids: whether the
-    columns of a Parquet file have the ids of an Iceberg table.
+    columns: the columns of the files, in order. The rows may have them in another order.
+    renamed: what columns are called in the files, by their names in the rows, where these differ.
+    null_marker: the text that means NULL in CSV.
+    row_group_rows: the maximum number of rows in a Parquet row group; 0: the encoder decides.
+    field_ids: whether the columns of a Parquet file have the ids of an Iceberg table.
     """
 
     format: str

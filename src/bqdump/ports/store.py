@@ -69,11 +69,15 @@ class Copy(Struct, frozen=True):
 class BucketInfo(Struct, frozen=True):
     """The settings of a bucket.
 
-    location: "" for a folder. retention_seconds: how long objects cannot be deleted. soft_delete_seconds: how long
-    deleted objects are kept. versions: whether replaced objects are kept as noncurrent versions. holds: whether new
-    objects get a hold. kms_key: the default Cloud KMS key, "" for Google's keys. names: rules for object names.
-    lifecycle: the rules by which objects are deleted or change their class. locks: whether single objects can be
-    locked, None where that is not known.
+    location: "" for a folder.
+    retention_seconds: how long objects cannot be deleted.
+    soft_delete_seconds: how long deleted objects are kept.
+    versions: whether replaced objects are kept as noncurrent versions.
+    holds: whether new objects get a hold.
+    kms_key: the default Cloud KMS key, "" for Google's keys.
+    names: rules for object names.
+    lifecycle: the rules by which objects are deleted or change their class.
+    locks: whether single objects can be locked, None where that is not known.
     """
 
     location: str
@@ -91,9 +95,11 @@ class Abilities(Struct, frozen=True):
     """What differs among stores; the defaults are those of Cloud Storage.
 
     listed_checksums: whether listings return CRC32C, origin and locks. Without it they are "" and 0 there, and `stat`
-    returns them, with a request for each object. exports: whether exports are written there directly, not only copied.
-    leaves_uploads: whether an upload whose process was killed stays, and is billed. deleted: whether it is a Keeper,
-    which shows what was deleted. markers: whether what is locked can be hidden, by a delete marker or a version.
+        returns them, with a request for each object.
+    exports: whether exports are written there directly, not only copied.
+    leaves_uploads: whether an upload whose process was killed stays, and is billed.
+    deleted: whether it is a Keeper, which shows what was deleted.
+    markers: whether what is locked can be hidden, by a delete marker or a version.
     late_generations: whether `stream` may return an object before its generation is known: see
     `ports.mover.Settling`.
     """
@@ -202,8 +208,10 @@ class ObjectStore(Protocol):
 
 
 class Lock(Struct, frozen=True):
-    """How new objects are locked. until: in milliseconds since 1970 UTC, a whole second. strict: nobody may end it
-    earlier, else who has the permission for that.
+    """How new objects are locked.
+
+    until: in milliseconds since 1970 UTC, a whole second.
+    strict: nobody may end it earlier, else who has the permission for that.
     """
 
     until: int
@@ -223,9 +231,14 @@ class Locks(Protocol):
 class Hidden(Struct, frozen=True):
     """An object that is not there any more as it was, and of which the store keeps a version.
 
-    by: what has removed it, in words. locked_until: see ObjectInfo. command: brings it back, as a shell takes it.
-    command: "" where it might delete what another run names. info: what is kept, as a listing has it. version: what the
-    store calls that. over: the same of what hides it, the newest first. more: of these, those not in the command.
+    by: what has removed it, in words.
+    locked_until: see ObjectInfo.
+    command: brings it back, as a shell takes it.
+    command: "" where it might delete what another run names.
+    info: what is kept, as a listing has it.
+    version: what the store calls that.
+    over: the same of what hides it, the newest first.
+    more: of these, those not in the command.
     """
 
     name: str
@@ -256,7 +269,8 @@ class Keeper(Protocol):
         """The objects below the prefix that were deleted and that it would bring back, sorted by name.
 
         replaced: also those that another version was put over, where locks do not prevent that. Of each, it is the
-        first version that was ever locked. wanted: only these, at these generations, whether locked or not.
+            first version that was ever locked.
+        wanted: only these, at these generations, whether locked or not.
         """
 
     async def uncover(self, hidden: Sequence[Hidden]) -> list[Hidden]:

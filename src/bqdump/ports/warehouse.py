@@ -64,8 +64,9 @@ class ExtractRequest(Struct, frozen=True):
 class QueryRequest(Struct, frozen=True):
     """An export query: rows of the table or view `table` of `dataset`, to gs:// `uri` with one `*`.
 
-    snapshot: the time (ms) at which the table is read; None for the time at which the job runs. select: the GoogleSQL
-    query. parameters: for each `@name` in it, the environment variable with its value, which only the warehouse reads.
+    snapshot: the time (ms) at which the table is read; None for the time at which the job runs.
+    select: the GoogleSQL query.
+    parameters: for each `@name` in it, the environment variable with its value, which only the warehouse reads.
     max_bytes_billed: the job fails if it would bill more; 0 for no limit.
     """
 

@@ -38,8 +38,11 @@ SHARE = "10%"
 class Work(NamedTuple):
     """What the tasks of a job do: a command of bqdump, and what was asked of it; "" and 0 for nothing.
 
-    into: the target of a restore. dest, every, lock, lock_mode: see Request of a copy. rules: its settings that choose
-    runs. sample: the share of a drill or a check. tasks: their number.
+    into: the target of a restore.
+    dest, every, lock, lock_mode: see Request of a copy.
+    rules: its settings that choose runs.
+    sample: the share of a drill or a check.
+    tasks: their number.
     """
 
     command: str = "run"
@@ -65,7 +68,8 @@ def job(
 ) -> dict[str, Any]:
     """The job, in the v1 (Knative) form. It sets no parallelism, so that an execution can have fewer tasks.
 
-    command: the command of bqdump that its tasks run. variables: further variables of their environment.
+    command: the command of bqdump that its tasks run.
+    variables: further variables of their environment.
     arguments: those of the command.
     """
     environ = container_environment(deployment.settings) | dict(variables)

@@ -25,7 +25,8 @@ JOB_SETTINGS = ("tasks", "timeout", "copy_to")
 class Exported(NamedTuple):
     """An export, or a set, by the labels of the log lines about it.
 
-    dataset: the setting. targets: where it may be published: a set may have a bucket for each location.
+    dataset: the setting.
+    targets: where it may be published: a set may have a bucket for each location.
     """
 
     dataset: str
@@ -33,10 +34,12 @@ class Exported(NamedTuple):
 
 
 class Watched(NamedTuple):
-    """What alerts are about. channels: of notifications. by_workflow: a workflow starts the exports, and repeats them.
+    """What alerts are about.
 
-    drill, verify: the schedules of the jobs of these names, "" without such a job. billed: the bytes on one bill above
-    which an alert fires, 0 for none.
+    channels: of notifications.
+    by_workflow: a workflow starts the exports, and repeats them.
+    drill, verify: the schedules of the jobs of these names, "" without such a job.
+    billed: the bytes on one bill above which an alert fires, 0 for none.
     """
 
     channels: tuple[str, ...]
@@ -69,7 +72,8 @@ def watched_by(
 ) -> Watched:
     """What alerts watch, from the options of `bqdump render alerts`. Raises UsageError.
 
-    items: the file with the workflow's input, "" for the export of the settings. billed: a size, "" for no alert.
+    items: the file with the workflow's input, "" for the export of the settings.
+    billed: a size, "" for no alert.
     """
     if invalid := [channel for channel in channels if not CHANNEL.fullmatch(channel)]:
         hint = "`gcloud beta monitoring channels list --format='value(name)'` prints their names."

@@ -42,8 +42,7 @@ class _Taken(msgspec.Struct, frozen=True):
 async def complete_runs(store: ObjectStore, layout: Layout, *, strict: bool = False) -> dict[str, int]:
     """The snapshot time (ms) of each run that has its manifest, and is not being pruned.
 
-    Two listings, and two requests for each run. A manifest that cannot be read counts as none.
-    strict: raise DocumentError for it.
+    Two listings, and two requests for each run. A manifest that cannot be read counts as none; strict: it is raised.
     """
     noted = await _noted(store, layout)
 
@@ -110,7 +109,9 @@ async def published_pointer(
 
     Where objects are locked, it is the newest one of those below `pointers` that is valid. One is skipped and logged if
     its run is missing, has another snapshot time, or lacks a required signature. Raises its error if none is valid.
-    run: where objects are locked, the pointer to this one. moved: also as another tool has copied it, see decode_moved.
+
+    run: where objects are locked, the pointer to this one.
+    moved: also as another tool has copied it, see decode_moved.
     """
     latest, damaged, name = None, None, settings.layout.latest.name
     stored = await read(store, settings.layout.latest)

@@ -88,8 +88,10 @@ async def move_latest(
     """Point latest.json to this run unless it names a later one.
 
     ready: complete except for the export that it replaces, which is added to `uncleared` from the present document.
-    known: see swap. nothing_stale_of: latest.json of a run all of whose files this one has replaced or kept. Raises
-    UsageError if another run was published after the manifest was made and has tables that are missing from it.
+    known: see swap.
+    nothing_stale_of: latest.json of a run all of whose files this one has replaced or kept.
+
+    Raises UsageError if another run was published after the manifest was made and has tables that are missing from it.
     """
     before = known.value if isinstance(known, Loaded) else None
     if before and before.run != ready.over:

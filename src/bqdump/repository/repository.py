@@ -92,7 +92,9 @@ async def swap(
     """Update the document with `step`, by compare-and-swap. Returns the stored document.
 
     step: maps the present value (None: absent) to the next one, or to None to leave it unchanged. Called again with the
-    new value each time another writer was faster. known: the document as it was last seen, which saves reading it.
+        new value each time another writer was faster.
+    known: the document as it was last seen, which saves reading it.
+
     Raises what `step` raises, and UnavailableError if the store refuses the write although the document is unchanged.
     """
     refusals, last = 0, -1

@@ -166,7 +166,11 @@ def progress_in(manifest: SetManifest) -> SetProgress:
 
 
 def ended_as(number: int, entry: DatasetEntry, snapshot: int) -> Ended:
-    """The note that the export of this dataset has ended. number: in the plan. snapshot: of the set's run."""
+    """The note that the export of this dataset has ended.
+
+    number: in the plan.
+    snapshot: of the set's run.
+    """
     return Ended(
         number=number,
         state="superseded" if entry.state == "superseded" else "published",

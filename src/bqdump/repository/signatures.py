@@ -15,14 +15,7 @@ from bqdump.core.documents.document import STATE
 from bqdump.core.documents.manifest import Manifest
 from bqdump.core.documents.run_layout import RunLayout, names_beside
 from bqdump.core.documents.sets import SetManifest
-from bqdump.core.documents.signature import (
-    SHA256,
-    Envelope,
-    Signature,
-    Statement,
-    envelope_of,
-    statement_of,
-)
+from bqdump.core.documents.signature import SHA256, Envelope, Signature, Statement, envelope_of, statement_of
 from bqdump.core.documents.target import SET
 from bqdump.core.errors import DocumentError, OutdatedError, VerificationError
 from bqdump.core.settings.target import Target
@@ -54,8 +47,11 @@ async def sign_manifest(
 ) -> None:
     """Sign the manifest of a run, also of a set, as it is stored, beside other keys. Repeating it does nothing.
 
-    A signature of another manifest, such as one of an earlier run of this id, is replaced. once: nothing is replaced,
-    as where objects are locked: a second signature gets a name of its own. written: what the manifest has to be.
+    A signature of another manifest, such as one of an earlier run of this id, is replaced.
+
+    once: nothing is replaced, as where objects are locked: a second signature gets a name of its own.
+    written: what the manifest has to be.
+
     Raises VerificationError for anything else.
     """
     manifest = await store.read(names.manifest.name)

@@ -117,7 +117,8 @@ async def _rows_in(restore: RunningRestore, table: str, parts: Sequence[str]) ->
 async def name_without_rows(restore: RunningRestore, step: TableStep, rows: int, done: Sequence[str]) -> None:
     """Log the partitions that stay empty, since the export has no rows in them.
 
-    rows: those that are restored. done: the ids of the partitions that were put in place one by one.
+    rows: those that are restored.
+    done: the ids of the partitions that were put in place one by one.
     """
     state, what = restore.decision.state, "nothing is restored of them"
     if step.parts:

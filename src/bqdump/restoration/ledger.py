@@ -108,7 +108,11 @@ def planned(plan: RestorePlan, manifest: Manifest, bill: Bill) -> Restoration:
 def restoration(
     restore: RunningRestore, ledger: Ledger, unset: Sequence[NotRestored], *, running: bool = False
 ) -> Restoration:
-    """The result so far. unset: properties that could not be set. running: other tasks are still at work."""
+    """The result so far.
+
+    unset: properties that could not be set.
+    running: other tasks are still at work.
+    """
     plan, receipts = restore.plan, ledger.receipts
     first = len(plan.tables)
     failures = [ledger.failure(number, restore.owner.execution) for number in range(first + len(plan.others))]

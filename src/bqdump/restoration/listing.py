@@ -99,8 +99,10 @@ async def find_restores(places: Sequence[Place]) -> FoundRestores:
 async def list_restores(
     restores: Sequence[FoundRestore], at_work: AtWork, now: int, abandoned_ms: int, jobs_in: str = ""
 ) -> list[ListedRestore]:
-    """The same as they are listed. now: in ms since 1970 UTC. at_work: is asked once for each project.
+    """The same as they are listed.
 
+    now: in ms since 1970 UTC.
+    at_work: is asked once for each project.
     jobs_in: the project of the jobs of restores that do not name it.
     """
     unfinished = [restore for restore in restores if not restore.done]

@@ -126,7 +126,9 @@ async def carry_out(restores: Sequence[RunningRestore], tell: Listener, *, apart
     """Do this task's part of restores that are decided, and what follows the tables once all of them have ended.
 
     They are of one dataset, or of several, side by side. Returns their results in this order.
-    tell: hears that the tables are done. apart: what fails for one dataset is in its result, and holds back no other.
+
+    tell: hears that the tables are done.
+    apart: what fails for one dataset is in its result, and holds back no other.
     """
 
     def guarded(restore: RunningRestore, work: Awaitable[Answer]) -> Awaitable[Answer | Restoration]:

@@ -35,7 +35,9 @@ log = logging.getLogger(__name__)
 
 
 class _Doubt(NamedTuple):
-    """unsigned: that no trusted key has signed a manifest, and why, "" where there is none. replaced: see Survey."""
+    """unsigned: that no trusted key has signed a manifest, and why, "" where there is none.
+    replaced: see Survey.
+    """
 
     unsigned: str
     replaced: bool = False

@@ -101,7 +101,11 @@ async def list_documents(store: ObjectStore, layout: Layout) -> Documents:
 
 
 def old_of(documents: Documents, now: int, kept: Container[str]) -> Old:
-    """Which of these are old, and of no use any more. now: in milliseconds since 1970 UTC. kept: the runs that stay."""
+    """Which of these are old, and of no use any more.
+
+    now: in milliseconds since 1970 UTC.
+    kept: the runs that stay.
+    """
     objects, results, unfinished, left = list[ObjectInfo](), list[ObjectInfo](), list[str](), list[str]()
     for names, infos in documents.restores.items():
         if not _are_old(infos, now):

@@ -82,8 +82,12 @@ async def prune_exports(
     """Prune each export, and the documents of the set that they belong to: the policy holds for each of them.
 
     One after another: what one of them has deleted stays deleted if the next one fails.
-    now: in milliseconds since 1970 UTC. at_work: see retain.survey. delete: False only shows. trusted: makes the store
-    of each that believes only signed manifests. states: see Task.
+
+    now: in milliseconds since 1970 UTC.
+    at_work: see retain.survey.
+    delete: False only shows.
+    trusted: makes the store of each that believes only signed manifests.
+    states: see Task.
     """
     pruned = []
     named = [run for at in exports.sets for run in await named_by_set(at, trusted)]

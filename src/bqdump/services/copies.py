@@ -32,7 +32,10 @@ class Sides(NamedTuple):
 
 @asynccontextmanager
 async def opened_copy(settings: Settings, request: Request, lock: Lock | None = None) -> AsyncIterator[Sides]:
-    """Both places of a copy, and what moves files. settings: of the source. lock: of all objects of the target.
+    """Both places of a copy, and what moves files.
+
+    settings: of the source.
+    lock: of all objects of the target.
 
     Where the settings name keys to trust, the source has no runs but those that one of them has signed.
     Raises NotFoundError about a bucket instead of what was not found in it, if the bucket does not exist.

@@ -252,7 +252,11 @@ async def serve(
     """Serve the console on the loopback address until cancelled.
 
     `listening` is called with the address once requests are answered.
-    port: 0 for any free port. trusting: see Archive. Raises UsageError when the port is taken.
+
+    port: 0 for any free port.
+    trusting: see Archive.
+
+    Raises UsageError when the port is taken.
     """
     with socket.socket() as sock:
         sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)

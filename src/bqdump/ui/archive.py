@@ -81,8 +81,10 @@ KEPT_RUNS = 8
 
 
 class Archive:
-    """The runs of one export. place: see Place. kept: documents that were read before.
+    """The runs of one export.
 
+    place: see Place.
+    kept: documents that were read before.
     trusting: where keys are trusted, the store that raises VerificationError about a run that none of them has signed.
     """
 

@@ -42,7 +42,8 @@ SECONDS = 30.0
 async def preview(store: ObjectStore, name: str, size: int, settings: dict[str, Any]) -> Preview:
     """The first rows of an object. Raises BqdumpError if it cannot be shown.
 
-    size: its bytes. settings: those of its export; format, delimiter and header are used.
+    size: its bytes.
+    settings: those of its export; format, delimiter and header are used.
     """
     format_ = settings.get("format", "csv")
     if format_ in ("csv", "json"):

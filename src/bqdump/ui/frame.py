@@ -27,8 +27,8 @@ NONE: Mapping[str, str] = {}
 class Place(NamedTuple):
     """The location of some runs, in words.
 
-    dataset: one of several that the console shows; its pages are below that dataset's address. several: this is the
-    place of all of them.
+    dataset: one of several that the console shows; its pages are below that dataset's address.
+    several: this is the place of all of them.
     """
 
     text: str
@@ -99,8 +99,10 @@ def page(
     untrusted: Mapping[str, str] = NONE,
     **values: Any,
 ) -> HTMLResponse:
-    """A page. place: of the runs. trail: the pages above it, as title and address; by default, the first page.
+    """A page.
 
+    place: of the runs.
+    trail: the pages above it, as title and address; by default, the first page.
     untrusted: the runs shown that are not trusted, and why.
     """
     above = place.runs if trail is None else trail

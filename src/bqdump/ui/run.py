@@ -168,7 +168,11 @@ class Wish(NamedTuple):
 
 
 class Head(NamedTuple):
-    """The heading of a column. order: how the rows are sorted by it, "" if they are not. address: sorts by it."""
+    """The heading of a column.
+
+    order: how the rows are sorted by it, "" if they are not.
+    address: sorts by it.
+    """
 
     name: str
     number: bool

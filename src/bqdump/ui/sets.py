@@ -186,8 +186,10 @@ SET_TONES: Mapping[str, str] = {"published": "good", "complete": "good", "failed
 
 
 class Row(NamedTuple):
-    """A dataset's part of a run. done: of `tables`. kept: further tables, unchanged or carried over.
+    """A dataset's part of a run.
 
+    done: of `tables`.
+    kept: further tables, unchanged or carried over.
     line: its numbers, None where it has no document of the run.
     """
 

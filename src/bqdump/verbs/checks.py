@@ -69,8 +69,8 @@ async def verify(
 ) -> Verified:
     """Compare the files of a run (default: the published run) with its manifest; of a set, those of each dataset.
 
-    parts: also read one in this many files (0: none). warehouse: compare tables with BigQuery as well, which needs
-    every file; `bill` hears the bytes billed beforehand.
+    parts: also read one in this many files (0: none).
+    warehouse: compare tables with BigQuery as well, which needs every file; `bill` hears the bytes billed beforehand.
     """
     name = run or settings.run_id
     source = Source(warehouse, settings.max_bytes_billed, bill) if warehouse else None

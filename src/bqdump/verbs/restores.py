@@ -72,7 +72,8 @@ def restore_tasks(
 async def restore(tasks: Sequence[RestoreTask], choice: Choice | None = None, *, values: bool = False) -> Restoration:
     """Do one task's part of a restore: of one dataset, or of the chosen datasets of a set (default: all).
 
-    tasks: one for each place where the export may be. values: compare the values of restored tables with the files.
+    tasks: one for each place where the export may be.
+    values: compare the values of restored tables with the files.
     """
     task = tasks[0]
     options = task.request.options

@@ -66,9 +66,12 @@ async def prune(
 ) -> Pruned:
     """Delete the runs that the retention policy does not keep; of a set, those of each dataset.
 
-    delete: False only shows. at_work: see retain.survey. runs: delete these and no others. Where the settings name
-    keys to trust, runs that none of them has signed are kept, and take the place of none. Raises UsageError, before
-    anything is deleted, if one of the runs is always kept.
+    delete: False only shows.
+    at_work: see retain.survey.
+    runs: delete these and no others. Where the settings name keys to trust, runs that none of them has signed are kept,
+        and take the place of none.
+
+    Raises UsageError, before anything is deleted, if one of the runs is always kept.
     """
 
     def trusted(store: ObjectStore, own: Settings) -> ObjectStore:

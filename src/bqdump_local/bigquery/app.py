@@ -28,9 +28,10 @@ from bqdump_local.bigquery.tables.warehouse import Warehouse
 def create_app(*, storage: str, data_dir: Path | None = None, settings: JobSettings | None = None) -> Starlette:
     """A BigQuery server.
 
-    storage: the base URL of the Cloud Storage server that jobs read and write. data_dir: the folder for datasets and
-    tables, which outlive the process; without it, they are in memory. The application's `state.catalog` is the catalog
-    for `storage_read.server`.
+    storage: the base URL of the Cloud Storage server that jobs read and write.
+    data_dir: the folder for datasets and tables, which outlive the process; without it, they are in memory.
+
+    The application's `state.catalog` is the catalog for `storage_read.server`.
     """
     settings = settings or JobSettings()
     warehouse = Warehouse(data_dir)

@@ -19,8 +19,10 @@ class Fault:
     """An error to inject.
 
     at: `insert` (the request is refused and no job exists), `accepted` (the job exists, but the answer is an error) or
-    `run` (the job ends with the error). table: a regular expression that must match in the name of the table. reason:
-    empty for a delay only. times: how often, counted down.
+        `run` (the job ends with the error).
+    table: a regular expression that must match in the name of the table.
+    reason: empty for a delay only.
+    times: how often, counted down.
     """
 
     at: str = "run"
@@ -35,10 +37,12 @@ class Fault:
 class JobSettings:
     """Settings of jobs. With the defaults, they behave like a fast BigQuery.
 
-    empty_table_files: the number of files for a table without rows. empty_shards: the number of files without rows that
-    a job with a `*` writes between those with rows. bare_empty_files: CSV and JSON files without rows have 0 bytes,
-    without header or gzip. any_table_names: tables can have names that BigQuery refuses. partitions_per_job: how many
-    partitions one job can change. largest_unsplit_bytes: the largest file that a load job reads as one.
+    empty_table_files: the number of files for a table without rows.
+    empty_shards: the number of files without rows that a job with a `*` writes between those with rows.
+    bare_empty_files: CSV and JSON files without rows have 0 bytes, without header or gzip.
+    any_table_names: tables can have names that BigQuery refuses.
+    partitions_per_job: how many partitions one job can change.
+    largest_unsplit_bytes: the largest file that a load job reads as one.
     """
 
     pending_seconds: float = 0.0

@@ -28,8 +28,9 @@ PAGE = 100
 class CloudRun:
     """Jobs and executions of one stand-in, which are lost when it ends.
 
-    command: the command that replaces every job's image and entry point. environ: variables for every task, such as the
-    addresses of the other stand-ins. at_once: the maximum number of processes per execution.
+    command: the command that replaces every job's image and entry point.
+    environ: variables for every task, such as the addresses of the other stand-ins.
+    at_once: the maximum number of processes per execution.
     """
 
     def __init__(self, command: Sequence[str], environ: Mapping[str, str], at_once: int) -> None:

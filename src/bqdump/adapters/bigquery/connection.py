@@ -178,8 +178,10 @@ class BigQueryConnection:
     ) -> Answer:
         """The answer to a request, which a thread makes: limited, retried, and with errors of bqdump.
 
-        operation, subject, hint: of the error if there is none. limit: what it counts against. also: errors of this
-        class are retried, too. refers: what is not found may be something that the request names.
+        operation, subject, hint: of the error if there is none.
+        limit: what it counts against.
+        also: errors of this class are retried, too.
+        refers: what is not found may be something that the request names.
         """
         translating = translated_reference if refers else translated
 

@@ -25,7 +25,8 @@ from bqdump.ports.store import Copy, Lock, ObjectInfo, ObjectStore
 class RewriteMover:
     """Moves files from one bucket to another. target: the other bucket's store, which is not closed.
 
-    storage_class: of the files in the copy, "" for that of the bucket. kms_key, lock: see CloudStore.
+    storage_class: of the files in the copy, "" for that of the bucket.
+    kms_key, lock: see CloudStore.
     """
 
     rewrites = True

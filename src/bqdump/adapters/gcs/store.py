@@ -48,8 +48,10 @@ LISTED = "items(name,size,crc32c,generation,timeCreated,metadata,retention,reten
 class CloudStore:
     """One bucket. It does not retry, except for uploads: see adapters.retry.store.
 
-    kms_key: the Cloud KMS key of all objects written or copied ("": the bucket's default). patience: how long uploads
-    are retried, part by part. storage_class: of streamed objects ("": the bucket's default). lock: of all objects.
+    kms_key: the Cloud KMS key of all objects written or copied ("": the bucket's default).
+    patience: how long uploads are retried, part by part.
+    storage_class: of streamed objects ("": the bucket's default).
+    lock: of all objects.
     """
 
     abilities = Abilities(deleted=True)

@@ -279,7 +279,11 @@ MOST_CHUNKS = 2
 
 
 def frame(head: bytes, batches: Sequence[Batch], renamed: Mapping[str, str]) -> pl.DataFrame:
-    """The rows of these batches. head: the schema message, with types that polars supports. renamed: see FileShape."""
+    """The rows of these batches.
+
+    head: the schema message, with types that polars supports.
+    renamed: see FileShape.
+    """
     # Polars copies bytes that have another reference.
     rows = pl.read_ipc_stream(io.BytesIO(b"".join([head, *(batch.data for batch in batches), END_OF_STREAM])))
     rows = rows.rename(renamed) if renamed else rows

@@ -91,7 +91,11 @@ def time_in(text: Any) -> datetime:
 
 
 class Way(NamedTuple):
-    """How requests about objects reach the service. address: what their names follow. service, region: to sign for."""
+    """How requests about objects reach the service.
+
+    address: what their names follow.
+    service, region: to sign for.
+    """
 
     address: str
     agent: str

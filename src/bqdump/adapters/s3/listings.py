@@ -119,7 +119,9 @@ class Listing:
         replaced: bool,
         wanted: Mapping[str, int] | None,
     ) -> Hidden | None:
-        """markers, versions: the newest first. replaced, wanted: see Keeper."""
+        """markers, versions: the newest first.
+        replaced, wanted: see Keeper.
+        """
         covered = any(marker.get("IsLatest") for marker in markers)
         if not covered and (not replaced or len(versions) == 1):
             return None

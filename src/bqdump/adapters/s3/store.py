@@ -43,8 +43,9 @@ PARTS_AT_ONCE = 12
 class S3Store:
     """One bucket. It does not retry, except for uploads: see adapters.retry.
 
-    endpoint: the address of a service with the API of S3, "" for AWS. patience: how long uploads are retried, part by
-    part. lock: of all objects. The process needs the permissions that adapters.s3.errors names.
+    endpoint: the address of a service with the API of S3, "" for AWS.
+    patience: how long uploads are retried, part by part.
+    lock: of all objects. The process needs the permissions that adapters.s3.errors names.
     """
 
     abilities = Abilities(

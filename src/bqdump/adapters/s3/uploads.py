@@ -48,9 +48,10 @@ def kept(retrying: Retrying, request: Callable[[], Result], again: Callable[[], 
 class Upload:
     """An object being uploaded. It blocks, and retries each request by itself, since each byte comes only once.
 
-    condition: of the request that creates the object. origin: recorded with it. over: the ETag of the object that it
-    replaces. The new one has another ETag, also if the bytes are the same, so that a deletion which names the old one
-    does not meet it: an ETag depends on the parts. An empty object has only one.
+    condition: of the request that creates the object.
+    origin: recorded with it.
+    over: the ETag of the object that it replaces. The new one has another ETag, also if the bytes are the same, so that
+        a deletion which names the old one does not meet it: an ETag depends on the parts. An empty object has only one.
     """
 
     def __init__(

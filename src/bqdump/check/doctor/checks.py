@@ -29,7 +29,11 @@ class CheckOutcome(enum.StrEnum):
 
 @public
 class Check(msgspec.Struct, frozen=True):
-    """One check. permission: the one that it needs, "" for none. detail: the finding, in words."""
+    """One check.
+
+    permission: the one that it needs, "" for none.
+    detail: the finding, in words.
+    """
 
     name: str
     on: str

@@ -65,7 +65,11 @@ async def check_plan(
     *,
     compare: bool,
 ) -> None:
-    """The risks of each table, from planning. open_read_route: see Task. compare: with what is published there."""
+    """The risks of each table, from planning.
+
+    open_read_route: see Task.
+    compare: with what is published there.
+    """
     place = f"{settings.project}.{settings.dataset}"
     failed = {check.permission for check in checks.made if check.outcome in (CheckOutcome.DENIED, CheckOutcome.MISSING)}
     needed = failed - {"bigquery.rowAccessPolicies.list"}
@@ -132,7 +136,9 @@ async def examine(
 ) -> list[Check]:
     """Each check builds on the results of those before it.
 
-    open_read_route: see Task. clock: this machine's time, in seconds since 1970 UTC. words: name settings.
+    open_read_route: see Task.
+    clock: this machine's time, in seconds since 1970 UTC.
+    words: name settings.
 
     Raises only errors that say nothing about permissions or risks, such as a failed connection.
     """

@@ -27,10 +27,12 @@ NOTHING = "this account cannot delete or overwrite anything"
 class Reach(NamedTuple):
     """What the account may delete and so overwrite.
 
-    runs: the files and manifests of runs. pointers: what every run replaces. notes: what the tasks of a run divide its
-    work by, and replace where one takes over from another. own: the objects of the doctor. locks: in a place of locked
-    copies, until when each run is locked, in milliseconds since 1970 UTC. governance: whether an account that has the
-    permission may end these locks earlier.
+    runs: the files and manifests of runs.
+    pointers: what every run replaces.
+    notes: what the tasks of a run divide its work by, and replace where one takes over from another.
+    own: the objects of the doctor.
+    locks: in a place of locked copies, until when each run is locked, in milliseconds since 1970 UTC.
+    governance: whether an account that has the permission may end these locks earlier.
     """
 
     runs: bool

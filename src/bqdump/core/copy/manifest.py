@@ -4,13 +4,15 @@ The names of a copied run's files: each run has its own folder, also where the s
 
 A file that an earlier run exported keeps the folder of that run, so that all runs that name it share it in the copy.
 
+What moving files costs: requests, and bytes that leave a location.
+
 What all copies of a run have in common, as one checksum, which distinguishes two runs of one id.
 """
 
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from itertools import islice
 from typing import Any, NamedTuple
 
@@ -187,3 +189,46 @@ def content_of(manifest: Manifest) -> str:
         digest.update(ENCODER.encode((entry.table, files)))
         digest.update(hashlib.sha256(entry.definition).digest())
     return digest.hexdigest()
+
+
+# The bytes of one request for a part of a file, on both sides.
+PIECE_BYTES = 8 << 20
+
+
+class Missing(NamedTuple):
+    """A file that the copy lacks. expect: the generation that it replaces, 0 for none."""
+
+    item: Item
+    expect: int = 0
+
+
+class Side(NamedTuple):
+    """One side of a copy. location: of the bucket, such as a region; "" for a folder, or where it is not known."""
+
+    target: Target
+    location: str
+
+
+def requests_for(missing: Iterable[Missing], *, rewrites: bool) -> int:
+    """About how many requests move these files: reads and writes of parts. rewrites: the service moves the bytes."""
+    if rewrites:
+        return sum(1 for _ in missing)
+    return sum(-(-file.item.size // PIECE_BYTES) + _uploads(file.item.size) for file in missing)
+
+
+def egress_of(moved: int, source: Side, target: Side) -> int:
+    """The bytes, of those moved, that leave the location of the source: all, unless both are known to be in one place.
+
+    A folder may be on a machine in the bucket's own location, which bqdump cannot see.
+    """
+    if source.target.folder:
+        return 0
+    services = source.target.scheme, target.target.scheme
+    same = services[0] == services[1] and source.location.upper() == target.location.upper() != ""
+    return 0 if same else moved
+
+
+def _uploads(size: int) -> int:
+    """The parts of an upload; of several, also a request that begins it, and one that reads what is stored."""
+    parts = max(1, -(-size // PIECE_BYTES))
+    return parts + (2 if parts > 1 else 0)

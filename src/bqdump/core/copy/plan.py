@@ -1,6 +1,6 @@
-"""What a copy was asked for, its plan and its costs, and what it did or would do, as the Python API returns it.
+"""What a copy was asked for, its plan, and what it did or would do, as the Python API returns it.
 
-The plan: which files the copy lacks, and in which batches they are moved. Costs: requests, and bytes that leave.
+The plan: which files the copy lacks, and in which batches they are moved.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from typing import Literal, NamedTuple
 
 import msgspec
 
-from bqdump.core.copy.manifest import Item
+from bqdump.core.copy.manifest import PIECE_BYTES, Item, Missing
 from bqdump.core.errors import UsageError
 from bqdump.core.results import Result, public
 from bqdump.core.retention.policy import Policy, policy_of
@@ -25,8 +25,6 @@ from bqdump.core.sizes import listed
 # A batch has up to so many files, or more of many, and ends with the file that makes it so large, or earlier of little
 # data: either way as long as there are so many batches. Files of one batch are moved one after another.
 BATCH_FILES, LARGE_BATCH_FILES, MANY_BATCHES, BATCH_BYTES = 16, 64, 32, 256 << 20
-# The bytes of one request for a part of a file, on both sides.
-PIECE_BYTES = 8 << 20
 
 
 class Present(NamedTuple):
@@ -37,18 +35,12 @@ class Present(NamedTuple):
     crc32c: str
 
 
-class Missing(NamedTuple):
-    """A file that the copy lacks. expect: the generation that it replaces, 0 for none."""
-
-    item: Item
-    expect: int = 0
-
-
 class CopyPlan(NamedTuple):
     """What a copy of a run moves.
 
-    missing: in batches, the largest files first, each with its number. stored: the generations of files that the copy
-    has already, by name. foreign: names that other files have.
+    missing: in batches, the largest files first, each with its number.
+    stored: the generations of files that the copy has already, by name.
+    foreign: names that other files have.
     """
 
     missing: tuple[tuple[int, tuple[Missing, ...]], ...]
@@ -71,8 +63,8 @@ def plan_copy(
 ) -> CopyPlan:
     """The plan for these files.
 
-    present: what the copy has under their names. deleting: names and generations that a prune is about to delete;
-    such a file is moved again, under a new generation.
+    present: what the copy has under their names.
+    deleting: names and generations that a prune is about to delete; such a file is moved again, under a new generation.
     """
     stored: dict[str, int] = {}
     missing: list[tuple[int, tuple[Missing, ...]]] = []
@@ -112,49 +104,20 @@ def batches(items: Iterable[Item]) -> Iterator[tuple[Item, ...]]:
     yield from [tuple(batch)] if batch else ()
 
 
-class Side(NamedTuple):
-    """One side of a copy. location: of the bucket, such as a region; "" for a folder, or where it is not known."""
-
-    target: Target
-    location: str
-
-
-def requests_for(missing: Iterable[Missing], *, rewrites: bool) -> int:
-    """About how many requests move these files: reads and writes of parts. rewrites: the service moves the bytes."""
-    if rewrites:
-        return sum(1 for _ in missing)
-    return sum(-(-file.item.size // PIECE_BYTES) + _uploads(file.item.size) for file in missing)
-
-
-def egress_of(moved: int, source: Side, target: Side) -> int:
-    """The bytes, of those moved, that leave the location of the source: all, unless both are known to be in one place.
-
-    A folder may be on a machine in the bucket's own location, which bqdump cannot see.
-    """
-    if source.target.folder:
-        return 0
-    services = source.target.scheme, target.target.scheme
-    same = services[0] == services[1] and source.location.upper() == target.location.upper() != ""
-    return 0 if same else moved
-
-
-def _uploads(size: int) -> int:
-    """The parts of an upload; of several, also a request that begins it, and one that reads what is stored."""
-    parts = max(1, -(-size // PIECE_BYTES))
-    return parts + (2 if parts > 1 else 0)
-
-
 CopyState = Literal["copied", "there", "not trusted", "missing", "not copied"]
 
 
 @public
 class CopiedRun(msgspec.Struct, frozen=True, kw_only=True):
-    """A run of the source. files, bytes: all that it has. moved_files, moved_bytes: those that the copy lacked.
+    """A run of the source.
 
-    dataset: of a set, "" for the only export of its place. state: copied; there: it was copied before; not trusted:
-    there, signed by other keys alone; missing: of a dry run, it would be copied; not copied: for the reason in
-    `problem`. locked_until: until then none of its objects there can be deleted; null for a copy that is not locked,
-    and of a dry run.
+    files, bytes: all that it has.
+    moved_files, moved_bytes: those that the copy lacked.
+    dataset: of a set, "" for the only export of its place.
+    state: copied; there: it was copied before; not trusted: there, signed by other keys alone; missing: of a dry run,
+        it would be copied; not copied: for the reason in `problem`.
+    locked_until: until then none of its objects there can be deleted; null for a copy that is not locked, and of a dry
+        run.
     """
 
     run: str
@@ -174,8 +137,10 @@ class CopiedRun(msgspec.Struct, frozen=True, kw_only=True):
 class Copied(Result, frozen=True, kw_only=True):
     """The runs that were copied, or would be, in the order of their snapshot times. copied: False for a dry run.
 
-    source, target: their addresses. requests: about how many a dry run expects, for the files. egress: the bytes, of
-    those moved, that leave the location of the source. notes: what else a person should know, in sentences.
+    source, target: their addresses.
+    requests: about how many a dry run expects, for the files.
+    egress: the bytes, of those moved, that leave the location of the source.
+    notes: what else a person should know, in sentences.
     """
 
     copied: bool
@@ -211,11 +176,15 @@ DAY_SECONDS = 24 * 3600
 
 
 class Request(NamedTuple):
-    """target: where to. runs: by name; none: see policy and every, else the published run.
-
-    policy: copy the runs that it keeps. every: all complete runs. storage_class: of the files there, "" for that of the
-    bucket. digests: read files whose bytes pass inside the service, for their SHA-256. dry: only look. lock: for how
-    many seconds every object is locked, 0 for not at all. lock_mode: see CopyPlace.
+    """target: where to.
+    runs: by name; none: see policy and every, else the published run.
+    policy: copy the runs that it keeps.
+    every: all complete runs.
+    storage_class: of the files there, "" for that of the bucket.
+    digests: read files whose bytes pass inside the service, for their SHA-256.
+    dry: only look.
+    lock: for how many seconds every object is locked, 0 for not at all.
+    lock_mode: see CopyPlace.
     """
 
     target: Target
@@ -261,8 +230,7 @@ def requested_copy(
     if len(chosen) > 1:
         raise UsageError(COPY, "", f"{listed(chosen, 'and')} were given", "Use one of them.")
     if storage_class and storage_class.upper() not in STORAGE_CLASSES:
-        cause = f"unknown storage class {storage_class!r}; expected {listed(STORAGE_CLASSES)}"
-        raise UsageError(COPY, "", cause)
+        raise UsageError(COPY, "", f"unknown storage class {storage_class!r}; expected {listed(STORAGE_CLASSES)}")
     if storage_class and target.scheme != BUCKET:
         raise UsageError(COPY, str(target), "a storage class is for buckets of Cloud Storage only", "Leave it out.")
     policy = _policy(settings, rules) if rules else Policy()
@@ -286,9 +254,8 @@ def _locking(target: Target, lock: object, lock_mode: str) -> tuple[int, Literal
         raise UsageError(COPY, repr(lock), cause, hint, setting="lock")
     if target.folder:
         cause = "files in a folder cannot be locked: who may write there may delete them"
-        raise UsageError(
-            COPY, str(target), cause, "Copy to a bucket of Cloud Storage or S3, or leave out {setting:lock}."
-        )
+        hint = "Copy to a bucket of Cloud Storage or S3, or leave out {setting:lock}."
+        raise UsageError(COPY, str(target), cause, hint)
     mode = lock_mode.lower() or "governance"
     if mode not in LOCK_MODES:
         raise UsageError(COPY, repr(lock_mode), f"expected {listed(LOCK_MODES)}", setting="lock_mode")

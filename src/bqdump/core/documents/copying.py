@@ -34,7 +34,6 @@ class CopyPlace(msgspec.Struct, frozen=True):
     """A place that holds copies of the exports of one dataset. Nothing else is written there by `bqdump copy`.
 
     dataset: SET where it holds locked copies of a set, those of each dataset in a folder below.
-
     source: the export that was copied first.
     at: when, by that machine's clock.
     lock: how every object there is locked, "" for not at all. Where it is, nothing is ever written twice.

@@ -29,7 +29,10 @@ TIMESTAMP_MICROS = 10
 def second_footer(footer: bytes, instants: Collection[str], name: str) -> bytes:
     """What to append to the file; empty if its footer has ids already.
 
-    footer: without its trailer. instants: the paths of columns that hold TIMESTAMPs. Raises DocumentError.
+    footer: without its trailer.
+    instants: the paths of columns that hold TIMESTAMPs.
+
+    Raises DocumentError.
     """
     metadata = decoded(footer, name)
     try:

@@ -182,7 +182,12 @@ MANIFEST_FILE = {
 
 
 def manifest(schema: dict[str, Any], snapshot: int, sequence: int, files: Sequence[DataFile]) -> bytes:
-    """The manifest that adds these files. schema: with its id. snapshot: its id. sequence: its sequence number."""
+    """The manifest that adds these files.
+
+    schema: with its id.
+    snapshot: its id.
+    sequence: its sequence number.
+    """
     properties = {
         "schema": msgspec.json.encode(schema).decode(),
         "schema-id": str(schema["schema-id"]),

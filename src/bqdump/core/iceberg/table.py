@@ -82,8 +82,9 @@ def with_snapshot(history: History, snapshot: Snapshot, schema: dict[str, Any], 
 def with_same_rows(history: History, source: History, of: dict[str, Any], run: str, time: int, place: str) -> History:
     """The same with a snapshot of this run that has the manifest list of another one.
 
-    source: the metadata that has the other one, which is `of`. time: the run's snapshot time (ms). place: see
-    `no_history`.
+    source: the metadata that has the other one, which is `of`.
+    time: the run's snapshot time (ms).
+    place: see `no_history`.
     """
     fields = next(schema["fields"] for schema in source.schemas if schema["schema-id"] == of["schema-id"])
     schema, parent = _schema_of(history, fields), before(history, run, time)
@@ -219,7 +220,11 @@ def describe(request: Request) -> Described:
 
 
 def metadata_object(root: str, folder: str, run: str, history: History, until: int) -> tuple[str, bytes]:
-    """The name and content of a metadata file that this run writes. root, folder: see Request. until: see History."""
+    """The name and content of a metadata file that this run writes.
+
+    root, folder: see Request.
+    until: see History.
+    """
     data = encoded(history, f"{root}{folder}".rstrip("/"), until)
     return metadata_name(folder, history.last_sequence_number, run, data), data
 
@@ -238,7 +243,11 @@ def name_in_hint(hint: str, content: bytes) -> str:
 
 
 def metadata_name(folder: str, sequence: int, run: str, data: bytes) -> str:
-    """The name of a metadata file. folder: see Request. sequence: of the last snapshot."""
+    """The name of a metadata file.
+
+    folder: see Request.
+    sequence: of the last snapshot.
+    """
     return _named(folder, f"{sequence:05d}", run, data, METADATA)
 
 

@@ -103,7 +103,11 @@ def _flags(manifest: Manifest, tables: Sequence[TableEntry]) -> Iterator[Flag]:
 
 
 def carried(manifest: Manifest, entry: TableEntry, settings: Mapping[str, Any], unchanged_at: int = 0) -> TableEntry:
-    """A table of a manifest as another one names it again. settings: of the latter. unchanged_at: see Carried."""
+    """A table of a manifest as another one names it again.
+
+    settings: of the latter.
+    unchanged_at: see Carried.
+    """
     theirs = settings_of(manifest, entry)
     other = {name: theirs[name] for name in FILE_SETTINGS if name in theirs and theirs[name] != settings.get(name)}
     of = entry.carried or manifest

@@ -65,7 +65,8 @@ def reading_of(definition: msgspec.Raw, by: int = 0) -> Reading | None:
 def why_inconclusive(table: Table, policies: Sequence[RowPolicy] | None, captured: Captured) -> str:
     """Why readings of this table prove nothing, in a few words; "" where they do.
 
-    policies: its row access policies, None where they cannot be listed. captured: the dataset's change data capture.
+    policies: its row access policies, None where they cannot be listed.
+    captured: the dataset's change data capture.
     """
     if reason := of_other_kind(table):
         return reason

@@ -35,7 +35,8 @@ def leaving(
 ) -> tuple[tuple[Removed, ...], tuple[str, ...]]:
     """The tables of the published export that the next one would remove, and those that it carries over.
 
-    exported: what the next one exports. listed: what the dataset has.
+    exported: what the next one exports.
+    listed: what the dataset has.
     """
     gone = published.without(exported)
     removed, kept = [], []

@@ -178,8 +178,10 @@ def settled(reading: Reading | None, snapshot: int) -> Reading | None:
 
 
 def changed_at(entry: PublishedTable | None, now: Reading | None, snapshot: int) -> int:
-    """See TableEntry. entry: the table of the published export. now: the reading of this plan.
+    """See TableEntry.
 
+    entry: the table of the published export.
+    now: the reading of this plan.
     snapshot: the snapshot time of the plan, in ms.
     """
     if entry is None:

@@ -70,7 +70,6 @@ def recommended_tasks(jobs: int, read_bytes: int = 0) -> int:
     """The recommended number of tasks. Extract jobs run in BigQuery, and one task watches hundreds of them.
 
     jobs: tables, or partitions that are exported by themselves.
-
     read_bytes: of the tables on the read route, which each task reads at some hundred MB a second.
     """
     return max(1, min(MOST_RECOMMENDED, max(-(-jobs // TABLES_A_TASK), -(-read_bytes // READ_BYTES_A_TASK))))

@@ -32,7 +32,9 @@ NOT_THERE = "it is not restored"
 
 
 class Entries(msgspec.Struct, frozen=True):
-    """steps: the entries that are granted, one each. left: those that are not, and why."""
+    """steps: the entries that are granted, one each.
+    left: those that are not, and why.
+    """
 
     steps: tuple[ObjectStep, ...]
     left: tuple[NotRestored, ...]

@@ -62,7 +62,9 @@ def decide_actions(
     erased: Collection[str] = (),
     open_: Collection[str] = (),
 ) -> Actions:
-    """The action for each object. erased: the tables that were erased from the run. open_: see _way_on.
+    """The action for each object. open_: see _way_on.
+
+    erased: the tables that were erased from the run.
 
     Raises UsageError where the target has objects and the options do not say what to do with them, and for an object
     of another kind under the name of one that is restored.

@@ -63,7 +63,10 @@ def together(bills: Iterable[Bill]) -> Bill:
 
 
 def bill_of(plan: RestorePlan, *, comparisons: int = 0, done: Container[int] = ()) -> Bill:
-    """The bill of a restore. comparisons: how often its values are compared. done: the numbers of restored tables.
+    """The bill of a restore.
+
+    comparisons: how often its values are compared.
+    done: the numbers of restored tables.
 
     What replaces a table is compared once more, before it does.
     """

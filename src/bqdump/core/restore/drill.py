@@ -164,7 +164,8 @@ class Restorable(msgspec.Struct, frozen=True):
 
     proven: None if there is none. Of a set, the oldest proof of its datasets, and no run.
     problem: what the newest drill found instead, "" if that one proved the export.
-    all_proven: when a single drill last proved all tables, None if none has; all_run: of which run.
+    all_proven: when a single drill last proved all tables, None if none has.
+    all_run: of which run.
     """
 
     proven: datetime | None = None

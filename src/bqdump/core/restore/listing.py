@@ -115,7 +115,8 @@ def state_of(
 ) -> RestoreState:
     """The state of a restore. changed: when its last document was written, 0 if not known. Times are ms since 1970 UTC.
 
-    abandoned_ms: how long after that it is abandoned; 0: never. ended: its last execution has ended, with failures.
+    abandoned_ms: how long after that it is abandoned; 0: never.
+    ended: its last execution has ended, with failures.
     """
     if done:
         return "done"

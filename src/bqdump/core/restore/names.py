@@ -60,7 +60,12 @@ def id_of(mark: str) -> str:
 
 
 def job_id(restore: str, table: int, step: str, part: int, attempt: int) -> str:
-    """The id of a job. restore: its mark. table: its number in the plan. step: such as "load", and a part of it."""
+    """The id of a job.
+
+    restore: its mark.
+    table: its number in the plan.
+    step: such as "load", and a part of it.
+    """
     return f"bqdump-restore-{restore}-{table}-{step}-{part}-{attempt}"
 
 
@@ -89,8 +94,8 @@ class Move(NamedTuple):
 class Moves:
     """The exported dataset, and others of its project that the same command restores.
 
-    others: name in the export, and name in the project of the target. tables: the names in the target of tables of the
-    exported dataset, where these are others.
+    others: name in the export, and name in the project of the target.
+    tables: the names in the target of tables of the exported dataset, where these are others.
     """
 
     def __init__(

@@ -37,8 +37,9 @@ def plan_of(
 ) -> RestorePlan:
     """The plan of a restore.
 
-    target: what the dataset holds, None if it does not exist. now: ms since 1970 UTC. open_: of the restores that have
-    not finished tables there, those whose documents are here.
+    target: what the dataset holds, None if it does not exist.
+    now: ms since 1970 UTC.
+    open_: of the restores that have not finished tables there, those whose documents are here.
 
     Raises UsageError for patterns that match nothing, or nothing that can be restored, and where something in the
     target is in the way.

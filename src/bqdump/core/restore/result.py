@@ -189,8 +189,10 @@ WORST: tuple[RestorationState, ...] = ("running", "incomplete", "planned", "rest
 def restored_together(
     options: Options, run: str, results: Mapping[str, Restoration], left: Sequence[str]
 ) -> Restoration:
-    """One result for a set. options: for all datasets. run: of the set.
+    """One result for a set.
 
+    options: for all datasets.
+    run: of the set.
     left: datasets with no object that is included.
     results: by dataset.
     """

@@ -123,7 +123,8 @@ def expirations_of(definition: msgspec.Raw) -> msgspec.Raw:
 def missing_expirations(kept: msgspec.Raw, definition: msgspec.Raw) -> msgspec.Raw:
     """Those of these expirations that a table lacks now, for tables.patch; JSON null where it lacks none.
 
-    kept: see expirations_of. definition: the table's definition.
+    kept: see expirations_of.
+    definition: the table's definition.
     """
     body, now = msgspec.json.decode(kept) or {}, msgspec.json.decode(expirations_of(definition)) or {}
     return _raw({name: value for name, value in body.items() if name not in now})

@@ -34,8 +34,8 @@ HOUR = 3600
 class Policy(Struct, frozen=True):
     """How many runs to keep of each kind; 0: the rule is off.
 
-    last: the newest ones. hourly … yearly: the newest one of each of that many hours, days, weeks (ISO), months and
-        years that have one.
+    last: the newest ones.
+    hourly … yearly: the newest one of each of that many hours, days, weeks (ISO), months and years that have one.
     within: those at most this many seconds older than the newest one. within_daily …: of those that are at most this
         many seconds older, the newest one of each day ….
     tags: those with any of these tags.

@@ -218,7 +218,8 @@ def check_columns(
 ) -> None:
     """Raise UsageError for a section that matches no table, and for a column that none of its tables has.
 
-    columns: those of every exported table. unchosen: the other tables of the dataset.
+    columns: those of every exported table.
+    unchosen: the other tables of the dataset.
     """
     for section in tables:
         matched = [name for name in columns if fnmatchcase(name, section.name)]

@@ -192,7 +192,9 @@ def file_statement(
     """DuckDB's SQL whose one row is: rows; of each column the number of values and the sum of their hashes; the sum of
     the hashes of whole rows (without repeated columns).
 
-    source: a relation with the table's columns, of texts for CSV and JSON. texts: see `Leaf.as_text`. alike: as above.
+    source: a relation with the table's columns, of texts for CSV and JSON.
+    texts: see `Leaf.as_text`.
+    alike: as above.
     """
     hash_of = partial(_file_hash, format_=format_, texts=texts, alike=alike)
     inner, outer, hashes = [], ["count(*)"], []

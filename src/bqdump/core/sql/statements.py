@@ -41,7 +41,9 @@ def select(
 ) -> str:
     """The query that reads a table as of a time (ms), or (None) when it runs.
 
-    items: see `items`. where: a filter that core.filters has looked at. alias: see `_alias`.
+    items: see `items`.
+    where: a filter that core.filters has looked at.
+    alias: see `_alias`.
     """
     source = ".".join(map(identifier, (dataset.project, dataset.name, table)))
     source += f" AS {identifier(alias)}" if alias else ""

@@ -59,9 +59,12 @@ async def announce(
     """Reserve these names for this run; None if a later run has reserved them.
 
     An earlier run that is ready is published first: its tasks may publish it at any time, and must not do so later.
-    latest: the published run, as it was last seen. tables, dropped: see carry_over. Of what stays of the published
-    export no file changes from now on, as no other run copies over them. Raises UsageError if one may: a run that has
-    announced itself but is not ready.
+
+    latest: the published run, as it was last seen.
+    tables, dropped: see carry_over. Of what stays of the published export no file changes from now on, as no other run
+        copies over them.
+
+    Raises UsageError if one may: a run that has announced itself but is not ready.
     """
     await _intend(export, names, known=None if export.made else "unread")
     carry = Carryover()

@@ -69,7 +69,8 @@ def _turn(task: Task) -> Turn:
 async def _make(task: Task, bucket: BucketInfo | None, *, new: bool = False, first: bool = False) -> Obtained:
     """Draft the plan and store it; the stored one, where another task has stored one meanwhile.
 
-    new: see make_or_await. first: nothing is published, see claim_prefix.
+    new: see make_or_await.
+    first: nothing is published, see claim_prefix.
     """
     async with giving_up(_turn(task), partial(release_prefix, task.store, task.settings, task.run)):
         if not new:

@@ -97,7 +97,8 @@ class LakeTable:
     async def _completed(self, history: History, base: History, *, sound: bool) -> tuple[History, int]:
         """The history with the snapshots of all runs that have the table.
 
-        base: before it was reduced to those kept. sound: whether it has every run up to `base.until` with the table.
+        base: before it was reduced to those kept.
+        sound: whether it has every run up to `base.until` with the table.
         """
         until, earlier = self._lake.earlier.until, self._lake.earlier.runs
         had, has = set(map(mark_of, base.snapshots)), set(map(mark_of, history.snapshots))

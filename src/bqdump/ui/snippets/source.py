@@ -21,9 +21,12 @@ MAGIC = frozenset("*?[")
 
 
 class Source(NamedTuple):
-    """A table's files. addresses: of files, or patterns of them (see `patterns`). null: the string written for NULL.
+    """A table's files.
 
-    iceberg: the address of the table's Iceberg metadata, "" for none. bucket: whether they are in a bucket.
+    addresses: of files, or patterns of them (see `patterns`).
+    null: the string written for NULL.
+    iceberg: the address of the table's Iceberg metadata, "" for none.
+    bucket: whether they are in a bucket.
     """
 
     table: str

@@ -25,7 +25,11 @@ EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 
 def fields_of(path: Path, *, logical: bool, types: Sequence[str]) -> tuple[Field, ...]:
-    """The columns of a file. logical: use logical types. types: those that decimals can become."""
+    """The columns of a file.
+
+    logical: use logical types.
+    types: those that decimals can become.
+    """
     with path.open("rb") as file:
         schema: Any = fastavro.reader(file).writer_schema
     return tuple(_avro_field(item["name"], item["type"], logical, types) for item in schema["fields"])

@@ -83,7 +83,11 @@ WRITTEN = {"MM": "%m", "MON": "%b", "MONTH": "%B", "DDD": "%j", "DD": "%d", "DAY
 
 
 class Element(NamedTuple):
-    """One element of a format. name: in capitals, "" for literal text. spelled: as it is written, or the text."""
+    """One element of a format.
+
+    name: in capitals, "" for literal text.
+    spelled: as it is written, or the text.
+    """
 
     name: str
     spelled: str

@@ -138,7 +138,9 @@ class JobBoard:
         earlier: Sequence[Job] = (),
         record: Callable[[Job, bool], None] = lambda *_: None,
     ) -> None:
-        """earlier: the jobs of an earlier process. record: stores a job, or with False forgets it."""
+        """earlier: the jobs of an earlier process.
+        record: stores a job, or with False forgets it.
+        """
         self._settings = settings
         self._execute = execute
         self._record = record

@@ -32,7 +32,8 @@ def reader(
 ) -> tuple[tuple[Field, ...], str]:
     """The columns of the files, and a query for their rows with the types in which they are stored.
 
-    options: those of a load job or an external table. folder: for intermediate files.
+    options: those of a load job or an external table.
+    folder: for intermediate files.
     """
     if not paths:
         raise invalid("No source file was given.")

@@ -12,7 +12,9 @@ from bqdump_local.bigquery.types import Field
 class Reads:
     """What the statements of a job read, also through views and table functions.
 
-    tables: all tables, views among them. fields: the columns of stored tables. metadata: reads INFORMATION_SCHEMA.
+    tables: all tables, views among them.
+    fields: the columns of stored tables.
+    metadata: reads INFORMATION_SCHEMA.
     """
 
     tables: list[Table] = field(default_factory=list)

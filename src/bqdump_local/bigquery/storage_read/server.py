@@ -39,7 +39,8 @@ REASONS = {"failedPrecondition": grpc.StatusCode.FAILED_PRECONDITION}
 def serve(catalog: Catalog, judge: Judge, port: GrpcPort | None = None) -> tuple[grpc.Server, str]:
     """Start serving in threads. Returns the server and its address, `127.0.0.1:<port>`.
 
-    judge: counts a call by operation and target, and returns the fault to inject. port: where it listens already.
+    judge: counts a call by operation and target, and returns the fault to inject.
+    port: where it listens already.
     """
     listening = port or GrpcPort(0)
     listening.start(_Handlers(catalog, judge))

@@ -117,7 +117,10 @@ class Catalog(Datasets):
         base: dict[str, Any] | None = None,
         replace: bool = False,
     ) -> Table:
-        """Create a table. build: creates its first stored version, by default an empty one. base: see `Table`.
+        """Create a table.
+
+        build: creates its first stored version, by default an empty one.
+        base: see `Table`.
 
         replace: it takes the place of a table of this name, which stays if the new one cannot be created.
         """

@@ -179,8 +179,9 @@ def check_schema(
 ) -> None:
     """Refuse a schema that does not match that of the table `name`.
 
-    adding: columns may be added. relaxing: a REQUIRED column may become NULLABLE. fewer: columns that are not REQUIRED
-    may be missing, as in a job that appends rows.
+    adding: columns may be added.
+    relaxing: a REQUIRED column may become NULLABLE.
+    fewer: columns that are not REQUIRED may be missing, as in a job that appends rows.
     """
     mismatch = f"Provided Schema does not match Table {name}."
     known, wanted = ({field.name.lower(): field for field in fields} for fields in (old, new))

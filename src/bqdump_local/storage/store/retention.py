@@ -65,7 +65,8 @@ def check_change(
 ) -> None:
     """Refuse a retention that the bucket does not allow, or that takes back what was promised.
 
-    before, after: an object's settings. overriding: the request has `overrideUnlockedRetention`.
+    before, after: an object's settings.
+    overriding: the request has `overrideUnlockedRetention`.
     """
     old, new = before.get("retention"), after.get("retention")
     if old == new:
