@@ -29,6 +29,8 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any
 
+from bqdump.adapters.lean_imports import HIDDEN, import_lean
+
 # How many new objects there are before Python looks for cycles among them: few tests make so many that memory matters.
 GC_THRESHOLD = 20_000
 # Commands that start others.
@@ -79,7 +81,7 @@ class SetAside(MetaPathFinder, Loader):
         self, fullname: str, path: Sequence[str] | None, target: ModuleType | None = None
     ) -> ModuleSpec | None:
         """See the base class."""
-        return ModuleSpec(fullname, self) if fullname in self._modules else None
+        return ModuleSpec(fullname, self) if fullname in self._modules and fullname not in HIDDEN else None
 
     def create_module(self, spec: ModuleSpec) -> ModuleType:
         """See the base class."""
@@ -93,8 +95,6 @@ class SetAside(MetaPathFinder, Loader):
 def prepare() -> None:
     """Import what commands import, and compile the page that runs write and the types of documents."""
     import msgspec
-
-    from bqdump.adapters.lean_imports import import_lean
 
     # gRPC reads it once, with its import; a command sets it before.
     os.environ["GRPC_VERBOSITY"] = "NONE"

@@ -34,6 +34,8 @@ RARE = (
     "xml.etree.ElementTree",
 )
 
+# The modules of UNUSED that are not found for now.
+HIDDEN: set[str] = set()
 
 # Held while one of Google's clients is imported next to other threads, or a deferred module is loaded. A deferred
 # module exists before it is loaded, and a thread that uses it then would miss names in it.
@@ -50,6 +52,21 @@ class Later:
         with IMPORTS:
             module = importlib.import_module(self._name)
         return getattr(module, attribute)
+
+
+class _Without(PathFinder):
+    """Finds the modules of `sys.path`, except those of UNUSED: to every package these are not installed.
+
+    None in `sys.modules` would hide them from `import` only. What looks there itself, such as compiled modules, would
+    take the None for the module.
+    """
+
+    @classmethod
+    def find_spec(
+        cls, fullname: str, path: Sequence[str] | None = None, target: ModuleType | None = None
+    ) -> ModuleSpec | None:
+        """The module's specification; None for a hidden one."""
+        return None if fullname in HIDDEN else super().find_spec(fullname, path, target)
 
 
 class _Rare:
@@ -69,9 +86,8 @@ class _Rare:
 
 def import_lean() -> None:
     """From now on, import only what an export needs in this process."""
-    modules: dict[str, Any] = sys.modules
-    for name in UNUSED:
-        modules.setdefault(name, None)
+    HIDDEN.update(UNUSED)
+    sys.meta_path[:] = [_Without if finder is PathFinder else finder for finder in sys.meta_path]
     warnings.filterwarnings("ignore", WITHOUT_CHARSETS)
     if not any(isinstance(finder, _Rare) for finder in sys.meta_path):
         sys.meta_path.insert(0, _Rare())
@@ -85,8 +101,7 @@ def keep_imported() -> None:
 
 def allow(name: str) -> None:
     """Make this module importable again, for the read route. Not safe while other threads import it."""
-    if sys.modules.get(name, sys) is None:
-        del sys.modules[name]
+    HIDDEN.discard(name)
 
 
 def load_rare() -> None:
