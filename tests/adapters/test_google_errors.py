@@ -19,6 +19,7 @@ from bqdump.core.errors import (
     JobFailedError,
     NotFoundError,
     QuotaError,
+    TargetError,
     UnavailableError,
 )
 
@@ -55,7 +56,9 @@ def told(error: Exception) -> str:
         (403, "accessDenied", DeniedError, HINT), (403, "quotaExceeded", QuotaError, "Quotas are replenished"),
         (403, "rateLimitExceeded", UnavailableError, ""), (404, "notFound", NotFoundError, HINT),
         (409, "duplicate", ConflictError, ""),
-        (412, "conditionNotMet", ConflictError, ""), (429, "", UnavailableError, ""),
+        (412, "conditionNotMet", ConflictError, ""), (412, "", ConflictError, ""),
+        (412, "orgPolicyConstraintFailed", TargetError, "Whoever administers the policies"),
+        (412, "kmsKeyNotUsable", TargetError, ""), (429, "", UnavailableError, ""),
         (500, "backendError", UnavailableError, ""), (503, "", UnavailableError, ""),
     ],
 )  # fmt: skip

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import itertools
 from collections.abc import Iterator
 from contextlib import suppress
@@ -9,9 +10,11 @@ from typing import Any
 
 import pytest
 
+from bqdump.adapters.gcs.store import CloudStore
 from bqdump.core.documents.manifest import Manifest
-from bqdump.core.errors import BqdumpError
-from contract.stacks import Stack, serve_stack
+from bqdump.core.errors import BqdumpError, TargetError
+from contract.stacks import BUCKET, QUICK, Stack, serve_stack
+from local.bigquery_server import PROJECT
 
 TIMES = itertools.count()
 OPERATIONS = (
@@ -156,3 +159,29 @@ def test_after_an_error_of_what_was_carried_out_the_run_can_be_resumed(
     stack: Stack, wanted: dict[str, Any], status: int, reason: str
 ) -> None:
     resume_through(stack, wanted, [rule(operation, status, reason, after=True) for operation in CHANGING])
+
+
+REFUSED = r"Whoever administers the policies of the organization can allow it\."
+
+
+def test_a_refusal_by_a_policy_is_not_taken_for_another_writer(stack: Stack) -> None:
+    def policy(operation: str) -> dict[str, Any]:
+        return rule(operation, 412, "orgPolicyConstraintFailed") | {"times": 10_000}
+
+    async def deleted() -> list[bool | BqdumpError]:
+        store = CloudStore(BUCKET, PROJECT, patience=QUICK)
+        try:
+            generation = await store.write("refused", b"x", 0)
+            stack.faults(policy("storage.objects.delete"))
+            return await store.delete([("refused", generation)])
+        finally:
+            await store.close()
+
+    name = f"run{next(TIMES)}"
+    stack.faults(policy("storage.objects.insert"))
+    with pytest.raises(TargetError, match=REFUSED):
+        stack.export(stack.settings(name), name)
+    stack.faults()
+    (result,) = asyncio.run(deleted())
+    stack.faults()
+    assert isinstance(result, TargetError)

@@ -305,8 +305,10 @@ def test_several_tasks_read_a_large_table_together(stage: Stage) -> None:
     assert len(parts) == len(large.files) == 4
     assert sum(receipt.rows or 0 for receipt in parts) == 5000
     assert {receipt.job for receipt in parts} == set(large.jobs)
-    exported = [line["message"] for line in lines_of(records(ran.text), LogEvent.TABLE_EXPORTED)]
-    assert "large (part 4 of 4): exported in 1 file" in exported
+    exported = lines_of(records(ran.text), LogEvent.TABLE_EXPORTED)
+    assert "large (part 4 of 4): exported in 1 file" in [line["message"] for line in exported]
+    assert sum(line["rows"] for line in exported) == 5003
+    assert all(line["bytes"] > 0 for line in exported)
     assert stage.staged() == []
     assert stage.command("verify", "--read").code == 0
 

@@ -350,6 +350,10 @@ def test_keys_are_not_overwritten_and_only_their_owner_reads_them(signing: Stage
     assert "it exists" in again.err
     nowhere = signing.command("keys", "new", "no/such/folder/key")
     assert (nowhere.code, "Traceback" in nowhere.err) == (2, False)
+    (signing.folder / "half.pub").touch()
+    half = signing.command("keys", "new", "half")
+    assert (half.code, "half.pub: it exists" in half.err) == (2, True)
+    assert not (signing.folder / "half.key").exists()
 
 
 CHECK = Path(__file__).parents[2] / "docs/internals/signatures.md"

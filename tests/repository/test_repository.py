@@ -131,12 +131,12 @@ def test_notes_come_decoded_page_by_page(store: ObjectStore) -> None:
 def test_a_refused_write_without_a_document_can_be_repeated() -> None:
     class Refusing(MemoryStore):
         async def write(self, name: str, data: bytes, expect: int | None) -> int:
-            raise ConflictError("write", name, "no")
+            raise ConflictError("write", name, "Google says no.")
 
     async def step(now: Newest | None) -> Newest:
         return Newest("a")
 
-    with pytest.raises(UnavailableError, match=r"newest\.json: the store refused it"):
+    with pytest.raises(UnavailableError, match=r"newest\.json: the store refused it, .*: Google says no\."):
         asyncio.run(create(Refusing(), NEWEST, Newest("a")))
-    with pytest.raises(UnavailableError, match=r"newest\.json: the store refused it"):
+    with pytest.raises(UnavailableError, match=r"newest\.json: the store refused it, .*: Google says no\."):
         asyncio.run(swap(Refusing(), NEWEST, step))

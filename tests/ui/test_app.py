@@ -66,8 +66,15 @@ def test_other_host_names_are_refused(site: Site, host: str) -> None:
 
 
 @pytest.mark.parametrize("host", ["127.0.0.1:1", "localhost", "localhost:8642"])
-def test_local_host_names_are_accepted(site: Site, host: str) -> None:
-    assert ask(site, "/", host=host)[0] == 200
+def test_local_host_names_with_another_port_are_refused(site: Site, host: str) -> None:
+    status, _, body = ask(site, "/", host=host)
+    assert status == 400
+    assert "first" not in body
+
+
+@pytest.mark.parametrize("host", ["127.0.0.1", "localhost"])
+def test_local_host_names_with_the_port_of_the_console_are_accepted(site: Site, host: str) -> None:
+    assert ask(site, "/", host=f"{host}:{urlsplit(site.url).port}")[0] == 200
 
 
 @pytest.mark.parametrize(

@@ -25,7 +25,7 @@ from bqdump.core.progress.log_events import DATASET, LogEvent
 from bqdump.core.settings.task_identity import engine_of
 
 LABELS = "logging.googleapis.com/labels"
-FIELDS = ("event", "risk", "progress", "bytes_billed")
+FIELDS = ("event", "risk", "progress", "bytes", "rows", "bytes_billed")
 # Attributes of a record that are labels of its line.
 ABOUT = ("table", "target")
 # Values of --log-format. auto: JSON for the tasks of an engine, such as Cloud Run, and text everywhere else.
@@ -74,7 +74,7 @@ class JsonLines(logging.Formatter):
             "time": datetime.fromtimestamp(record.created, UTC).isoformat().replace("+00:00", "Z"),
             LABELS: labels,
         }
-        line |= {field: value for field in FIELDS if (value := getattr(record, field, None))}
+        line |= {field: value for field in FIELDS if (value := getattr(record, field, None)) not in (None, "")}
         if record.exc_info:
             line["stack_trace"] = self.formatException(record.exc_info)
         return json.dumps(line, ensure_ascii=False)

@@ -73,13 +73,16 @@ async def create(store: ObjectStore, document: Document[T], value: T) -> Loaded[
 
     Raises UnavailableError if the store refuses the document and none exists.
     """
+    refused: ConflictError
     for _ in range(TIMES_REFUSED):
-        if generation := await replace(store, document, value, 0):
-            return Loaded(value, generation, mine=True)
+        try:
+            return Loaded(value, await _write(store, document, value, 0), mine=True)
+        except ConflictError as error:
+            refused = error
         # What another writer stored may have been deleted again.
         if stored := await load(store, document):
             return stored
-    raise _refused(document)
+    raise _refused(document, refused)
 
 
 async def swap(
@@ -104,11 +107,12 @@ async def swap(
         value, generation = await step(now.value if now else None), now.generation if now else 0
         if value is None:
             return now
-        if stored := await replace(store, document, value, generation):
-            return Loaded(value, stored, mine=True)
-        refusals, last = refusals + 1 if generation == last else 1, generation
-        if refusals == TIMES_REFUSED:
-            raise _refused(document)
+        try:
+            return Loaded(value, await _write(store, document, value, generation), mine=True)
+        except ConflictError as error:
+            refusals, last = refusals + 1 if generation == last else 1, generation
+            if refusals == TIMES_REFUSED:
+                raise _refused(document, error) from error
 
 
 async def replace(store: ObjectStore, document: Document[T], value: T, generation: int) -> int | None:
@@ -163,8 +167,9 @@ async def _write(store: ObjectStore, document: Document[T], value: T, expect: in
     return await store.write(document.name, encoded, expect)
 
 
-def _refused(document: Document[object]) -> UnavailableError:
-    return UnavailableError("write", document.name, "the store refused it, although no other writer was faster")
+def _refused(document: Document[object], error: ConflictError) -> UnavailableError:
+    cause = f"the store refused it, although no other writer was faster: {error.cause}"
+    return UnavailableError("write", document.name, cause)
 
 
 @asynccontextmanager

@@ -19,7 +19,7 @@ from starlette.middleware import Middleware
 from starlette.middleware.gzip import GZipMiddleware
 from starlette.middleware.trustedhost import TrustedHostMiddleware
 from starlette.requests import Request
-from starlette.responses import Response
+from starlette.responses import PlainTextResponse, Response
 from starlette.routing import Route
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
@@ -135,6 +135,7 @@ def make_app(store: ObjectStore, settings: Settings, trusting: ObjectStore | Non
         middleware=[
             Middleware(SecurityHeaders),
             Middleware(TrustedHostMiddleware, allowed_hosts=HOSTS, www_redirect=False),
+            Middleware(OwnPort),
             Middleware(OwnPagesOnly, refuse=errors.from_elsewhere),
             Middleware(GZipMiddleware, minimum_size=2000, compresslevel=1),
         ],
@@ -201,6 +202,22 @@ class OwnPagesOnly:
             opened = Headers(scope=scope).get("sec-fetch-dest") == "document"
             if not opened or WORK.search(scope["path"]):
                 await self._refuse()(scope, receive, send)
+                return
+        await self._app(scope, receive, send)
+
+
+class OwnPort:
+    """Refuses requests for another port than the console's: they were not meant for it."""
+
+    def __init__(self, app: ASGIApp) -> None:
+        self._app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """One request. An address without a port has that of HTTP."""
+        if scope["type"] == "http":
+            _, _, port = Headers(scope=scope).get("host", "").partition(":")
+            if (port or "80") != str((scope.get("server") or (HOST, 80))[1]):
+                await PlainTextResponse("Invalid host header", status_code=400)(scope, receive, send)
                 return
         await self._app(scope, receive, send)
 

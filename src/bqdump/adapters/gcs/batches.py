@@ -14,6 +14,7 @@ import json
 import re
 import secrets
 from collections.abc import Callable, Sequence
+from http import HTTPStatus
 from typing import Any
 
 import requests
@@ -25,7 +26,7 @@ from bqdump.adapters.google.errors import translate, translated
 from bqdump.adapters.google.http import TIMEOUT
 from bqdump.adapters.threads import Threads
 from bqdump.concurrency import gathered
-from bqdump.core.errors import BqdumpError, ConflictError, DamagedError, UnavailableError
+from bqdump.core.errors import BqdumpError, ConflictError, DamagedError, NotFoundError, UnavailableError
 from bqdump.ports.store import Copy, Lock, ObjectInfo
 
 PATH = "/batch/storage/v1"
@@ -249,12 +250,15 @@ class Batches:
             answers = send(self._client, self._url, calls)
         results: list[bool | BqdumpError] = []
         for (name, _), response in zip(objects, answers, strict=True):
-            gone = response.status_code in (404, 412)
-            failure = None if gone else _failure(response, operation, f"{self._url}/{name}")
-            if isinstance(failure, ConflictError):
+            failure = _failure(response, operation, f"{self._url}/{name}")
+            replaced = isinstance(failure, ConflictError) and response.status_code == HTTPStatus.PRECONDITION_FAILED
+            if replaced or isinstance(failure, NotFoundError):
+                results.append(False)
+            elif isinstance(failure, ConflictError):
                 # Another request changes the object at the same time; a retry shows the result.
-                failure = UnavailableError(failure.operation, failure.subject, failure.cause)
-            results.append(failure or not gone)
+                results.append(UnavailableError(failure.operation, failure.subject, failure.cause))
+            else:
+                results.append(failure or True)
         return results
 
 

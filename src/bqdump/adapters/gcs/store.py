@@ -30,7 +30,7 @@ from bqdump.adapters.gcs.objects import (
     open_client,
     retry_policy,
 )
-from bqdump.adapters.google.errors import translated
+from bqdump.adapters.google.errors import translate, translated
 from bqdump.adapters.google.http import TIMEOUT
 from bqdump.adapters.patience import Patience
 from bqdump.adapters.threads import Threads
@@ -274,9 +274,10 @@ class CloudStore:
                 parts.finish()
             except (Conflict, PreconditionFailed) as error:
                 # Another object, or this one after an answer was lost: the checksum shows which.
-                lost = ConflictError("write", subject, error.message or "unexpected generation")
-                if not parts.repeated:
-                    raise lost from error
+                refused = translate(error, "write", subject, ADMIN)
+                if not (parts.repeated and isinstance(refused, ConflictError)):
+                    raise refused from error
+                lost = refused
             # The answer to a single request has the object; where that was lost, or was about parts, it is looked at.
             blob = parts.answered if lost is None else None
             blob = blob or self._bucket.get_blob(name, retry=self._retry, timeout=TIMEOUT)

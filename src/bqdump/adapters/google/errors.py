@@ -25,6 +25,7 @@ from bqdump.core.errors import (
     OutageError,
     QuotaError,
     TableGoneError,
+    TargetError,
     UnavailableError,
     open_files_error,
     out_of_files,
@@ -36,6 +37,10 @@ SLOW_DOWN = ("rateLimitExceeded", "userRateLimitExceeded", "jobRateLimitExceeded
 OUT_OF_QUOTA = ("quotaExceeded", "dailyLimitExceeded")
 # Errors of the service, whatever the HTTP status.
 TEMPORARY = ("backendError", "internalError", "badGateway")
+# Of a precondition that the request itself has. Others are of a policy, and no other writer was faster.
+# https://cloud.google.com/storage/docs/json_api/v1/status-codes#412-precondition-failed
+LOST_RACE = ("conditionNotMet", "")
+ORGANIZATION = "Whoever administers the policies of the organization can allow it."
 REQUEST_TIMEOUT, TOO_MANY_REQUESTS, NOT_IMPLEMENTED = 408, 429, 501
 REQUEST = r"^(?:GET|POST|PUT|PATCH|DELETE) \S+: "
 FOOTER = r"\s+Location: \S*\s+Job ID: \S*\s*$"
@@ -98,6 +103,8 @@ def translate(error: Exception, operation: str, subject: str, hint: str = "") ->
         return AccessError(operation, subject, message, remedy())
     if isinstance(error, api.Forbidden):
         return DeniedError(operation, subject, message, hint)
+    if isinstance(error, api.PreconditionFailed) and reason not in LOST_RACE:
+        return TargetError(operation, subject, message, ORGANIZATION if reason.startswith("orgPolicy") else "")
     if isinstance(error, (api.Conflict, api.PreconditionFailed)):
         return ConflictError(operation, subject, message)
     return JobFailedError(operation, subject, message)

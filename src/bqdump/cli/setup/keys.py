@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import shlex
 import sys
+from contextlib import ExitStack
 from pathlib import Path
 
 import click
@@ -39,8 +40,11 @@ def new(name: str) -> None:
     from bqdump.adapters.signing_keys import new_pair
 
     private, public, key_id = new_pair()
-    _create(f"{name}{PRIVATE}", private, 0o600)
-    _create(f"{name}{PUBLIC}", public, 0o644)
+    with ExitStack() as undo:
+        for path, content, mode in ((f"{name}{PRIVATE}", private, 0o600), (f"{name}{PUBLIC}", public, 0o644)):
+            _create(path, content, mode)
+            undo.callback(Path(path).unlink)
+        undo.pop_all()
     sys.stdout.write(
         f"{key_id}\n"
         f"{name}{PRIVATE} signs: `--sign {name}{PRIVATE}`. Store it as a secret, away from the exports.\n"

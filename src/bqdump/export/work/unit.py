@@ -75,8 +75,9 @@ async def finish_unit(export: RunningExport, watch: Watch, todo: Todo, started: 
         document = export.layout.failure(outcome.unit, outcome.attempt, export.owner.execution)
         await replace(export.store, document, outcome, 0)
         return None
-    files, exported = counted(outcome.files, "file"), LogEvent.TABLE_EXPORTED.extra(table=table)
-    log.info("%s: exported in %s", called, files, extra=exported)
+    rows = todo.unit.rows if outcome.rows is None else outcome.rows
+    exported = LogEvent.TABLE_EXPORTED.extra(table=table, bytes=todo.unit.bytes, rows=rows)
+    log.info("%s: exported in %s", called, counted(outcome.files, "file"), extra=exported)
     if isinstance(recorded, GivenUp):
         log.warning("%s: excluded from this partial export", called, extra=LogEvent.TABLE_GIVEN_UP.extra(table=table))
         await clear_written(export, export.written_by(outcome, todo.unit))
