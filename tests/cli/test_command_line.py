@@ -396,9 +396,9 @@ def test_another_empty_variable_counts_as_not_set(
 
 
 def test_an_empty_run_id_in_the_file_is_none(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    (tmp_path / "bqdump.toml").write_text('run_id = ""\nsnapshot_time = ""\nbucket = "gs://b"\n')
-    assert start(["status"]) == 2
-    assert "bqdump.toml: bucket" in capsys.readouterr().err
+    (tmp_path / "bqdump.toml").write_text('run_id = ""\nsnapshot_time = ""\nto = "./none"\n')
+    assert start(["status"]) == 5
+    assert capsys.readouterr().err.startswith("bqdump: cannot find ./none: there is no such folder.")
 
 
 def test_an_unknown_setting_in_the_file_gets_a_guess(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import gzip
 import io
 import json
+import re
 from decimal import Decimal
 from typing import TYPE_CHECKING, Any
 
@@ -293,19 +294,29 @@ def test_text_formats_can_be_gzipped(world: Cloud, thousand: str, format_: str) 
 
 
 @pytest.mark.parametrize(
-    ("format_", "codec"),
-    [(CSV, "SNAPPY"), (JSON, "ZSTD"), (AVRO, "GZIP"), (PARQUET, "DEFLATE"), ("ORC", "NONE")],
-)
+    ("format_", "codec", "refusal"),
+    [
+        *((format_, codec, f"{codec} compression is not supported for the format {format_}")
+          for format_, codec in ((CSV, "SNAPPY"), (JSON, "ZSTD"), (AVRO, "GZIP"), (PARQUET, "DEFLATE"))),
+        ("ORC", "NONE", "destinationFormat: ORC is not a valid value"),
+    ],
+)  # fmt: skip
 def test_unsupported_codecs_and_formats_are_refused_at_once(
-    world: Cloud, thousand: str, format_: str, codec: str
+    world: Cloud, thousand: str, format_: str, codec: str, refusal: str
 ) -> None:
-    with pytest.raises(BadRequest):
+    with pytest.raises(BadRequest, match=refusal):
         world.extract(thousand, "gs://b/o", wait=False, destination_format=format_, compression=codec)
 
 
-@pytest.mark.parametrize("uri", ["gs://b/*/x-*", "gs://b/*/x", "s3://b/o", "gs://b", "gs://*/x"])
-def test_invalid_uris_are_refused_at_once(world: Cloud, thousand: str, uri: str) -> None:
-    with pytest.raises(BadRequest):
+@pytest.mark.parametrize(
+    ("uri", "refusal"),
+    [
+        *((uri, "can only contain one '*', in the name of the file") for uri in ("gs://b/*/x-*", "gs://b/*/x")),
+        *((uri, "Only Google Cloud Storage URIs") for uri in ("s3://b/o", "gs://b", "gs://*/x")),
+    ],
+)
+def test_invalid_uris_are_refused_at_once(world: Cloud, thousand: str, uri: str, refusal: str) -> None:
+    with pytest.raises(BadRequest, match=re.escape(refusal)):
         world.extract(thousand, uri, wait=False)
 
 

@@ -146,13 +146,15 @@ def test_another_restore_through_the_bucket_deletes_uploads_of_a_killed_one_afte
 ) -> None:
     folder = left_behind(receipts=False)
     left = folder.uploads
+    restore_id = left[0].split("/")[3]
     for days, still, dataset in ((6, left, "other"), (8, [], "another")):
         folder.days = days
         other = msgspec.structs.replace(INTO, dataset=dataset)
         with caplog.at_level("INFO"):
             assert asyncio.run(restore(folder.task(other, dataset))).state == "restored"
         assert folder.uploads == still
-    assert [one.message for one in caplog.records if getattr(one, "event", "") == LogEvent.UPLOADS_DELETED]
+    messages = [one.getMessage() for one in caplog.records if getattr(one, "event", "") == LogEvent.UPLOADS_DELETED]
+    assert messages == [f"deleted what restore {restore_id} had uploaded: 1 file, 4 B"]
     assert not [name for name in folder.bucket.names_now() if "/uploads/" in name and "another" in name]
 
 

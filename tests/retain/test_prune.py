@@ -280,7 +280,11 @@ def test_a_run_on_whose_files_another_relies_is_kept_until_that_one_has_ended(sc
 
 
 def test_one_of_planner_and_prune_always_sees_the_other(scene: Scene) -> None:
-    """At every point of a prune, a run that is being planned comes to rely on the files of a run that goes."""
+    """At every point of a prune, a run that is being planned comes to rely on the files of a run that goes.
+
+    It may as long as the prune has not decided to delete that run, and never again after that.
+    """
+    answers = set[bool]()
     for writes in range(60):
         scene = Scene()
         scene.run("a", "b")
@@ -289,13 +293,25 @@ def test_one_of_planner_and_prune_always_sees_the_other(scene: Scene) -> None:
         try:
             asyncio.run(prune(task._replace(store=Mortal(scene.store, writes))))
         except Killed:
+            decided = is_decided(scene, "a")
             relies = asyncio.run(refer(scene.store, LAYOUT, "a", "new"))
+            assert relies == (not decided), writes
+            answers.add(relies)
             asyncio.run(prune(task))
             if relies:
                 assert asyncio.run(verify(scene.store, SETTINGS, "a")).findings == ()
         else:
-            return
-    raise AssertionError("it never ended")
+            break
+    else:
+        raise AssertionError("it never ended")
+    assert answers == {True, False}
+
+
+def is_decided(scene: Scene, run: str) -> bool:
+    """Whether a prune has decided to delete a run: its tombstone says so, or its manifest has gone."""
+    found = scene.store.peek(LAYOUT.run(run).tombstone.name)
+    stays = scene.store.peek(LAYOUT.run(run).manifest.name)
+    return not stays or bool(found and decode(found[0], Tombstone, "tombstone").decided)
 
 
 def test_of_two_prunes_the_one_that_withdraws_keeps_the_other_from_deleting(scene: Scene) -> None:
