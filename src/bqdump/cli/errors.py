@@ -38,7 +38,7 @@ class Flags(Commands):
         """See Words. With those flags of this invocation that the command takes, except those that may be secrets.
 
         Those that can be repeated are added to the command's own. A command that names its dataset has all that it
-        needs: see core.settings.written.resume_call.
+        needs: see core.settings.file.resume_call.
         """
         taken = _options_of(verb).difference(SECRET) if self._typed and "dataset" not in arguments else set()
         typed = {

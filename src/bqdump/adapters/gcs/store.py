@@ -46,7 +46,7 @@ LISTED = "items(name,size,crc32c,generation,timeCreated,metadata,retention,reten
 
 
 class CloudStore:
-    """One bucket. It does not retry, except for uploads: see adapters.retry.store.
+    """One bucket. It does not retry, except for uploads: see adapters.retry.RetryingStore.
 
     kms_key: the Cloud KMS key of all objects written or copied ("": the bucket's default).
     patience: how long uploads are retried, part by part.

@@ -5,8 +5,6 @@ Source: https://cloud.google.com/bigquery/docs/exporting-data#export_formats_and
 Which columns a format cannot hold, and why.
 
 The values that a format does not bring back as they are, by column: a restore makes other ones of them.
-
-Types that a format cannot hold at all are in core/formats/unfit.py.
 """
 
 from __future__ import annotations

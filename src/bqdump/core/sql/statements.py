@@ -42,7 +42,7 @@ def select(
     """The query that reads a table as of a time (ms), or (None) when it runs.
 
     items: see `items`.
-    where: a filter that core.filters has looked at.
+    where: a filter in which core.settings.table_settings.filter_problem has found nothing.
     alias: see `_alias`.
     """
     source = ".".join(map(identifier, (dataset.project, dataset.name, table)))

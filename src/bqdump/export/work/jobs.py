@@ -8,7 +8,7 @@ core.plan.readings.
 
 A table that existed at the snapshot time, and that BigQuery can no longer read as of it: dropped, or created again.
 
-No retry helps, so the failure says it. Whether the run goes without a dropped table is decided by `export.dropped`.
+No retry helps, so the failure says it. Whether the run goes without a dropped table is decided by `export.carry`.
 """
 
 from __future__ import annotations
