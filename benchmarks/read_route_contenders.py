@@ -106,6 +106,7 @@ def bqdump(address: str, format_: str, table: str, folder: Path) -> Callable[[],
     from bqdump.core.documents.run import Failure, Owner, Plan
     from bqdump.core.documents.units import Unit
     from bqdump.core.settings.resolve import flags, resolve
+    from bqdump.core.sharing import Sharing
     from bqdump.export.placement.choose import running_export
     from bqdump.export.task import Task
     from bqdump.export.watch import Watch
@@ -149,7 +150,8 @@ def bqdump(address: str, format_: str, table: str, folder: Path) -> Callable[[],
 
     async def one() -> int:
         task = Task(FolderStore(folder), warehouse, settings, "r", Owner("r", 0), 1, open_read_route=readings.open)
-        outcome = await read_unit(running_export(task, plan), Watch(warehouse, "US", 1), unit, 0, lambda: None)
+        watch = Watch(warehouse, "US", Sharing(1, 1))
+        outcome = await read_unit(running_export(task, plan), watch, unit, 0, lambda: None)
         assert not isinstance(outcome, Failure), outcome.message
         return outcome.rows or 0
 

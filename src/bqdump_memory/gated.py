@@ -40,6 +40,8 @@ class _Gated:
 
     def __getattr__(self, name: str) -> Any:
         method = getattr(self._port, name)
+        if name == "share_limits":
+            return self._gate.share
         if name == "close":
             return method
         if name == "jobs":

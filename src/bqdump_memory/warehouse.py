@@ -13,6 +13,7 @@ from msgspec.structs import replace
 from bqdump.adapters.memory import MemoryStore
 from bqdump.core.documents.path_template import shard_name
 from bqdump.core.errors import ConflictError, NotFoundError, TableGoneError
+from bqdump.core.sharing import Sharing
 from bqdump.core.tables.catalog import Dataset, Listed, ListedDataset, Partition, Table
 from bqdump.ports.warehouse import Estimate, ExtractRequest, Job, JobError, QueryRequest
 from bqdump_memory.definitions import MemoryDefinitions
@@ -218,6 +219,9 @@ class MemoryWarehouse(MemoryDefinitions):
         if job_id not in self._jobs:
             raise NotFoundError("find", f"job {job_id}", "no such job")
         return self._jobs[job_id]
+
+    def share_limits(self, sharing: Sharing) -> None:
+        """See Warehouse. Nothing is limited in memory."""
 
     async def jobs(self, since: int) -> AsyncIterator[list[Job]]:
         """See Warehouse."""

@@ -18,6 +18,7 @@ from bqdump.core.progress.events import Advanced, Event
 from bqdump.core.progress.log_events import LogEvent
 from bqdump.core.settings.settings import Settings
 from bqdump.core.settings.target import Target
+from bqdump.core.sharing import Sharing
 from bqdump.export.placement.choose import running_export
 from bqdump.export.run import obtain_plan, run
 from bqdump.export.task import ReadRoute, Task
@@ -57,7 +58,7 @@ async def test_the_files_of_an_attempt_that_comes_second_go(path: str) -> None:
 
     plan = await obtain_plan(task)
     [unit] = await read_share(running_export(task, plan), 0)
-    watch = Watch(task.warehouse, "US", 1)
+    watch = Watch(task.warehouse, "US", Sharing(1, 1))
     ends = [await read_unit(running_export(task, plan), watch, unit, 0, lambda: None) for _ in range(2)]
     late, first = (end for end in ends if isinstance(end, Receipt))
     assert (late.attempt, first.attempt, len(data(store))) == (0, 1, 2)
@@ -77,7 +78,8 @@ async def late(task: Task) -> None:
     plan = await obtain_plan(task)
     [unit] = await read_share(running_export(task, plan), 0)
     assert isinstance(
-        await read_unit(running_export(task, plan), Watch(task.warehouse, "US", 1), unit, 1, lambda: None), Receipt
+        await read_unit(running_export(task, plan), Watch(task.warehouse, "US", Sharing(1, 1)), unit, 1, lambda: None),
+        Receipt,
     )
 
 

@@ -18,6 +18,7 @@ from bqdump.core.errors import JobFailedError, TablesFailedError
 from bqdump.core.progress.log_events import LogEvent
 from bqdump.core.settings.settings import Settings
 from bqdump.core.settings.target import Target
+from bqdump.core.sharing import Sharing
 from bqdump.export.act import TaskResult
 from bqdump.export.placement.choose import running_export
 from bqdump.export.run import obtain_plan, run
@@ -69,7 +70,7 @@ async def all_parts(task: Task, plan: Plan) -> list[Unit]:
 
 
 async def read(task: Task, plan: Plan, unit: Unit) -> Receipt:
-    end = await read_unit(running_export(task, plan), Watch(task.warehouse, "US", 1), unit, 0, lambda: None)
+    end = await read_unit(running_export(task, plan), Watch(task.warehouse, "US", Sharing(1, 1)), unit, 0, lambda: None)
     assert isinstance(end, Receipt)
     return end
 

@@ -43,7 +43,7 @@ class Pausing:
 
     def __getattr__(self, name: str) -> Any:
         attribute = getattr(self._port, name)
-        if not callable(attribute) or name in ("objects", "notes", "jobs"):
+        if not callable(attribute) or name in ("objects", "notes", "jobs", "share_limits"):
             return attribute
 
         async def request(*arguments: Any, **options: Any) -> Any:

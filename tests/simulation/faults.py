@@ -18,6 +18,7 @@ from bqdump.adapters.patience import Patience, Retrying
 from bqdump.adapters.retry import resumed
 from bqdump.core.documents.definitions import Index, RoutineDefinition, RowPolicy
 from bqdump.core.errors import BqdumpError, DamagedError, NotFoundError
+from bqdump.core.sharing import Sharing
 from bqdump.core.tables.catalog import Dataset, Listed, ListedDataset, Partition, Table
 from bqdump.ports.reader import Batch, ReadRequest, ReadSession
 from bqdump.ports.store import BucketInfo, Copy, Note, ObjectInfo, Stored
@@ -465,6 +466,9 @@ class FaultyWarehouse:
         listing, dice = self._warehouse.jobs(since), self._network.dice
         while (page := await self._network.call("jobs", "", lambda: _next(listing))) is not None:
             yield [job for job in page if dice.rng.random() >= dice.weather.unlisted]
+
+    def share_limits(self, sharing: Sharing) -> None:
+        """See Warehouse."""
 
     async def at_work(self, since: int) -> set[str]:
         """See Warehouse."""

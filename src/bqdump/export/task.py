@@ -28,10 +28,6 @@ if TYPE_CHECKING:
     from bqdump.ports.signer import Signer
     from bqdump.ports.warehouse import Warehouse
 
-# BigQuery queues at most 50,000 jobs per project and region; all tasks of a run share them.
-# https://cloud.google.com/bigquery/quotas
-JOBS_IN_FLIGHT = 40_000
-
 
 class ReadRoute:
     """What the read route works with, in one process.
@@ -62,14 +58,14 @@ class SetContext(Struct, frozen=True):
     listing: its tables at the snapshot time.
     early: readings of tables from before the snapshot time, by name.
     planned: when the set was planned, by BigQuery's clock.
-    in_flight: what is in flight in a location, for all datasets.
+    in_flight: what is in flight in a location, for all datasets; called with this one's number and its units.
     """
 
     number: int
     listing: Sequence[Listed]
     early: Mapping[str, Reading]
     planned: int
-    in_flight: Callable[[str], InFlight]
+    in_flight: Callable[[str, int, int], InFlight]
 
 
 class Task(Struct, frozen=True):
@@ -100,11 +96,6 @@ class Task(Struct, frozen=True):
     def read_route(self) -> ReadRoute:
         """What the read route works with."""
         return self.open_read_route()
-
-    @property
-    def concurrency(self) -> int:
-        """How many jobs this task may have in flight."""
-        return max(1, min(self.settings.concurrency, JOBS_IN_FLIGHT // self.tasks))
 
 
 class StoredManifest(Struct, frozen=True):

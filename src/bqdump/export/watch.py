@@ -9,14 +9,19 @@ from __future__ import annotations
 
 import asyncio
 import logging
+from collections.abc import Mapping
 from typing import NamedTuple
 
 from bqdump.core.errors import BqdumpError, words_of
+from bqdump.core.sharing import Sharing
 from bqdump.ports.warehouse import Job, Warehouse
 
 log = logging.getLogger(__name__)
 
 SHORTEST, LONGEST = 0.2, 10.0
+# A second, by all tasks: half of what BigQuery allows of listings, and of requests for one job.
+# https://cloud.google.com/bigquery/quotas#api_request_quotas
+LISTINGS, REQUESTS = 50.0, 500.0
 # Of interactive queries BigQuery queues at most 1,000 per project and region, for all users.
 # https://cloud.google.com/bigquery/quotas#query_jobs
 QUERIES_AT_ONCE = 800
@@ -27,15 +32,13 @@ UNSEEN_POLLS = 3
 class Watch:
     """Futures for jobs in flight. `run` polls until it is cancelled; one Watch serves a complete task.
 
-    All tasks of a run share BigQuery's limit of 100 requests a second for each method, so the shortest
-    interval between polls grows with the number of tasks. `queries`: room for queries, of which BigQuery takes fewer
-    at once than of other jobs.
+    The tasks with jobs in flight share BigQuery's limits, so the shortest interval between polls grows with their
+    number. queries: room for queries, of which BigQuery takes fewer at once than of other jobs.
     """
 
-    def __init__(self, warehouse: Warehouse, location: str, tasks: int) -> None:
-        self._warehouse, self._location = warehouse, location
-        self._shortest = max(SHORTEST, tasks / 50)
-        self.queries = asyncio.Semaphore(max(1, QUERIES_AT_ONCE // tasks))
+    def __init__(self, warehouse: Warehouse, location: str, sharing: Sharing) -> None:
+        self._warehouse, self._location, self.sharing = warehouse, location, sharing
+        self.queries = asyncio.Semaphore(sharing.part(QUERIES_AT_ONCE))
         self._waiting: dict[str, _Waiting] = {}
         self._wake = asyncio.Event()
 
@@ -76,11 +79,21 @@ class Watch:
         """Short for young jobs, longer as the youngest grows old."""
         now = asyncio.get_running_loop().time()
         youngest = min((now - waiting.since for waiting in self._waiting.values()), default=0.0)
-        return min(max(self._shortest, 0.15 * youngest), max(LONGEST, self._shortest))
+        pollers = self.sharing.busy
+        shortest = max(SHORTEST, min(pollers / LISTINGS, pollers * len(self._waiting) / REQUESTS))
+        return min(max(shortest, 0.15 * youngest), max(LONGEST, shortest))
+
+    def _one_by_one(self, open_: int) -> bool:
+        """Whether requests for each job may be repeated sooner than a listing."""
+        return self.sharing.busy > SHORTEST * LISTINGS and open_ / REQUESTS < 1 / LISTINGS
 
     async def _poll(self) -> None:
         open_ = {job_id: waiting for job_id, waiting in self._waiting.items() if not waiting.future.done()}
         if not open_:
+            return
+        if self._one_by_one(len(open_)):
+            for job_id, waiting in open_.items():
+                _settle(waiting, await self._warehouse.job(job_id, self._location))
             return
         # In order of their start: a set of names has another order in each process.
         unseen = dict.fromkeys(open_)
@@ -108,6 +121,9 @@ def _settle(waiting: _Waiting, job: Job) -> None:
         waiting.future.set_result(job)
 
 
+# BigQuery queues at most 50,000 jobs per project and region; all tasks of a run share them.
+# https://cloud.google.com/bigquery/quotas
+JOBS_IN_FLIGHT = 40_000
 # Units of all tasks together whose jobs are being started: 88 requests a second that take up to 0.3 s each.
 STARTING = 26
 
@@ -118,9 +134,9 @@ class Slots:
     What a task has claimed no other task takes; so it claims no faster than it can start jobs.
     """
 
-    def __init__(self, concurrency: int, tasks: int) -> None:
-        self._in_flight = asyncio.Semaphore(concurrency)
-        self._starting = asyncio.Semaphore(max(2, STARTING // tasks))
+    def __init__(self, concurrency: int, sharing: Sharing) -> None:
+        self._in_flight = asyncio.Semaphore(min(concurrency, sharing.part(JOBS_IN_FLIGHT)))
+        self._starting = asyncio.Semaphore(max(2, STARTING // sharing.busy))
 
     async def acquire(self) -> None:
         """Wait for room for one more unit."""
@@ -167,19 +183,25 @@ class Shared:
     """What one process has in flight, opened by location when it is first needed, until it is closed.
 
     concurrency, tasks: of the task whose limits hold, which are the same for every dataset.
+    units: how many each dataset has, by its number, as far as that is known.
     """
 
-    def __init__(self, warehouse: Warehouse, concurrency: int, tasks: int) -> None:
-        self._warehouse, self._concurrency, self._tasks = warehouse, concurrency, tasks
+    def __init__(self, warehouse: Warehouse, concurrency: int, tasks: int, units: Mapping[int, int]) -> None:
+        self._warehouse, self._concurrency, self._tasks, self._units = warehouse, concurrency, tasks, dict(units)
         self._opened: dict[str, InFlight] = {}
         self._polling: list[asyncio.Task[None]] = []
 
-    def at(self, location: str) -> InFlight:
-        """Always the same for one location."""
+    def at(self, location: str, dataset: int, units: int) -> InFlight:
+        """What a dataset with so many units uses: always the same for one location."""
+        self._units[dataset] = units
+        sharing = Sharing(self._tasks, sum(self._units.values()))
+        self._warehouse.share_limits(sharing)
+        for opened in self._opened.values():
+            opened.watch.sharing = sharing
         key = location.lower()
         if key not in self._opened:
-            watch = Watch(self._warehouse, location, self._tasks)
-            self._opened[key] = InFlight(Slots(self._concurrency, self._tasks), watch)
+            watch = Watch(self._warehouse, location, sharing)
+            self._opened[key] = InFlight(Slots(self._concurrency, sharing), watch)
             self._polling.append(asyncio.create_task(watch.run()))
         return self._opened[key]
 

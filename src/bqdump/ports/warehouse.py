@@ -12,6 +12,7 @@ import msgspec
 from msgspec import Struct
 
 from bqdump.core.documents.definitions import Index, RoutineDefinition, RowPolicy
+from bqdump.core.sharing import Sharing
 from bqdump.core.tables.catalog import Dataset, Listed, ListedDataset, Partition, Table
 
 
@@ -208,6 +209,9 @@ class Warehouse(DefinitionReader, Protocol):
 
         Those of all accounts where the caller may list them, else its own.
         """
+
+    def share_limits(self, sharing: Sharing) -> None:
+        """From now on, so many tasks share so many units, and with them the limits of what is not planning."""
 
     async def close(self) -> None:
         """Release connections and threads."""

@@ -16,7 +16,6 @@ from bqdump.core.restore.plan import Options, RestorePlan
 from bqdump.core.settings.settings import Settings
 from bqdump.core.settings.target import Target
 from bqdump.core.tables.catalog import Dataset
-from bqdump.export.task import JOBS_IN_FLIGHT
 from bqdump.ports.destination import Destination
 from bqdump.ports.signer import Signer
 from bqdump.ports.store import ObjectStore
@@ -90,11 +89,6 @@ class Task(NamedTuple):
     def layout(self) -> Layout:
         """The names of these documents."""
         return Layout(self.via.target.prefix) if self.via else self.settings.layout
-
-    @property
-    def concurrency(self) -> int:
-        """How many tables this task restores at once."""
-        return max(1, min(self.settings.concurrency, JOBS_IN_FLIGHT // self.tasks))
 
 
 class RunningRestore(NamedTuple):

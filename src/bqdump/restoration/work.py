@@ -15,8 +15,9 @@ from bqdump.core.errors import ENDS_THE_TASK, BqdumpError, QuotaError, open_file
 from bqdump.core.progress.events import TableStarted
 from bqdump.core.progress.log_events import LogEvent, about
 from bqdump.core.restore.plan import TABLE, TableStep
+from bqdump.core.sharing import Sharing
 from bqdump.core.sizes import counted
-from bqdump.export.watch import Watch
+from bqdump.export.watch import JOBS_IN_FLIGHT, Watch
 from bqdump.repository.repository import create, replace, value_of
 from bqdump.restoration.jobs import FailedJobError
 from bqdump.restoration.ledger import Ledger, read_ledgers
@@ -63,13 +64,20 @@ async def restore_tables(restores: Sequence[RunningRestore]) -> dict[str, Ledger
 async def watching(restores: Sequence[RunningRestore]) -> AsyncIterator[dict[str, Watch]]:
     """Watch over the jobs of these restores: a watch for each location, by its name."""
     by_location = {restore.target.location: restore for restore in restores}
-    watches = {at: Watch(restore.destination, at, restore.task.tasks) for at, restore in by_location.items()}
+    sharing = _sharing(restores)
+    for restore in restores:
+        restore.destination.share_limits(sharing)
+    watches = {at: Watch(restore.destination, at, sharing) for at, restore in by_location.items()}
     polling = [asyncio.create_task(watch.run()) for watch in watches.values()]
     try:
         yield watches
     finally:
         for watch in polling:
             watch.cancel()
+
+
+def _sharing(restores: Sequence[RunningRestore]) -> Sharing:
+    return Sharing(restores[0].task.tasks, sum(len(restore.plan.tables) for restore in restores))
 
 
 def weight(step: TableStep) -> int:
@@ -84,7 +92,7 @@ async def _restore_open(
     ledgers = await read_ledgers(restores)
     for restore in restores:
         _tell_ended(restore, ledgers[restore.id])
-    slots = asyncio.Semaphore(restores[0].task.concurrency)
+    slots = asyncio.Semaphore(min(restores[0].task.settings.concurrency, _sharing(restores).part(JOBS_IN_FLIGHT)))
     stop: list[QuotaError] = []
 
     async def step(restore: RunningRestore, number: int) -> None:

@@ -195,9 +195,9 @@ async def run_set(task: SetTask, chosen: Chosen, listed: Sequence[str]) -> SetRe
     the same, unless they are published together.
     """
     running = await obtain_set(task, chosen, listed)
-    # What counts for the limits is the same for every dataset.
-    first = member_task(running, 0, lambda _: shared.at(""))
-    shared = Shared(first.warehouse, first.concurrency, first.tasks)
+    # Until a dataset is planned, each of its tables counts as one unit.
+    tables = {number: member.tables for number, member in enumerate(running.plan.datasets)}
+    shared = Shared(task.warehouse, task.settings.concurrency, task.tasks, tables)
 
     def open_task(number: int) -> Task:
         return member_task(running, number, shared.at)

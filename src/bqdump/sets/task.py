@@ -95,12 +95,12 @@ log = logging.getLogger(__name__)
 MESSAGE_BYTES, MESSAGE_CHARACTERS = 3000, 1000
 
 
-def member_task(running: RunningSet, number: int, in_flight: Callable[[str], InFlight]) -> Task:
+def member_task(running: RunningSet, number: int, in_flight: Callable[[str, int, int], InFlight]) -> Task:
     """The task that exports one dataset of a set."""
     return draft_task(running.task, running.plan, running.listings, number, in_flight)
 
 
-def _nothing_in_flight(location: str) -> InFlight:
+def _nothing_in_flight(location: str, *_: int) -> InFlight:
     raise RuntimeError(f"this task was not given what is in flight in {location}")
 
 
@@ -109,7 +109,7 @@ def draft_task(
     plan: SetPlan,
     listings: Listings,
     number: int,
-    in_flight: Callable[[str], InFlight] = _nothing_in_flight,
+    in_flight: Callable[[str, int, int], InFlight] = _nothing_in_flight,
 ) -> Task:
     """The same for a set whose plan may not be stored yet. Without `in_flight`, it can plan, and not work."""
     listing = listings.datasets[number]

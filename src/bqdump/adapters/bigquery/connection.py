@@ -22,6 +22,7 @@ from bqdump.adapters.lean_imports import Later
 from bqdump.adapters.threads import Threads
 from bqdump.core.errors import BqdumpError, UsageError
 from bqdump.core.formats.formats import FORMATS
+from bqdump.core.sharing import Sharing
 from bqdump.core.tables.catalog import Dataset
 from bqdump.core.times import milliseconds_of
 from bqdump.ports.warehouse import Estimate, ExtractRequest, Job, JobError
@@ -159,6 +160,9 @@ class BigQueryConnection:
         """Google's client. Blocks until it is open, so only threads use it."""
         self._wanted.set()
         return self._opening.result()
+
+    def share_limits(self, sharing: Sharing) -> None:
+        self._gate.share(sharing)
 
     async def close(self) -> None:
         self._threads.close()

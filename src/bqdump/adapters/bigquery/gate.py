@@ -1,8 +1,8 @@
 """Where requests to BigQuery leave: at the rate that it allows, and again while it does not answer.
 
 BigQuery allows 100 requests per second, user and method (https://cloud.google.com/bigquery/quotas). All tasks of a run
-are one user, and a task cannot see how many others are running. Each keeps to its share of the limit, halves its rate
-when BigQuery reports a rate limit, and then returns to its share step by step.
+are one user, and a task cannot see how many others are running, but no more than there are units. Each keeps to its
+share of the limit, halves its rate when BigQuery reports a rate limit, and then returns to its share step by step.
 
 A dataset takes only 5 changes in 10 seconds, and each table as many; a restore makes fewer of each, so refused ones are
 only retried. https://cloud.google.com/bigquery/quotas#dataset_limits
@@ -17,6 +17,7 @@ from typing import TypeVar
 
 from bqdump.adapters.patience import Patience, Retrying
 from bqdump.core.errors import BqdumpError, UnavailableError
+from bqdump.core.sharing import Sharing
 
 Answer = TypeVar("Answer")
 
@@ -52,9 +53,14 @@ class RateLimit:
     """One task's share of the limit: its part of PER_SECOND, evenly spaced, after a burst of its part of AT_ONCE."""
 
     def __init__(self, tasks: int) -> None:
-        self._share = self._rate = max(SLOWEST, PER_SECOND / tasks)
+        self._share = self._rate = _share(tasks)
         self._head_start = AT_ONCE / PER_SECOND
         self._next = self._slowed = float("-inf")
+
+    def share(self, tasks: int) -> None:
+        """Divide the limit by another number of tasks."""
+        slowed, self._share = self._rate < self._share, _share(tasks)
+        self._rate = min(self._rate, self._share) if slowed else self._share
 
     async def start(self) -> None:
         """Wait until the next request may start."""
@@ -70,6 +76,10 @@ class RateLimit:
         self._slowed = asyncio.get_running_loop().time()
 
 
+def _share(tasks: int) -> float:
+    return max(SLOWEST, PER_SECOND / tasks)
+
+
 class Gate:
     """The way of one client's requests. tasks: how many tasks share the limits; None where there are no limits."""
 
@@ -77,6 +87,12 @@ class Gate:
         self.retrying = Retrying(patience)
         shares = {limit: 1 if limit in OF_PLANNING else tasks for limit in Limit} if tasks else {}
         self._limits = {limit: RateLimit(share) for limit, share in shares.items()}
+
+    def share(self, sharing: Sharing) -> None:
+        """Divide what is not of planning by the tasks that have anything to do."""
+        for limit, rate in self._limits.items():
+            if limit not in OF_PLANNING:
+                rate.share(sharing.sharers(PER_SECOND))
 
     async def call(
         self,

@@ -65,11 +65,12 @@ async def work(export: RunningExport) -> Worked:
     """
     if not export.plan.shares:
         return Worked(taken=False, receipts={})
-    if export.task.of_set:
-        return await _work(export, export.task.of_set.in_flight(export.plan.location))
-    own = Shared(export.warehouse, export.task.concurrency, export.task.tasks)
+    location, units = export.plan.location, export.plan.unit_count
+    if of_set := export.task.of_set:
+        return await _work(export, of_set.in_flight(location, of_set.number, units))
+    own = Shared(export.warehouse, export.settings.concurrency, export.task.tasks, {})
     try:
-        return await _work(export, own.at(export.plan.location))
+        return await _work(export, own.at(location, 0, units))
     finally:
         own.close()
 
