@@ -24,8 +24,8 @@ from bqdump.export.publish.publish import publish
 from bqdump.export.run import obtain_plan
 from bqdump.export.task import Task
 from bqdump.export.work.work import work
+from bqdump.pool.tables import read_ledger
 from bqdump.ports.warehouse import ExtractRequest, Job
-from bqdump.repository.ledger import read_ledger
 from bqdump_memory import MemoryWarehouse, gated
 
 TABLES, JOB_SECONDS, LATENCY, TARGET = sized(1000, 10), 5.0, 0.05, 1.15

@@ -26,7 +26,7 @@ from bqdump.export import watch
 from bqdump.export.act import TaskResult
 from bqdump.export.run import run
 from bqdump.export.task import ReadRoute, Task
-from bqdump.repository import turns
+from bqdump.pool import turn as turns
 from bqdump_local.bigquery import create_app
 from bqdump_local.bigquery.storage_read.server import serve
 from bqdump_local.control import Control

@@ -20,9 +20,9 @@ from bqdump.copying.survey import Place, Task
 from bqdump.core.copy.plan import Copied
 from bqdump.core.retention.policy import Policy
 from bqdump.core.settings.target import FOLDER, Target
+from bqdump.pool import turn as turns
 from bqdump.ports.mover import Mover
 from bqdump.ports.store import ObjectStore
-from bqdump.repository import turns
 from copying.scene import ALONE, Copies
 from local.storage_server import Http, storage_server
 from s3_server import BUCKET, S3Server, s3_server

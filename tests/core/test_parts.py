@@ -22,8 +22,9 @@ from bqdump.core.tables.catalog import Dataset, Table
 from bqdump.core.units.plan import RunToPlan, make_plan
 from bqdump.core.units.shares import read_units
 from bqdump.core.units.tables import by_table, done_tables, table_plans
-from bqdump.repository.ledger import ledger_of
-from bqdump.repository.units import Held, UnitLedger
+from bqdump.pool.pool import Held
+from bqdump.pool.tables import ledger_of
+from bqdump.pool.units import UnitLedger
 from core.strategies import settings, table
 
 SNAPSHOT = 1_800_000_000_000
@@ -163,8 +164,8 @@ def test_tables_are_counted_and_not_their_parts(done: set[str], data: st.DataObj
     table = {unit: "t" if unit in parts else unit for unit in (*parts, "x", "y", "z")}
     held = {unit: Held(Claim(Owner("e", 0), table[unit], 1), 1) for unit in running}
     failures = {unit: [failure(unit, table[unit])] for unit in failed}
-    units = UnitLedger({unit: receipt(unit, table=table[unit]) for unit in done}, failures, {}, {}, {})
-    ledger, progress = ledger_of(SHARED, units, held), Progress()
+    units = UnitLedger({unit: receipt(unit, table=table[unit]) for unit in done}, failures, held, {}, {}, {})
+    ledger, progress = ledger_of(SHARED, units), Progress()
     progress.take(SHARED, 0.0)
     progress.take(ledger.seen, 1.0)
     view = progress.view(2.0)

@@ -39,10 +39,6 @@ def test_no_folder_has_more_modules_than_a_newcomer_can_survey() -> None:
     assert {folder: modules for folder, modules in folders.items() if modules > 20} == {}
 
 
-def test_the_product_has_fewer_than_400_modules() -> None:
-    assert len([path for path in MODULES if path.is_relative_to(SOURCE / "bqdump")]) < 400
-
-
 def texts(path: Path) -> Iterator[tuple[str, str]]:
     """The docstrings and comments of a module, each with its place."""
     source = path.read_text()

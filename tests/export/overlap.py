@@ -17,7 +17,7 @@ from bqdump.export.publish.publish import Published, publish
 from bqdump.export.run import obtain_plan
 from bqdump.export.task import Task
 from bqdump.export.work.work import work
-from bqdump.repository.ledger import read_ledger
+from bqdump.pool.tables import read_ledger
 from bqdump.repository.published import read_manifest
 from bqdump_memory import MemoryWarehouse
 

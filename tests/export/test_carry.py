@@ -18,7 +18,7 @@ from bqdump.export.placement.final_names import announce
 from bqdump.export.publish.publish import publish
 from bqdump.export.run import run
 from bqdump.export.task import Task
-from bqdump.repository.ledger import read_ledger
+from bqdump.pool.tables import read_ledger
 from export.overlap import Overlap, published
 
 SETTINGS = Settings(project="p", dataset="d", target=Target("gs", "memory"))

@@ -25,8 +25,8 @@ from bqdump.export.publish.publish import publish
 from bqdump.export.run import obtain_plan, run
 from bqdump.export.task import RunningExport, Task
 from bqdump.export.work.work import work
+from bqdump.pool.tables import read_ledger
 from bqdump.ports.store import Copy, ObjectInfo, ObjectStore
-from bqdump.repository.ledger import read_ledger
 from bqdump.repository.published import load_latest, read_latest
 from bqdump.repository.repository import Loaded, load, overwrite
 from bqdump_memory import MemoryWarehouse

@@ -22,9 +22,9 @@ from bqdump.core.times import rfc3339
 from bqdump.core.units.tables import FIRST_QUERY
 from bqdump.export.run import obtain_plan, run
 from bqdump.export.task import ReadRoute, Task
+from bqdump.pool.units import record_end
 from bqdump.ports.warehouse import ExtractRequest, Job, JobError
 from bqdump.repository.published import read_manifest
-from bqdump.repository.units import write_end
 from bqdump_memory import MemoryEncoder, MemoryReader, MemoryWarehouse
 
 REPLACE = Settings(project="p", dataset="d", target=Target("gs", "memory"), partitions_min_bytes=1,
@@ -427,7 +427,7 @@ async def test_either_an_extract_job_counts_or_a_change_is_recorded_and_never_bo
     first, second = "00000-00000", "00000-00001"
 
     async def record(end: Receipt | GivenUp | Changed) -> Receipt | GivenUp | Changed:
-        return await write_end(task.store, task.layout, plan, end)
+        return await record_end(task.store, task.layout, plan, end)
 
     def receipt(unit: str, attempt: int) -> Receipt:
         return Receipt(unit, "events", f"job_{attempt}", attempt, 1, 1, 1, 1, 0)

@@ -8,6 +8,7 @@ from collections.abc import Callable, Coroutine, Iterator
 from typing import Any
 
 import pytest
+from msgspec.structs import replace
 
 from bqdump.adapters.memory import MemoryStore
 from bqdump.core.documents.codec import decode, encode
@@ -28,8 +29,8 @@ from bqdump.export.work.read import read_unit
 from bqdump.export.work.sessions import close_sessions, retire
 from bqdump.export.work.work import read_share
 from bqdump.observe.status import status
+from bqdump.pool.units import current_session, read_unit_ledger, record_end
 from bqdump.ports.reader import Batch
-from bqdump.repository.units import current_session, read_unit_ledger, write_end
 from bqdump_memory import MemoryEncoder, MemoryReader, MemoryWarehouse
 from logged import logged
 from simulation.loop import VirtualLoop
@@ -241,7 +242,7 @@ def test_a_receipt_of_a_retired_session_makes_room_for_one_of_the_present_one_an
         parts, units = parts_of(plan), await all_parts(task, plan)
         old = [await read(task, plan, unit) for unit in units[:3]]
         for receipt in old[:2]:
-            assert await write_end(task.store, task.layout, plan, receipt) == receipt
+            assert await record_end(task.store, task.layout, plan, receipt) == receipt
         part, lead = parts[split.units[0]], split.units[0]
         assert not await retire(task, part, old[0].job)
         assert await retire(later, part, "another")
@@ -252,19 +253,20 @@ def test_a_receipt_of_a_retired_session_makes_room_for_one_of_the_present_one_an
             {receipt.job for receipt in new} == {await current_session(task.store, task.layout, lead)} != {old[0].job}
         )
         # A task of the first execution comes late: nothing is there yet, or what is there counts.
-        assert await write_end(task.store, task.layout, plan, old[2]) == old[2]
+        assert await record_end(task.store, task.layout, plan, old[2]) == old[2]
         for receipt in new:
-            assert await write_end(task.store, task.layout, plan, receipt) == receipt
-            assert await write_end(task.store, task.layout, plan, receipt) == receipt
-        assert await write_end(task.store, task.layout, plan, old[0]) == new[0]
+            assert await record_end(task.store, task.layout, plan, receipt) == receipt
+            assert await record_end(task.store, task.layout, plan, receipt) == receipt
+        assert await record_end(task.store, task.layout, plan, old[0]) == new[0]
         ledger = await read_unit_ledger(task.store, task.layout, plan)
         assert (sorted(ledger.receipts), ledger.outdated) == (sorted(split.units), {})
-        some = ledger._replace(receipts={unit: one for unit, one in ledger.receipts.items() if unit != lead})
+        rest = {unit: one for unit, one in ledger.receipts.items() if unit != lead}
+        some = replace(ledger, receipts=rest)
         failure = Failure(lead, "large", "", 0, "invalid", "it failed", task.owner)
         export = running_export(task, plan)
         assert not await close_sessions(export, some)
-        assert await close_sessions(export, some._replace(given_up={lead: failure}))
-        assert not await close_sessions(export, ledger._replace(receipts=ledger.receipts | {lead: old[0]}))
+        assert await close_sessions(export, replace(some, given_up={lead: failure}))
+        assert not await close_sessions(export, replace(ledger, receipts=ledger.receipts | {lead: old[0]}))
         assert await close_sessions(export, ledger)
         assert not await retire(world.task(0, "e3"), part, new[0].job)
         assert await close_sessions(running_export(later, plan), ledger)

@@ -18,7 +18,7 @@ from bqdump.core.documents.codec import decode
 from bqdump.core.documents.document import STATE
 from bqdump.core.documents.manifest import Manifest
 from bqdump.core.progress.log_events import LogEvent
-from bqdump.repository import turns
+from bqdump.pool import turn as turns
 from bqdump_local.processes import Processes
 from integration.stage import Ran, Stage, csv_rows, expected_rows, records
 from logged import lines_of

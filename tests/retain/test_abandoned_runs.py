@@ -19,8 +19,8 @@ from bqdump.export.publish.clear import origin
 from bqdump.export.publish.publish import publish
 from bqdump.export.run import obtain_plan, run
 from bqdump.export.work.work import work
+from bqdump.pool.tables import read_ledger
 from bqdump.ports.store import Copy, ObjectInfo
-from bqdump.repository.ledger import read_ledger
 from bqdump.repository.references import refer
 from bqdump.repository.repository import overwrite
 from bqdump.retain.prune import prune

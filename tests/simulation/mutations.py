@@ -18,6 +18,7 @@ from typing import Any, NamedTuple
 from unittest import mock
 
 from bqdump import copying, export, repository, restoration, retain, sets
+from bqdump import pool as pools
 from bqdump.adapters import retry
 from bqdump.adapters.google import errors
 from bqdump.core.documents import layout, notes
@@ -33,8 +34,9 @@ from bqdump.export.planning import reuse as planning_reuse
 from bqdump.export.publish import abandoned, clear, collect, count, iceberg, lake_table
 from bqdump.export.work import jobs, work
 from bqdump.export.work import sessions as policies
+from bqdump.pool import pool, units
 from bqdump.repository import prefix_owner as prefix
-from bqdump.repository import published, units
+from bqdump.repository import published
 from simulation import wrong
 from simulation.law import Law
 
@@ -122,7 +124,7 @@ MUTATIONS = (
     Mutation("publishing.json names whoever comes last", Law.FORWARD, final_names, "announce",
              edit("if current and current.age > export.plan.age:", "if False:")),
     Mutation("the claims of another execution bind for ever", Law.RESUMABLE,
-             work, "_free", wrong.binding_claims),
+             pool.Pool, "takes", wrong.binding_claims),
     Mutation("each task makes job ids of its own", Law.RESUMABLE,
              task.RunningExport, "job_id", wrong.random_ids),
     Mutation("a second planner overwrites the plan", Law.RESUMABLE, planning, "_make",
@@ -226,7 +228,7 @@ def planted(mutation: Mutation) -> Iterator[None]:
 
 
 def _modules() -> list[ModuleType]:
-    packages = (copying, export, repository, restoration, retain, sets)
+    packages = (copying, export, pools, repository, restoration, retain, sets)
     return [
         retry,
         *(

@@ -21,9 +21,9 @@ from bqdump.export.collected import Collected, Exported
 from bqdump.export.placement.replace import Replace
 from bqdump.export.publish.clear import clear_staging, delete
 from bqdump.export.task import RunningExport
-from bqdump.export.work.work import ClaimView, Free
+from bqdump.pool.pool import Ledger, Pool
+from bqdump.pool.units import UnitLedger, read_unit_ledger
 from bqdump.ports.store import Copy, ObjectInfo
-from bqdump.repository.units import UnitLedger, read_unit_ledger
 
 Sound = Callable[..., Any]
 
@@ -179,13 +179,13 @@ def settles_nothing(_: Sound) -> Sound:
     return lambda *given: read_unit_ledger(*given[:-1])
 
 
-def binding_claims(free: Sound) -> Sound:
+def binding_claims(takes: Sound) -> Sound:
     """A claim of another execution is never taken over."""
 
-    def faulty(export: RunningExport, view: ClaimView, unit: str) -> Free | None:
-        held = view.claims.get(unit)
-        theirs = held is not None and held.owner.execution != export.owner.execution
-        found: Free | None = free(export, view, unit)
+    def faulty(pool: Pool[Any, Any], ledger: Ledger[Any, Any, Any], item: object) -> int | None:
+        held = ledger.claims.get(item)
+        theirs = held is not None and held.owner.execution != pool.owner.execution
+        found: int | None = takes(pool, ledger, item)
         return None if theirs else found
 
     return faulty

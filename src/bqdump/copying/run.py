@@ -31,8 +31,8 @@ from bqdump.core.progress.log_events import LogEvent
 from bqdump.core.retention.policy import Policy
 from bqdump.core.sizes import counted, listed, named, size_text
 from bqdump.core.times import time_of
+from bqdump.pool.turn import pulse
 from bqdump.repository.repository import Loaded, exists
-from bqdump.repository.turns import pulse
 from bqdump.retain.sweep import delete_erased_again
 
 log = logging.getLogger(__name__)

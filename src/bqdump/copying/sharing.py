@@ -7,8 +7,8 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
-from collections.abc import AsyncIterator, Mapping, Sequence
-from contextlib import AbstractAsyncContextManager, asynccontextmanager, nullcontext
+from collections.abc import Mapping, Sequence
+from contextlib import AbstractAsyncContextManager, nullcontext
 from typing import NamedTuple
 
 from msgspec import structs
@@ -23,10 +23,10 @@ from bqdump.core.errors import ConflictError, UnavailableError, UsageError
 from bqdump.core.retention.erased import finishing, underway
 from bqdump.core.retention.policy import Policy
 from bqdump.core.wording import placeholder
+from bqdump.pool.turn import PATIENCE_SECONDS, OthersTurn, Turn, at_work, pauses, takes_turn
 from bqdump.repository.published import read_latest
 from bqdump.repository.references import being_pruned, files_being_deleted
 from bqdump.repository.repository import create, delete, exists, load, overwrite, replace, value_of
-from bqdump.repository.turns import PATIENCE_SECONDS, OthersTurn, Turn, giving_up, pauses, pulse, takes_turn
 from bqdump.retain.leftovers import copies_of
 from bqdump.retain.survey import Task as Pruning
 
@@ -210,7 +210,7 @@ class Shares:
 
     def moving(self, number: int) -> AbstractAsyncContextManager[None]:
         """Around the work on a batch: shows the other tasks that it goes on, or that it has failed."""
-        return nullcontext() if self._task.tasks == 1 else _at_work(self._turn(number))
+        return nullcontext() if self._task.tasks == 1 else at_work(self._turn(number))
 
     def _turn(self, number: int) -> Turn:
         return Turn(self._task.target.store, self._names.batch(number), self._task.owner)
@@ -273,14 +273,7 @@ def publishing(task: Task, surveyed: Surveyed) -> AbstractAsyncContextManager[No
     """Around the publication, in this task's turn."""
     if task.tasks == 1 or not surveyed.items:
         return nullcontext()
-    return _at_work(Turn(task.target.store, task.target.layout.run(surveyed.run).publisher, task.owner))
-
-
-@asynccontextmanager
-async def _at_work(turn: Turn) -> AsyncIterator[None]:
-    """The turn's note is a pulse meanwhile. Work that is refused for good is free for others at once."""
-    async with giving_up(turn), pulse(turn.store, turn.note, turn.owner):
-        yield
+    return at_work(Turn(task.target.store, task.target.layout.run(surveyed.run).publisher, task.owner))
 
 
 def _dealt(batches: Sequence[Batch], tasks: int, task: int) -> list[int]:

@@ -29,10 +29,10 @@ from bqdump.export.task import Obtained, RunningExport, Task
 from bqdump.export.work.jobs import RECREATED
 from bqdump.export.work.sessions import close_sessions
 from bqdump.export.work.work import work
-from bqdump.repository.ledger import Ledger, ledger_of
+from bqdump.pool.tables import Ledger, ledger_of
+from bqdump.pool.turn import Turn, takes_turn
+from bqdump.pool.units import UnitLedger, give_up, read_unit_ledger
 from bqdump.repository.repository import value_of
-from bqdump.repository.turns import Turn, takes_turn
-from bqdump.repository.units import UnitLedger, give_up, read_unit_ledger
 
 log = logging.getLogger(__name__)
 # Failed tables in an error; the others are counted.
@@ -129,7 +129,8 @@ async def _settle_failures(export: RunningExport, units: UnitLedger) -> UnitLedg
 
 
 async def _publish(export: RunningExport, ledger: Ledger) -> TaskResult:
-    if not await takes_turn(Turn(export.store, export.layout.publisher, export.owner)):
+    alone = export.task.tasks == 1 and not ledger.failed
+    if not alone and not await takes_turn(Turn(export.store, export.layout.publisher, export.owner)):
         message = "another task of this execution is publishing run %s"
         log.info(message, export.plan.run, extra=LogEvent.TASK_DONE.extra())
         return TaskResult("elsewhere", export.plan, None, ledger.failed)

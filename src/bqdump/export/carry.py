@@ -30,13 +30,13 @@ from bqdump.core.risks import Risk
 from bqdump.core.settings.settings import Settings
 from bqdump.core.sizes import counted, named
 from bqdump.export.task import RunningExport, StoredManifest
+from bqdump.pool.units import UnitLedger, give_up
 from bqdump.ports.signer import Signer
 from bqdump.ports.store import ObjectStore
 from bqdump.repository.objects import differs, present
 from bqdump.repository.published import read_latest
 from bqdump.repository.references import refer
 from bqdump.repository.repository import read, value_of
-from bqdump.repository.units import UnitLedger, give_up
 
 log = logging.getLogger(__name__)
 NAMED = 10

@@ -15,8 +15,8 @@ from bqdump.core.errors import NotFoundError
 from bqdump.core.progress.events import Entered, Listener, Stage, ignore
 from bqdump.core.settings.settings import Settings
 from bqdump.observe.status import Sight, Status, StatusState, status_of
+from bqdump.pool.tables import NOTHING, Ledger, list_ledger, read_ledger
 from bqdump.ports.store import ObjectStore
-from bqdump.repository.ledger import NOTHING, Ledger, list_ledger, read_ledger
 from bqdump.repository.published import readable_latest
 from bqdump.repository.repository import exists, value_of
 

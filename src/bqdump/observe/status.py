@@ -19,8 +19,8 @@ from bqdump.core.settings.file import resume_command
 from bqdump.core.settings.settings import Settings
 from bqdump.core.times import time_in, time_of
 from bqdump.core.wording import COMMANDS
+from bqdump.pool.tables import NOTHING, Ledger, read_ledger
 from bqdump.ports.store import ObjectStore
-from bqdump.repository.ledger import NOTHING, Ledger, read_ledger
 from bqdump.repository.published import missing_run, read_latest
 from bqdump.repository.repository import exists, value_of
 

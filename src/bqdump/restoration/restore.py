@@ -22,10 +22,10 @@ from bqdump.core.restore.plan import TABLE
 from bqdump.core.restore.result import NotCreated, Restoration, dataset_failure, restored_together, with_objects
 from bqdump.core.sets.restoring import EVERY, Choice
 from bqdump.core.sizes import counted
+from bqdump.pool.turn import Turn, takes_turn
 from bqdump.repository.exports import AT_ONCE
 from bqdump.repository.published import refuse_pruned
 from bqdump.repository.repository import create, value_of
-from bqdump.repository.turns import Turn, takes_turn
 from bqdump.restoration.changes import Compared, compare_values, with_changes
 from bqdump.restoration.finish import Followed, create_dataset, follow_tables, overtake_rivals, sweep_scratch
 from bqdump.restoration.jobs import taken_over

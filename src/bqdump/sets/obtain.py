@@ -45,11 +45,11 @@ from bqdump.core.wording import COMMANDS, fill
 from bqdump.export.planning.definitions import DESCRIBE_AT_ONCE
 from bqdump.export.planning.survey import chosen_to_change, early_reading
 from bqdump.export.planning.target import check_target
+from bqdump.pool.turn import OthersTurn, at_work, pauses, takes_turn
 from bqdump.ports.warehouse import Warehouse
 from bqdump.repository.prefix_owner import claim_prefix, release_prefix
 from bqdump.repository.repository import overwrite, replace, value_of
 from bqdump.repository.set_runs import read_set_manifest
-from bqdump.repository.turns import OthersTurn, giving_up, pauses, takes_turn
 from bqdump.sets.task import RunningSet, SetTask
 
 log = logging.getLogger(__name__)
@@ -173,7 +173,7 @@ async def _make_or_await(task: SetTask, chosen: Chosen, listed: Sequence[str]) -
 
 
 async def _make(task: SetTask, chosen: Chosen, listed: Sequence[str]) -> RunningSet:
-    async with giving_up(task.planning, partial(release_prefix, task.store, task.of_prefix, task.run)):
+    async with at_work(task.planning, partial(release_prefix, task.store, task.of_prefix, task.run)):
         await check_target(task.store, task.of_prefix)
         await claim_prefix(task.store, task.of_prefix, task.run)
         before = await read_set_manifest(task.store, task.settings)

@@ -27,9 +27,9 @@ from bqdump.export.planning.obtain import show_plan
 from bqdump.export.planning.target import check_target
 from bqdump.export.run import obtain_plan
 from bqdump.export.task import Task
+from bqdump.pool.turn import OthersTurn, at_work, takes_turn
 from bqdump.repository.repository import replace
 from bqdump.repository.set_runs import SetProgress, read_set_manifest, read_set_progress
-from bqdump.repository.turns import OthersTurn, giving_up, pulse, takes_turn
 from bqdump.sets.obtain import draft_set, list_project
 from bqdump.sets.task import RunningSet, SetTask, draft_task, named, note_failure
 
@@ -69,7 +69,7 @@ class Planner:
                 await self._planning
 
     async def _plan(self) -> None:
-        async with giving_up(self._turn):
+        async with at_work(self._turn):
             await _plan_all(self._running, self._open)
 
 
@@ -92,17 +92,16 @@ async def _plan_all(running: RunningSet, open_task: Open) -> None:
         if not limit:
             await replace(task.store, task.layout.planned(number), ready, 0)
 
-    async with pulse(running.task.store, running.task.layout.planner, running.task.owner):
-        async with task_group() as group:
-            for number in todo:
-                group.create_task(plan(number))
-        if limit:
-            # Nothing is worked on before it is known what all queries together bill.
-            _check_bills(running, bills)
-            for number in todo:
-                if number in bills:
-                    note = Ready(number, bills[number])
-                    await replace(task.store, task.layout.planned(number), note, 0)
+    async with task_group() as group:
+        for number in todo:
+            group.create_task(plan(number))
+    if limit:
+        # Nothing is worked on before it is known what all queries together bill.
+        _check_bills(running, bills)
+        for number in todo:
+            if number in bills:
+                note = Ready(number, bills[number])
+                await replace(task.store, task.layout.planned(number), note, 0)
 
 
 async def _planned(running: RunningSet, number: int, open_task: Open) -> Ready | None:

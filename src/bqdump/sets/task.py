@@ -23,12 +23,12 @@ from bqdump.core.sets.member import at_once, member_settings, order_of
 from bqdump.core.settings.settings import Settings
 from bqdump.core.wording import UNFILLED
 from bqdump.export.task import ReadRoute, SetContext, Task
+from bqdump.pool.turn import Turn
 from bqdump.ports.signer import Signer
 from bqdump.ports.store import ObjectStore
 from bqdump.ports.warehouse import Warehouse
 from bqdump.repository.published import read_latest
 from bqdump.repository.repository import replace, value_of
-from bqdump.repository.turns import Turn
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

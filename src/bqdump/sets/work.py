@@ -11,9 +11,9 @@ from bqdump.core.errors import ENDS_THE_TASK, BqdumpError
 from bqdump.export.act import Complete, TaskResult
 from bqdump.export.run import complete, run
 from bqdump.export.task import Task
+from bqdump.pool.turn import pauses
 from bqdump.repository.repository import replace
 from bqdump.repository.set_runs import SetProgress, read_set_progress
-from bqdump.repository.turns import pauses
 from bqdump.sets.plan import Planner, all_planned
 from bqdump.sets.task import RunningSet, named, note_end, note_failure
 

@@ -36,10 +36,10 @@ from bqdump.observe.history import (
     with_tags,
 )
 from bqdump.observe.status import newest_run
+from bqdump.pool.tables import Ledger
 from bqdump.ports.store import ObjectStore
 from bqdump.repository.drills import read_drills
 from bqdump.repository.exports import Exports, exports_at
-from bqdump.repository.ledger import Ledger
 from bqdump.repository.manifests import contents_of, problem_of
 from bqdump.repository.published import read_latest
 from bqdump.repository.references import read_storage

@@ -30,7 +30,7 @@ from bqdump.observe.status import SILENT_SECONDS
 from bqdump.pages.gantt import Drawn, bar, gantt, own_bars, remarks
 from bqdump.pages.summary import chosen, totals, verdict
 from bqdump.pages.text import duration_text
-from bqdump.repository.ledger import Ledger, read_ledger
+from bqdump.pool.tables import Ledger, read_ledger
 from bqdump.repository.published import read_latest
 from bqdump.repository.repository import exists, read
 from bqdump.ui.archive import Archive

@@ -142,7 +142,7 @@ CLAIMS = (
     Claim(
         "jobs.id",
         sentence="a job id is used once: a second request with it is refused, and the first job is found by it",
-        page="internals/work.md#sharing-the-work",
+        page="internals/pool.md#why-it-is-safe",
         expected={"second request": "refused: the id is taken", "job by its id": "found"},
         observe=_request_a_job_id_twice,
     ),

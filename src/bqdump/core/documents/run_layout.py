@@ -13,13 +13,13 @@ from msgspec import Struct
 
 from bqdump.core.documents.copying import ArrivedFiles, Copying, Renewed
 from bqdump.core.documents.definitions import Definitions
-from bqdump.core.documents.document import At, Document, Path
+from bqdump.core.documents.document import At, Document, Notes, Path
 from bqdump.core.documents.manifest import Manifest, ManifestFiles
 from bqdump.core.documents.retention import Reference, Tombstone
 from bqdump.core.documents.run import Failure, Owner, Plan, Receipt
 from bqdump.core.documents.signature import Envelope
 from bqdump.core.documents.target import IcebergTables, Intent
-from bqdump.core.documents.units import Changed, Claim, GivenUp, ReadAttempt, SharedSession
+from bqdump.core.documents.units import Changed, Claim, Folders, GivenUp, ReadAttempt, SharedSession
 
 if TYPE_CHECKING:
     from bqdump.core.documents.manifest_index import Contents
@@ -89,6 +89,15 @@ class RunLayout(Struct, frozen=True):
         from bqdump.core.documents.manifest_index import Contents
 
         return Document(f"{self.root}contents.json", Contents)
+
+    @property
+    def pool(self) -> Folders[End, Failure]:
+        """The notes on its units."""
+        return Folders(Notes(self.claims, Claim), Notes(self.receipts, ENDS), Notes(self.failures, Failure))
+
+    def item_of(self, note: str) -> str:
+        """The unit of a note's name, "" when there is none."""
+        return unit_of(note)
 
     def units(self, nonce: str) -> str:
         """The units of the plan, one JSON line each, share after share."""

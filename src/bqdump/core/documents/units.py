@@ -12,15 +12,18 @@ The files of each partition of a table that was exported by partition.
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
-from typing import Protocol
+from typing import Generic, NamedTuple, Protocol, TypeVar
 
 import msgspec
 from msgspec import Struct
 
-from bqdump.core.documents.document import LARGEST, Count, UnitId
+from bqdump.core.documents.document import LARGEST, Count, Notes, UnitId
 from bqdump.core.documents.manifest import File, PartitionEntry
 from bqdump.core.documents.run import Failure, Owner, Plan, TablePlan
 from bqdump.core.sizes import counted
+
+Ended = TypeVar("Ended")
+Fault = TypeVar("Fault")
 
 
 class Unit(TablePlan, frozen=True, omit_defaults=True):
@@ -41,6 +44,14 @@ class Claim(msgspec.Struct, frozen=True, omit_defaults=True):
     table: str = ""
     bytes: Count = 0
     again: str = ""
+
+
+class Folders(NamedTuple, Generic[Ended, Fault]):
+    """The folders of the notes of a pool: who works on an item, how it has ended, and why attempts have failed."""
+
+    claims: Notes[Claim]
+    receipts: Notes[Ended]
+    failures: Notes[Fault]
 
 
 class ReadAttempt(msgspec.Struct, frozen=True):

@@ -29,11 +29,11 @@ from bqdump.export.planning.reuse import refers
 from bqdump.export.planning.survey import Earlier, Request
 from bqdump.export.planning.target import check_bucket, check_target, of_dataset
 from bqdump.export.task import Made, Obtained, RunningExport, StoredManifest, Task
+from bqdump.pool.turn import PATIENCE_SECONDS, OthersTurn, Turn, at_work, pauses, takes_turn
 from bqdump.ports.store import BucketInfo
 from bqdump.repository.prefix_owner import claim_prefix, release_prefix
 from bqdump.repository.references import pruned_early, refuse_pruned
 from bqdump.repository.repository import overwrite, replace, value_of
-from bqdump.repository.turns import PATIENCE_SECONDS, OthersTurn, Turn, giving_up, pauses, pulse, takes_turn
 
 log = logging.getLogger(__name__)
 
@@ -72,14 +72,13 @@ async def _make(task: Task, bucket: BucketInfo | None, *, new: bool = False, fir
     new: see make_or_await.
     first: nothing is published, see claim_prefix.
     """
-    async with giving_up(_turn(task), partial(release_prefix, task.store, task.settings, task.run)):
+    async with at_work(_turn(task), partial(release_prefix, task.store, task.settings, task.run)):
         if not new:
             await refuse_pruned(task.store, task.layout, task.run)
-        async with pulse(task.store, task.layout.planner, task.owner):
-            draft, over = await _draft(task, bucket, first=first)
-            plan = draft.plan
-            objects, size = await _store_objects(task, draft)
-            await placement_of(plan).prepare(task)
+        draft, over = await _draft(task, bucket, first=first)
+        plan = draft.plan
+        objects, size = await _store_objects(task, draft)
+        await placement_of(plan).prepare(task)
         mine = await replace(task.store, task.layout.plan, plan, 0)
         if mine:
             await _refuse_pruned_meanwhile(task, plan, mine)

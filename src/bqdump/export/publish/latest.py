@@ -123,13 +123,15 @@ class Again(NamedTuple):
 
 async def report_again(export: RunningExport) -> Again:
     """Report that the run was published before. A restarted task expects that; any other execution exports nothing."""
-    ended, publisher = export.plan.began, None
+    ended, same = export.plan.began, False
     # What another release or a copied bucket left out here changes no more than the wording.
     with suppress(DocumentError):
-        publisher = await value_of(export.store, export.layout.publisher)
+        # A task that was alone has published without a note that says so, but it has planned the run.
+        notes = [await value_of(export.store, note) for note in (export.layout.publisher, export.layout.planner)]
+        same = export.owner.execution in [note.execution for note in notes if note][:1]
         summary = await value_of(export.store, export.settings.layout.summary(export.plan.run))
         ended = summary.ended or ended if summary else ended
-    again = Again(ended, publisher is not None and publisher.execution == export.owner.execution)
+    again = Again(ended, same)
     if again.same:
         message = "run %s is published already: nothing to do"
         log.info(message, export.plan.run, extra=LogEvent.ALREADY_PUBLISHED.extra())

@@ -23,8 +23,8 @@ from bqdump.export.publish.clear import delete, leaves_stale
 from bqdump.export.publish.collect import all_tables, collect, partition_entries, prove, read_definitions
 from bqdump.export.publish.latest import has_ended, pointer_to, read_manifest_files
 from bqdump.export.task import InPlace, RunningExport
+from bqdump.pool.tables import Ledger
 from bqdump.ports.store import ObjectInfo
-from bqdump.repository.ledger import Ledger
 from bqdump.repository.published import Moved, load_latest, move_latest
 from bqdump.repository.references import pruned_meanwhile
 from bqdump.repository.repository import Known, Loaded, replace

@@ -16,8 +16,8 @@ from bqdump.core.settings.settings import Settings
 from bqdump.export.publish.clear import published_manifest
 from bqdump.export.publish.publish import Published
 from bqdump.export.task import RunningExport
+from bqdump.pool.tables import Ledger, read_ledger
 from bqdump.ports.store import ObjectStore
-from bqdump.repository.ledger import Ledger, read_ledger
 from bqdump.repository.objects import write_object
 from bqdump.repository.published import missing_run, read_manifest, refuse_set
 from bqdump.repository.repository import delete, exists, replace, value_of

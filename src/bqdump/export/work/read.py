@@ -42,10 +42,10 @@ from bqdump.export.publish.clear import discard
 from bqdump.export.task import RunningExport
 from bqdump.export.watch import Watch
 from bqdump.export.work.sessions import Feed, look_again, retire, shared_session
+from bqdump.pool.units import session_id
 from bqdump.ports.reader import Batch, FileShape, Reader, ReadRequest, ReadSession
 from bqdump.repository.objects import looked_up
 from bqdump.repository.repository import replace
-from bqdump.repository.units import session_id
 
 log = logging.getLogger(__name__)
 

@@ -27,9 +27,9 @@ from bqdump.core.errors import UnavailableError
 from bqdump.core.plan.guards import POLICED, masked_columns, objection
 from bqdump.core.risks import Risk
 from bqdump.export.task import RunningExport, Task
+from bqdump.pool.units import UnitLedger, session_id
 from bqdump.ports.reader import Batch, ReadSession
 from bqdump.repository.repository import swap
-from bqdump.repository.units import UnitLedger, session_id
 
 
 async def shared_session(task: Task, part: Part, open_session: Callable[[], Awaitable[ReadSession]]) -> ReadSession:

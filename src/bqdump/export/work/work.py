@@ -6,39 +6,22 @@ from collections.abc import AsyncIterator
 from contextlib import suppress
 from typing import NamedTuple
 
-from bqdump.concurrency import task_group
 from bqdump.core.documents.run import Plan, Receipt
 from bqdump.core.documents.run_layout import unit_id
 from bqdump.core.documents.units import Claim, Unit
-from bqdump.core.errors import DocumentError, QuotaError
+from bqdump.core.errors import DocumentError
 from bqdump.core.progress.events import Started
 from bqdump.core.units.shares import read_units
 from bqdump.export.task import RunningExport
 from bqdump.export.watch import InFlight, Shared, Slots
 from bqdump.export.work.unit import Todo, finish_unit
+from bqdump.pool import pool
+from bqdump.pool.pool import Pool
+from bqdump.pool.units import UnitLedger, looked, read_unit_ledger
 from bqdump.repository.repository import replace
-from bqdump.repository.units import Held, UnitLedger, looked, read_claims, read_unit_ledger
 
-# This many claims lost in a row mean that the view of free units is outdated.
-STALE_AFTER = 8
 # After this many failed reads, the stored units count as damaged.
 TIMES_READ = 3
-
-
-class Free(NamedTuple):
-    """A unit that may be taken: see Todo.replaces."""
-
-    replaces: int | None
-
-
-class ClaimView(NamedTuple):
-    """What is done and who works on what, read by one listing."""
-
-    ledger: UnitLedger
-    claims: dict[str, Held]
-
-
-UNTOUCHED = ClaimView(UnitLedger.empty(), {})
 
 
 class Worked(NamedTuple):
@@ -55,7 +38,7 @@ class Worked(NamedTuple):
         """The run's ledger, if this task has seen that everything is done; None if it must be read."""
         if plan.splits or len(self.receipts) < plan.unit_count:
             return None
-        return UnitLedger.empty()._replace(receipts=self.receipts)
+        return UnitLedger.empty(self.receipts)
 
 
 async def work(export: RunningExport) -> Worked:
@@ -77,9 +60,7 @@ async def work(export: RunningExport) -> Worked:
 
 async def _work(export: RunningExport, opened: InFlight) -> Worked:
     slots, watch = opened
-    stop: list[QuotaError] = []
     receipts: dict[str, Receipt] = {}
-    taken = False
 
     async def do(todo: Todo) -> None:
         hold = slots.hold()
@@ -87,105 +68,54 @@ async def _work(export: RunningExport, opened: InFlight) -> Worked:
         try:
             if receipt := await finish_unit(export, watch, todo, hold.started):
                 receipts[todo.unit.id] = receipt
-        except QuotaError as error:
-            stop.append(error)
         finally:
             hold.done()
 
-    async with task_group() as group:
-        async for todo in _claimed(export, slots):
-            if stop:
-                break
-            taken = True
-            group.create_task(do(todo))
-    if stop:
-        raise stop[0]
-    return Worked(taken, receipts)
+    taken = await pool.work(_Units(export).todo(slots), do)
+    return Worked(taken > 0, receipts)
 
 
-async def _claimed(export: RunningExport, slots: Slots) -> AsyncIterator[Todo]:
-    """Units that this task has claimed, one for each free slot: own share first, then what others left."""
-    own = [share for share in range(len(export.plan.shares)) if share % export.task.tasks == export.owner.task]
-    mine = set(own)
-    rest = [share for share in range(len(export.plan.shares)) if share not in mine]
-    start = export.owner.task % max(1, len(rest))
-    # A first attempt finds its own share untouched: it looks around only once a claim turns out to be taken.
-    view: ClaimView | None = UNTOUCHED
-    # What this process has in hand looks, in a new view, like what an earlier attempt has left behind.
-    taken: set[str] = set()
-    for shares, helping in ((own, False), (rest[start:] + rest[:start], True)):
-        again = bool(shares)
-        while again:
-            if view is None or helping:
-                view = await _view_of_claims(export)
-            again, lost = False, 0
-            async for todo in _open(export, view, shares, helping):
-                if todo.unit.id in taken:
-                    continue
-                await slots.acquire()
-                replaces = todo.replaces
-                if replaces is not None and not await _claim(export, todo.unit, replaces, todo.again):
-                    slots.release()
-                    lost, again = lost + 1, True
-                    if view is UNTOUCHED or lost >= STALE_AFTER:
-                        break
-                    continue
-                lost = 0
-                taken.add(todo.unit.id)
-                yield todo
-            if again:
-                # A fresh view shows who holds a lost claim: one of an earlier attempt may have arrived late.
-                view = None
-
-
-async def _claim(export: RunningExport, unit: Unit, replaces: int, again: str) -> bool:
-    claim = Claim(export.owner, unit.table, unit.bytes, again)
-    return await replace(export.store, export.layout.claim(unit.id), claim, replaces) is not None
-
-
-async def _view_of_claims(export: RunningExport) -> ClaimView:
-    claims = await read_claims(export.store, export.layout)
-    ledger = await read_unit_ledger(export.store, export.layout, export.plan)
-    export.tell(looked(ledger, claims))
-    return ClaimView(ledger, claims)
-
-
-async def _open(export: RunningExport, view: ClaimView, shares: list[int], helping: bool) -> AsyncIterator[Todo]:
-    """What this task may work on by this view, share after share; reads only shares with something open.
-
-    Own shares are taken from their largest unit on, the others from their smallest, where their owner comes last.
+class _Units(Pool[str, UnitLedger]):
+    """The units of a run. Own shares are taken from their largest unit on, others from the smallest, which comes last
+    where its owner takes it.
     """
-    for share in shares:
-        ids = (unit_id(share, number) for number in range(export.plan.shares[share].units))
-        takeable = {unit: free for unit in ids if (free := _free(export, view, unit))}
-        if not takeable:
-            continue
-        units = await read_share(export, share)
-        for unit in reversed(units) if helping else units:
-            if unit.id in takeable:
-                failure = view.ledger.last_failure(unit.id)
-                again = view.ledger.outdated.get(unit.id)
-                attempt = failure.attempt + 1 if failure else 0
-                changed = view.ledger.changed.get(unit.id)
-                yield Todo(unit, takeable[unit.id].replaces, attempt, again.job if again else "", changed)
 
+    def __init__(self, export: RunningExport) -> None:
+        super().__init__(export.store, export.owner, UnitLedger.empty())
+        self._export = export
+        self._read: tuple[int, list[Unit]] = (-1, [])
 
-def _free(export: RunningExport, view: ClaimView, unit: str) -> Free | None:
-    """How this task may take the unit; None if it is done, failed, or in progress."""
-    ledger = view.ledger
-    if unit in ledger.receipts or unit in ledger.given_up or ledger.last_failure(unit, export.owner.execution):
-        return None
-    held = view.claims.get(unit)
-    if held is None:
-        return Free(0)
-    if unit in ledger.outdated and held.claim.again != ledger.outdated[unit].job:
-        # Whoever holds it is done with it: it was claimed for the session that has been retired.
-        return Free(held.generation)
-    if held.owner == export.owner:
-        return Free(None)
-    # A claim binds the tasks of its execution. Another execution of the same run may take it over: its job
-    # has the same id, so at worst two tasks wait for one job.
-    return None if held.owner.execution == export.owner.execution else Free(held.generation)
+    async def todo(self, slots: Slots) -> AsyncIterator[Todo]:
+        """The units that this task has claimed, one for each free slot."""
+        shares = range(len(self._export.plan.shares))
+        own = [share for share in shares if share % self._export.task.tasks == self.owner.task]
+        rest = [share for share in shares if share % self._export.task.tasks != self.owner.task]
+        start = self.owner.task % max(1, len(rest))
+        others = [unit for share in rest[start:] + rest[:start] for unit in reversed(self._ids(share))]
+        async for unit, ledger in self.take([unit for share in own for unit in self._ids(share)], others, slots):
+            yield Todo(await self._unit(unit), ledger.next_attempt(unit), ledger.changed.get(unit))
+
+    async def look(self) -> UnitLedger:
+        """See Pool."""
+        ledger = await read_unit_ledger(self.store, self._export.layout, self._export.plan, claims=True)
+        self._export.tell(looked(ledger))
+        return ledger
+
+    async def claim(self, item: str, ledger: UnitLedger, replaces: int) -> bool:
+        """See Pool."""
+        unit, again = await self._unit(item), ledger.outdated.get(item)
+        claim = Claim(self.owner, unit.table, unit.bytes, again.job if again else "")
+        return await replace(self.store, self._export.layout.claim(item), claim, replaces) is not None
+
+    def _ids(self, share: int) -> list[str]:
+        return [unit_id(share, number) for number in range(self._export.plan.shares[share].units)]
+
+    async def _unit(self, id_: str) -> Unit:
+        """Reads only shares of which this task takes something."""
+        share, number = map(int, id_.split("-"))
+        if self._read[0] != share:
+            self._read = share, await read_share(self._export, share)
+        return self._read[1][number]
 
 
 async def read_share(export: RunningExport, share: int) -> list[Unit]:

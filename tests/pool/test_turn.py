@@ -10,10 +10,10 @@ from bqdump.adapters.memory import MemoryStore
 from bqdump.core.documents.document import Document
 from bqdump.core.documents.run import Owner
 from bqdump.core.errors import UnavailableError, UsageError
+from bqdump.pool import turn as turns
+from bqdump.pool.turn import OthersTurn, Turn, giving_up, pauses, takes_turn
 from bqdump.ports.store import Stored
-from bqdump.repository import turns
 from bqdump.repository.repository import create, overwrite, value_of
-from bqdump.repository.turns import OthersTurn, Turn, giving_up, pauses, takes_turn
 
 FIRST, SECOND, OTHER = Owner("e", 0), Owner("e", 1), Owner("f", 0)
 NOTE = Document("x/planner.json", Owner)

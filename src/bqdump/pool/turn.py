@@ -1,8 +1,11 @@
-"""Taking turns: what one task of a run does for all of them, such as planning. A note names that task.
+"""The one election of a pool: what one task does for all of them, such as planning, publishing, or finishing a restore.
 
-This only saves requests: whatever is done in turns may be done by several tasks at once.
+A note names the task whose turn it is. This only saves requests: whatever is done in turns may be done by several tasks
+at once, as what comes of it is created only once.
 
-A note that is rewritten regularly, so that others see that its writer is alive.
+Within an execution, a turn is taken over from a task that gives it up, as what it does is refused for good, or that
+stops. A task that is at work rewrites the note regularly. One that waits compares generations of the note by its own
+monotonic clock, so no clocks are compared.
 """
 
 from __future__ import annotations
@@ -120,3 +123,10 @@ async def pulse(store: ObjectStore, note: Document[Owner], owner: Owner) -> Asyn
         beating.cancel()
         with suppress(asyncio.CancelledError):
             await beating
+
+
+@asynccontextmanager
+async def at_work(turn: Turn, release: Callable[[], Awaitable[None]] | None = None) -> AsyncIterator[None]:
+    """Around what is done in a turn: it shows a pulse meanwhile, and is given up if that is refused. See giving_up."""
+    async with giving_up(turn, release), pulse(turn.store, turn.note, turn.owner):
+        yield

@@ -1,25 +1,31 @@
-"""The units of a run: those with receipts, those that failed permanently, and claims. Read by listing, page by page.
+"""The pool of an export: its units, how each has ended, and what counts of that.
 
-The read sessions of split tables, as their documents record them.
+A unit has ended with a receipt, or is given up, so that the run goes without its table. There are two exceptions to the
+rule that the first end of a unit stays:
+
+- A receipt counts only while its read session is that of its table: see `export.work.sessions`. Once that is retired,
+  a receipt of another session replaces it, and a claim that was made for it does not bind.
+- A note that an extract job's files do not count is replaced by the receipt of the query that follows.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import NamedTuple
+from functools import partial
 
 from bqdump.concurrency import gathered
-from bqdump.core.documents.codec import decode
-from bqdump.core.documents.document import Notes
 from bqdump.core.documents.run import DROPPED, Failure, Owner, Plan, Receipt
-from bqdump.core.documents.run_layout import ENDS, End, RunLayout, unit_of
-from bqdump.core.documents.units import Changed, Claim, GivenUp, parts_of
+from bqdump.core.documents.run_layout import End, RunLayout
+from bqdump.core.documents.units import Changed, GivenUp, parts_of
 from bqdump.core.documents.validation import CHANGED
 from bqdump.core.errors import DocumentError
 from bqdump.core.progress.events import Looked, Started
 from bqdump.core.units.tables import by_table, is_by_query
+from bqdump.pool.pool import Held, Ledger, read_notes, record
 from bqdump.ports.store import ObjectStore
-from bqdump.repository.repository import create, notes, swap, value_of
+from bqdump.repository.repository import value_of
+
+WRITES_AT_ONCE = 16
 
 
 async def outdated(store: ObjectStore, layout: RunLayout, plan: Plan, ends: Mapping[str, object]) -> set[str]:
@@ -44,48 +50,38 @@ def session_id(name: str) -> str:
     return name.rpartition("/")[2]
 
 
-WRITES_AT_ONCE = 16
+class UnitLedger(Ledger[str, Receipt, Failure], frozen=True):
+    """What became of units. receipts: those that count.
 
-
-class UnitLedger(NamedTuple):
-    """Receipts by unit, failures by unit and execution, and the units permanently excluded from the run.
-
+    given_up: the units permanently excluded from the run.
     outdated: receipts that no longer count because their read sessions were retired.
     changed: partitions that were changed while extract jobs read them.
     """
 
-    receipts: dict[str, Receipt]
-    failures: dict[str, list[Failure]]
     given_up: dict[str, Failure]
     outdated: dict[str, Receipt]
     changed: dict[str, Changed]
 
     @classmethod
-    def empty(cls) -> UnitLedger:
-        """The ledger of a new run."""
-        return cls({}, {}, {}, {}, {})
+    def empty(cls, receipts: dict[str, Receipt] | None = None) -> UnitLedger:
+        """The ledger of a new run, or of one of which nothing but receipts is known."""
+        return cls(receipts or {}, {}, {}, {}, {}, {})
 
-    def add_end(self, unit: str, ended: Receipt | GivenUp | Changed) -> None:
-        """Add the end of a unit, or that it must be read in another way."""
-        if isinstance(ended, Receipt):
-            self.receipts[unit] = ended
-        elif isinstance(ended, Changed):
-            self.changed[unit] = ended
-        else:
-            self.given_up[unit] = ended.failure
+    def has_ended(self, item: str) -> bool:
+        """Whether it has a receipt that counts, or is given up."""
+        return item in self.receipts or item in self.given_up
 
-    def last_failure(self, unit: str, execution: str | None = None) -> Failure | None:
-        """The last attempt at a unit that failed, in this execution or (None) in any."""
-        met = [failure for failure in self.failures.get(unit, ()) if execution in (None, failure.owner.execution)]
-        return max(met, key=lambda failure: failure.attempt, default=None)
+    def binding(self, item: str) -> Held | None:
+        """The claim on a unit. Whoever holds one for a session that has been retired since is done with it."""
+        held, again = self.claims.get(item), self.outdated.get(item)
+        return None if held and again and held.claim.again != again.job else held
 
     def failed(self, execution: str | None = None) -> list[Failure]:
         """The last failure of each unit that has no receipt, in this execution or (None) in any, by table.
 
         An excluded unit counts as failed in every execution.
         """
-        ended = self.receipts.keys() | self.given_up.keys()
-        open_ = (self.last_failure(unit, execution) for unit in self.failures if unit not in ended)
+        open_ = (self.last_failure(unit, execution) for unit in self.failures if not self.has_ended(unit))
         return sorted([*filter(None, open_), *self.given_up.values()], key=lambda failure: failure.table)
 
     def failed_tables(self, execution: str | None = None, owner: Owner | None = None) -> list[Failure]:
@@ -113,23 +109,12 @@ class UnitLedger(NamedTuple):
         return len(self.receipts) + len(self.failed(execution)) == plan.unit_count
 
 
-class Held(NamedTuple):
-    """A claim as it is stored."""
-
-    claim: Claim
-    generation: int
-
-    @property
-    def owner(self) -> Owner:
-        """Who holds it."""
-        return self.claim.owner
-
-
-def looked(ledger: UnitLedger, claims: Mapping[str, Held], execution: str | None = None) -> Looked:
-    """The units by ledger and claims.
+def looked(ledger: UnitLedger, execution: str | None = None) -> Looked:
+    """The units by ledger.
 
     A failure counts in the execution that holds the claim; without a claim in this execution or (None) in any.
     """
+    claims = ledger.claims
     started = {
         unit: Started(unit, held.claim.table, held.claim.bytes, held.owner.task) for unit, held in claims.items()
     }
@@ -142,43 +127,30 @@ def looked(ledger: UnitLedger, claims: Mapping[str, Held], execution: str | None
     return Looked(started, ledger.receipts, failures | ledger.given_up)
 
 
-async def read_all(store: ObjectStore, layout: RunLayout, plan: Plan) -> tuple[UnitLedger, dict[str, Held], int]:
-    """UnitLedger and claims from one listing of the run's complete folder, and the number of pages."""
-    pages, every = 0, []
-    async for page in store.notes(layout.root):
-        pages += 1
-        every += page
-    claims = {}
-    ledger = UnitLedger.empty()
-    for note in every:
-        unit = unit_of(note.name)
-        if note.name.startswith(layout.receipts):
-            ledger.add_end(unit, decode(note.data, ENDS, note.name))
-        elif note.name.startswith(layout.claims):
-            claims[unit] = Held(decode(note.data, Claim, note.name), note.generation)
-        elif note.name.startswith(layout.failures):
-            ledger.failures.setdefault(unit, []).append(decode(note.data, Failure, note.name))
-    await _set_apart(store, layout, plan, ledger)
-    return ledger, claims, pages
+async def read_unit_ledger(store: ObjectStore, layout: RunLayout, plan: Plan, *, claims: bool = False) -> UnitLedger:
+    """The current ledger. claims: with claims, which whoever only wants to know how units have ended need not list."""
+    return (await _read(store, layout, plan, *[layout.claims] * claims, layout.receipts, layout.failures))[0]
 
 
-async def read_unit_ledger(store: ObjectStore, layout: RunLayout, plan: Plan) -> UnitLedger:
-    """The current ledger."""
-    ledger = UnitLedger.empty()
-    async for ends in notes(store, Notes(layout.receipts, ENDS)):
-        for end in ends:
-            ledger.add_end(unit_of(end.name), end.value)
-    async for failures in notes(store, Notes(layout.failures, Failure)):
-        for failure in failures:
-            ledger.failures.setdefault(unit_of(failure.name), []).append(failure.value)
-    await _set_apart(store, layout, plan, ledger)
-    return ledger
+async def list_units(store: ObjectStore, layout: RunLayout, plan: Plan) -> tuple[UnitLedger, int]:
+    """The same from one listing of the run's complete folder, staged files included; and the number of its pages."""
+    return await _read(store, layout, plan, layout.root)
 
 
-async def _set_apart(store: ObjectStore, layout: RunLayout, plan: Plan, ledger: UnitLedger) -> None:
-    """Separate receipts that no longer count. Sessions are read last, so that no outdated receipt counts."""
+async def _read(store: ObjectStore, layout: RunLayout, plan: Plan, *folders: str) -> tuple[UnitLedger, int]:
+    notes, pages = await read_notes(store, layout, folders)
+    ledger = UnitLedger({}, notes.failures, notes.claims, {}, {}, {})
+    for unit, end in notes.receipts.items():
+        if isinstance(end, Receipt):
+            ledger.receipts[unit] = end
+        elif isinstance(end, Changed):
+            ledger.changed[unit] = end
+        else:
+            ledger.given_up[unit] = end.failure
+    # Sessions are read last, so that no outdated receipt counts.
     for unit in await outdated(store, layout, plan, ledger.receipts):
         ledger.outdated[unit] = ledger.receipts.pop(unit)
+    return ledger, pages
 
 
 async def give_up(store: ObjectStore, layout: RunLayout, plan: Plan, failed: list[Failure]) -> UnitLedger:
@@ -186,26 +158,14 @@ async def give_up(store: ObjectStore, layout: RunLayout, plan: Plan, failed: lis
 
     A task that still works on such a unit can no longer finish it: every task publishes the same.
     """
-    await gathered(lambda failure: write_end(store, layout, plan, GivenUp(failure)), failed, WRITES_AT_ONCE)
+    await gathered(lambda failure: record_end(store, layout, plan, GivenUp(failure)), failed, WRITES_AT_ONCE)
     return await read_unit_ledger(store, layout, plan)
 
 
-async def write_end(store: ObjectStore, layout: RunLayout, plan: Plan, end: End) -> End:
-    """Record the end of a unit unless one is recorded; returns the recorded one.
-
-    Only a receipt whose read session was retired is replaced; and a note that an extract job's files do not count, by
-    the receipt of the query that follows, or as the unit is given up.
-    """
+async def record_end(store: ObjectStore, layout: RunLayout, plan: Plan, end: End) -> End:
+    """Record the end of a unit, or that it must be read in another way, unless an end is recorded; the recorded one."""
     document = layout.receipt(end.failure.unit if isinstance(end, GivenUp) else end.unit)
-
-    async def step(known: End | None) -> End | None:
-        stays = known == end or (known and not await _makes_room(store, layout, plan, known, end))
-        return None if stays else end
-
-    stored = await create(store, document, end)
-    if await step(stored.value):
-        stored = await swap(store, document, step) or stored
-    return stored.value
+    return (await record(store, document, end, partial(_makes_room, store, layout, plan))).value
 
 
 async def _makes_room(store: ObjectStore, layout: RunLayout, plan: Plan, stored: End, end: End) -> bool:
@@ -216,12 +176,3 @@ async def _makes_room(store: ObjectStore, layout: RunLayout, plan: Plan, stored:
         return False
     current = await current_session(store, layout, part.lead)
     return stored.job != current and (isinstance(end, GivenUp) or end.job == current)
-
-
-async def read_claims(store: ObjectStore, layout: RunLayout) -> dict[str, Held]:
-    """All current claims, by unit."""
-    claims = {}
-    async for page in notes(store, Notes(layout.claims, Claim)):
-        for claim in page:
-            claims[unit_of(claim.name)] = Held(claim.value, claim.generation)
-    return claims

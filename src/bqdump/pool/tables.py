@@ -9,8 +9,8 @@ from bqdump.core.documents.run import Failure, Plan, Receipt
 from bqdump.core.documents.run_layout import RunLayout
 from bqdump.core.progress.events import Looked, Started
 from bqdump.core.units.tables import Done, by_table, done_tables
+from bqdump.pool.units import UnitLedger, list_units, looked, read_unit_ledger
 from bqdump.ports.store import ObjectStore
-from bqdump.repository.units import Held, UnitLedger, looked, read_all, read_claims, read_unit_ledger
 
 
 class Ledger(NamedTuple):
@@ -48,24 +48,21 @@ NOTHING = Ledger({}, 0, (), (), settled=False, lost=False, receipts=(), seen=Loo
 
 async def read_ledger(store: ObjectStore, layout: RunLayout, plan: Plan) -> Ledger:
     """The current ledger of a run."""
-    return ledger_of(plan, await read_unit_ledger(store, layout, plan), await read_claims(store, layout))
+    return ledger_of(plan, await read_unit_ledger(store, layout, plan, claims=True))
 
 
 async def list_ledger(store: ObjectStore, layout: RunLayout, plan: Plan) -> tuple[Ledger, int]:
     """The same from one listing of the run's complete folder, staged files included; and its number of pages."""
-    units, claims, pages = await read_all(store, layout, plan)
-    return ledger_of(plan, units, claims), pages
+    units, pages = await list_units(store, layout, plan)
+    return ledger_of(plan, units), pages
 
 
-def ledger_of(
-    plan: Plan, units: UnitLedger, claims: Mapping[str, Held] | None = None, execution: str | None = None
-) -> Ledger:
+def ledger_of(plan: Plan, units: UnitLedger, execution: str | None = None) -> Ledger:
     """The tables of these units.
 
     A failure counts in the execution that holds the claim; without a claim, in this execution or (None) in any.
     """
-    claims = claims or {}
-    seen = looked(units, claims, execution)
+    seen = looked(units, execution)
     ended = seen.receipts.keys() | seen.failures.keys()
     running = tuple(unit for piece, unit in seen.started.items() if piece not in ended)
     done, every = done_tables(seen.receipts, plan), by_table(seen.failures.values())
