@@ -103,10 +103,10 @@ def bqdump(address: str, format_: str, table: str, folder: Path) -> Callable[[],
     from bqdump.adapters.folder.store import FolderStore
     from bqdump.adapters.lean_imports import import_lean
     from bqdump.adapters.memory import MemoryStore
+    from bqdump.core.dealing import Sharing
     from bqdump.core.documents.run import Failure, Owner, Plan
     from bqdump.core.documents.units import Unit
     from bqdump.core.settings.resolve import flags, resolve
-    from bqdump.core.sharing import Sharing
     from bqdump.export.placement.choose import running_export
     from bqdump.export.task import Task
     from bqdump.export.watch import Watch

@@ -11,9 +11,9 @@ import msgspec
 from msgspec.structs import replace
 
 from bqdump.adapters.memory import MemoryStore
+from bqdump.core.dealing import Sharing
 from bqdump.core.documents.path_template import shard_name
 from bqdump.core.errors import ConflictError, NotFoundError, TableGoneError
-from bqdump.core.sharing import Sharing
 from bqdump.core.tables.catalog import Dataset, Listed, ListedDataset, Partition, Table
 from bqdump.ports.warehouse import Estimate, ExtractRequest, Job, JobError, QueryRequest
 from bqdump_memory.definitions import MemoryDefinitions

@@ -11,6 +11,7 @@ import pytest
 from msgspec.structs import replace
 
 from bqdump.adapters.memory import MemoryStore
+from bqdump.core.dealing import Sharing
 from bqdump.core.documents.codec import encode
 from bqdump.core.documents.run import Owner, Receipt
 from bqdump.core.errors import BqdumpError, DeniedError, OutageError, TablesFailedError, UnavailableError
@@ -18,7 +19,6 @@ from bqdump.core.progress.events import Advanced, Event
 from bqdump.core.progress.log_events import LogEvent
 from bqdump.core.settings.settings import Settings
 from bqdump.core.settings.target import Target
-from bqdump.core.sharing import Sharing
 from bqdump.export.placement.choose import running_export
 from bqdump.export.run import obtain_plan, run
 from bqdump.export.task import ReadRoute, Task

@@ -11,6 +11,7 @@ import pytest
 from msgspec.structs import replace
 
 from bqdump.adapters.memory import MemoryStore
+from bqdump.core.dealing import Sharing
 from bqdump.core.documents.codec import decode, encode
 from bqdump.core.documents.manifest import Manifest
 from bqdump.core.documents.run import Failure, Owner, Plan, Receipt
@@ -19,7 +20,6 @@ from bqdump.core.errors import JobFailedError, TablesFailedError
 from bqdump.core.progress.log_events import LogEvent
 from bqdump.core.settings.settings import Settings
 from bqdump.core.settings.target import Target
-from bqdump.core.sharing import Sharing
 from bqdump.export.act import TaskResult
 from bqdump.export.placement.choose import running_export
 from bqdump.export.run import obtain_plan, run

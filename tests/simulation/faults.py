@@ -16,9 +16,9 @@ from bqdump.adapters.google import errors
 from bqdump.adapters.memory import MemoryStore
 from bqdump.adapters.patience import Patience, Retrying
 from bqdump.adapters.retry import resumed
+from bqdump.core.dealing import Sharing
 from bqdump.core.documents.definitions import Index, RoutineDefinition, RowPolicy
 from bqdump.core.errors import BqdumpError, DamagedError, NotFoundError
-from bqdump.core.sharing import Sharing
 from bqdump.core.tables.catalog import Dataset, Listed, ListedDataset, Partition, Table
 from bqdump.ports.reader import Batch, ReadRequest, ReadSession
 from bqdump.ports.store import BucketInfo, Copy, Note, ObjectInfo, Stored

@@ -1,4 +1,4 @@
-"""Dealing work to tasks: largest first, each to the share with the least work.
+"""Dealing work to tasks: largest first, each to the share with the least work; and dividing limits among them.
 
 Rotating samples: each export reads one part of the files, so that N exports read every file once.
 """
@@ -9,6 +9,8 @@ import hashlib
 import heapq
 import re
 from collections.abc import Sequence
+
+from msgspec import Struct
 
 from bqdump.core.errors import UsageError
 
@@ -33,6 +35,26 @@ def share_out(weights: Sequence[int], shares: int) -> list[list[int]]:
         dealt[share].append(index)
         heapq.heapreplace(heap, (weight + weights[index], count + 1, share))
     return dealt
+
+
+class Sharing(Struct, frozen=True):
+    """So many tasks share so many units, and the limits of a service. None can see how many others are alive."""
+
+    tasks: int
+    units: int
+
+    @property
+    def busy(self) -> int:
+        """How many tasks may have something in flight at once: no more than there are units."""
+        return max(1, min(self.tasks, self.units))
+
+    def sharers(self, limit: float) -> int:
+        """By how many a limit is divided. Units that all fit into it need no division, whoever takes them."""
+        return 1 if self.units <= limit else self.busy
+
+    def part(self, limit: int) -> int:
+        """A task's part of a limit."""
+        return max(1, limit // self.sharers(limit))
 
 
 MOST_PARTS = 1000

@@ -12,8 +12,8 @@ import logging
 from collections.abc import Mapping
 from typing import NamedTuple
 
+from bqdump.core.dealing import Sharing
 from bqdump.core.errors import BqdumpError, words_of
-from bqdump.core.sharing import Sharing
 from bqdump.ports.warehouse import Job, Warehouse
 
 log = logging.getLogger(__name__)

@@ -11,8 +11,8 @@ from typing import Literal, NamedTuple, Protocol
 import msgspec
 from msgspec import Struct
 
+from bqdump.core.dealing import Sharing
 from bqdump.core.documents.definitions import Index, RoutineDefinition, RowPolicy
-from bqdump.core.sharing import Sharing
 from bqdump.core.tables.catalog import Dataset, Listed, ListedDataset, Partition, Table
 
 

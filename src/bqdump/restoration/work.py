@@ -9,13 +9,12 @@ from contextlib import asynccontextmanager
 from typing import NamedTuple
 
 from bqdump.concurrency import task_group
-from bqdump.core.dealing import JOB_WEIGHT, share_out
+from bqdump.core.dealing import JOB_WEIGHT, Sharing, share_out
 from bqdump.core.documents.notes import RestoreFailure
 from bqdump.core.errors import ENDS_THE_TASK, BqdumpError, QuotaError, open_files_error, out_of_files, words_of
 from bqdump.core.progress.events import TableStarted
 from bqdump.core.progress.log_events import LogEvent, about
 from bqdump.core.restore.plan import TABLE, TableStep
-from bqdump.core.sharing import Sharing
 from bqdump.core.sizes import counted
 from bqdump.export.watch import JOBS_IN_FLIGHT, Watch
 from bqdump.repository.repository import create, replace, value_of

@@ -20,9 +20,9 @@ from bqdump.adapters.google.errors import translated, translated_reference
 from bqdump.adapters.google.http import TIMEOUT, credentials, session
 from bqdump.adapters.lean_imports import Later
 from bqdump.adapters.threads import Threads
+from bqdump.core.dealing import Sharing
 from bqdump.core.errors import BqdumpError, UsageError
 from bqdump.core.formats.formats import FORMATS
-from bqdump.core.sharing import Sharing
 from bqdump.core.tables.catalog import Dataset
 from bqdump.core.times import milliseconds_of
 from bqdump.ports.warehouse import Estimate, ExtractRequest, Job, JobError

@@ -16,8 +16,8 @@ from enum import Enum, auto
 from typing import TypeVar
 
 from bqdump.adapters.patience import Patience, Retrying
+from bqdump.core.dealing import Sharing
 from bqdump.core.errors import BqdumpError, UnavailableError
-from bqdump.core.sharing import Sharing
 
 Answer = TypeVar("Answer")
 
