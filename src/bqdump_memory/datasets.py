@@ -11,7 +11,7 @@ from bqdump.adapters.memory import MemoryStore
 from bqdump.core.errors import NotFoundError
 from bqdump.core.tables.catalog import Dataset
 from bqdump_memory.resources import etag_of, new_dataset, patched, raw, with_access
-from bqdump_memory.tables import MemoryTable
+from bqdump_memory.tables import IgnoringCase, MemoryTable
 from bqdump_memory.warehouse import MemoryWarehouse
 
 
@@ -37,8 +37,8 @@ class MemoryDatasets(MemoryWarehouse):
         """See Destination."""
         if (project, name) in self.datasets:
             return False
-        self.datasets[project, name] = {}
         resource = {"location": self.location, **msgspec.json.decode(definition)}
+        self.datasets[project, name] = IgnoringCase() if resource.get("isCaseInsensitive") else {}
         self.resources[project, name] = {**new_dataset(project, name), **resource}
         return True
 

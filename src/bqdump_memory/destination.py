@@ -283,7 +283,7 @@ class MemoryDestination(MemoryDatasets):
             until = int(definition_of(table).get("expirationTime") or 0)
             if 0 < until <= now and table.versions[-1].rows is not None:
                 self.drop(dataset.project, dataset.name, name)
-        return {name: table for name, table in tables.items() if table.versions[-1].rows is not None}
+        return type(tables)({name: table for name, table in tables.items() if table.versions[-1].rows is not None})
 
     def _existing(self, dataset: Dataset, name: str) -> MemoryTable:
         table = self._present_tables(dataset).get(name)

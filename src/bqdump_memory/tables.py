@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import msgspec
 
@@ -46,6 +46,26 @@ class MemoryTable(NamedTuple):
             if not set(now) <= set(then) or len(now) > len(then):
                 return newer.since
         return self.versions[0].since
+
+
+class IgnoringCase(dict[str, MemoryTable]):
+    """The tables of a dataset that ignores case: each keeps its name, and is found by any spelling of it."""
+
+    def __contains__(self, name: object) -> bool:
+        return super().__contains__(self._known(str(name)))
+
+    def __getitem__(self, name: str) -> MemoryTable:
+        return super().__getitem__(self._known(name))
+
+    def __setitem__(self, name: str, table: MemoryTable) -> None:
+        super().__setitem__(self._known(name), table)
+
+    def get(self, name: str, default: Any = None) -> Any:
+        """The table of this name, or the default."""
+        return super().get(self._known(name), default)
+
+    def _known(self, name: str) -> str:
+        return next((known for known in self if known.lower() == name.lower()), name)
 
 
 def day_of(condition: str) -> str:

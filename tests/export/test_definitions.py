@@ -294,3 +294,14 @@ def test_a_view_that_is_dropped_while_planning_is_left_out() -> None:
     world.warehouse.__class__ = Dropping
     found = world.export(allow=(Risk.ROW_POLICIES, Risk.SKIPPED)).definitions
     assert [one.name for one in found.objects] == ["v"]
+
+
+def test_tables_that_a_dataset_does_not_distinguish_are_not_read_as_one_another() -> None:
+    world = DatasetWithDefinitions()
+    world.warehouse.put("p", "d", "T", ["2"])
+    assert {entry.table for entry in world.export().tables} >= {"t", "T"}
+    world.warehouse.properties["isCaseInsensitive"] = True
+    with pytest.raises(UsageError, match=r"tables T and t: d ignores case in names \(isCaseInsensitive\)"):
+        world.export("again")
+    allow = (Risk.ROW_POLICIES, Risk.REMOVED_TABLES)
+    assert [entry.table for entry in world.export("without", exclude=("T", "v"), allow=allow).tables] == ["t"]

@@ -200,6 +200,10 @@ def test_names_of_a_case_insensitive_dataset_differ_by_more_than_case(world: Clo
     assert world.sql("SELECT a FROM either.TA") == [(1,)]
     with pytest.raises(Conflict):
         world.client.create_table(bigquery.Table(f"{PROJECT}.either.TA"))
+    assert world.sql("SELECT a FROM EITHER.ta") == [(1,)]
+    assert world.client.get_table("Either.ta").reference.dataset_id == "either"
+    with pytest.raises(Conflict):
+        world.client.create_dataset("EITHER")
     world.client.delete_table("either.TA")
     assert list(world.client.list_tables("either")) == []
 

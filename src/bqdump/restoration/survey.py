@@ -19,12 +19,12 @@ from bqdump.core.documents.definitions import NOTHING
 from bqdump.core.documents.manifest import Manifest
 from bqdump.core.errors import DocumentError, NotFoundError, VerificationError
 from bqdump.core.restore.actions import unfinished
-from bqdump.core.restore.chosen import partitions_in_target, tables_in_target
+from bqdump.core.restore.chosen import choose, partitions_in_target, tables_in_target
 from bqdump.core.restore.documents import Decision, Restores
 from bqdump.core.restore.partitions import layout_of
 from bqdump.core.restore.plan import TABLE, Options, TargetState
 from bqdump.core.restore.table_requests import expirations_of
-from bqdump.core.tables.catalog import Dataset
+from bqdump.core.tables.catalog import Dataset, ignores_case, spellings
 from bqdump.repository.complete_runs import uncover_run
 from bqdump.repository.manifests import load_manifest, published_run
 from bqdump.repository.repository import exists, value_of
@@ -73,6 +73,7 @@ async def survey(task: Task, manifest: Manifest) -> Survey:
     """Ask about the target and the files of a run."""
     options = task.request.options
     state = await target_state(task, options)
+    state = await _with_spellings(task, manifest, state) if state and state.ignores_case else state
     state = await _with_tables(task, manifest, state) if state else None
     location = state.location if state else manifest.location
     # Without a dataset nothing is created, and the clock of this machine is good enough.
@@ -98,20 +99,40 @@ async def target_state(task: Task, options: Options) -> TargetState | None:
         {object_.name: (object_.kind, object_.labels) for object_ in present},
         frozenset(routines),
         expires,
+        ignores_case=ignores_case(resource),
     )
+
+
+async def _with_spellings(task: Task, manifest: Manifest, state: TargetState) -> TargetState:
+    """The state of a target that ignores case, with the names there of tables that are requested in another case.
+
+    BigQuery is asked for each of them, since which letters it compares without case is not documented.
+    """
+    options = task.request.options
+    names = {
+        *tables_in_target(manifest, options, None).values(),
+        *(one.name for one in choose(manifest, options).objects),
+    }
+    others = {name: spellings(name, state.tables) for name in sorted(names - state.tables.keys())}
+    found = await _definitions(task, state, [name for name, there in others.items() if there])
+    spelled = {}
+    for name, definition in found.items():
+        called = (msgspec.json.decode(definition).get("tableReference") or {}).get("tableId")
+        spelled[name] = called if called in state.tables else others[name][0]
+    return state._replace(spelled=spelled)
 
 
 async def _with_tables(task: Task, manifest: Manifest, state: TargetState) -> TargetState:
     """The state of a target with what a restore has to know of the tables that get other rows."""
     options, definitions = task.request.options, dict[str, msgspec.Raw]()
     if options.data_only or options.partitions:
-        names = [name for name in tables_in_target(manifest, options).values() if name in state.tables]
+        names = [name for name in tables_in_target(manifest, options, state).values() if name in state.tables]
         definitions = await _definitions(task, state, names)
         state = state._replace(definitions=definitions)
     elif replaced := set(state.tables) if options.replace else set(unfinished(state)):
         tables = {name for name in replaced if state.tables[name][0] == TABLE}
-        renamed = tables_in_target(manifest, options) if options.as_ else {}
-        each = dict.fromkeys(renamed.get(entry.table, entry.table) for entry in manifest.tables)
+        renamed = tables_in_target(manifest, options, state) if options.as_ else {}
+        each = dict.fromkeys(renamed.get(entry.table, state.spelling(entry.table)) for entry in manifest.tables)
         definitions = await _definitions(task, state, [name for name in each if name in tables])
         state = state._replace(layouts={name: layout_of(definition) for name, definition in definitions.items()})
     if options.partitions:
@@ -128,8 +149,8 @@ async def _with_tables(task: Task, manifest: Manifest, state: TargetState) -> Ta
 async def _rows(task: Task, manifest: Manifest, state: TargetState) -> dict[str, dict[str, int]]:
     """The rows of the partitions that are restored into tables that exist, by table and id."""
     options = task.request.options
-    dataset, definitions = Dataset(options.project, options.dataset, state.location), state.definitions or {}
-    pairs = [(name, id_) for name, ids in partitions_in_target(manifest, options, definitions).items() for id_ in ids]
+    dataset = Dataset(options.project, options.dataset, state.location)
+    pairs = [(name, id_) for name, ids in partitions_in_target(manifest, options, state).items() for id_ in ids]
     partitions = await gathered(lambda pair: task.destination.table(dataset, f"{pair[0]}${pair[1]}"), pairs, AT_ONCE)
     rows: dict[str, dict[str, int]] = {}
     for (name, id_), table in zip(pairs, partitions, strict=True):
@@ -148,7 +169,8 @@ async def _policies(task: Task, manifest: Manifest, state: TargetState) -> dict[
     """The row access policies of the tables whose rows may be replaced: of each, whether a restore has created it."""
     options = task.request.options
     dataset = Dataset(options.project, options.dataset, state.location)
-    names = [name for name in tables_in_target(manifest, options).values() if state.tables.get(name, ("",))[0] == TABLE]
+    restored = tables_in_target(manifest, options, state).values()
+    names = [name for name in restored if state.tables.get(name, ("",))[0] == TABLE]
     listed = await gathered(lambda name: task.destination.row_policies(dataset, name), names, AT_ONCE)
     by_table = dict(zip(names, listed, strict=True))
     created = (
@@ -199,7 +221,7 @@ async def find_rivals(
     """
     known = {} if known is None else known
     names = Restores(task.layout)
-    mine = frozenset(tables_in_target(manifest, own.options).values())
+    mine = frozenset(tables_in_target(manifest, own.options, own.state).values())
 
     async def rival(restore: str) -> Rival | None:
         decision = None
@@ -211,7 +233,7 @@ async def find_rivals(
         if ended or not _is_same_target(decision, own):
             known[restore] = frozenset()
         elif restore not in known:
-            known[restore] = await _common_tables(task, decision, mine)
+            known[restore] = await _common_tables(task, decision, own, mine)
         return Rival(decision, known[restore]) if known[restore] else None
 
     others = [restore for restore in await task.state.folders(names.restores) if restore != own.restore]
@@ -225,7 +247,7 @@ def _is_same_target(other: Decision, own: Decision) -> bool:
     return same and (own.options.replace or other.options.replace)
 
 
-async def _common_tables(task: Task, other: Decision, mine: frozenset[str]) -> frozenset[str]:
+async def _common_tables(task: Task, other: Decision, own: Decision, mine: frozenset[str]) -> frozenset[str]:
     """Those of these tables that another restore writes to: all where its manifest is no longer there."""
     try:
         stored = await load_manifest(task.store, task.settings, other.run)
@@ -233,4 +255,7 @@ async def _common_tables(task: Task, other: Decision, mine: frozenset[str]) -> f
         return mine
     if stored.generation != other.generation:
         return mine
-    return mine & frozenset(tables_in_target(stored.value, other.options).values())
+    theirs = frozenset(tables_in_target(stored.value, other.options, other.state).values())
+    if any(decision.state and decision.state.ignores_case for decision in (own, other)):
+        return frozenset(name for name in mine if spellings(name, theirs))
+    return mine & theirs

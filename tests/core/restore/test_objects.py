@@ -52,6 +52,21 @@ def test_what_a_view_reads_elsewhere_is_named() -> None:
     assert made.stays == ("crm.c",)
 
 
+ANY_CASE = {"query": "SELECT * FROM SHOP.ORDERS, `proj.Shop.orders`, other.ORDERS", "useLegacySql": False}
+
+
+def test_a_view_of_a_dataset_that_ignores_case_names_its_tables_as_they_are_spelled() -> None:
+    """The target distinguishes case, so any other spelling would name no table there."""
+    found = (relation("v", view=ANY_CASE), relation("w", view={"query": "SELECT * FROM shop.V"}))
+    for ignores, queries in (
+        (True, ["SELECT * FROM back.`orders`, `proj.back.orders`, other.ORDERS", "SELECT * FROM back.`v`"]),
+        (False, ["SELECT * FROM SHOP.ORDERS, `proj.Shop.orders`, other.ORDERS", "SELECT * FROM back.V"]),
+    ):
+        definitions = Definitions(dataset=raw({"isCaseInsensitive": ignores}), objects=found)
+        made = plan(manifest(entry("orders"), definitions=definitions), EMPTY).objects
+        assert [read(one.definition)["view"]["query"] for one in made] == queries
+
+
 def test_columns_of_a_view_are_described_once_it_exists() -> None:
     schema = {"fields": [column("id", description="the key")]}
     (made,) = objects(relation("v", schema=schema, expirationTime=str(NOW + 9 * DAY)))

@@ -11,7 +11,7 @@ from bqdump.core.documents.run import Skipped
 from bqdump.core.errors import PLAN, UsageError
 from bqdump.core.plan.names import refuse_name
 from bqdump.core.settings.settings import Settings
-from bqdump.core.tables.catalog import Listed, select, unknown_kind
+from bqdump.core.tables.catalog import Listed, same_names, select, unknown_kind
 from bqdump.core.times import rfc3339
 from bqdump.core.wording import close_name
 
@@ -52,6 +52,13 @@ def choose(listing: Sequence[Listed], settings: Settings, snapshot: int) -> Sele
             refuse_name(item.name)
             chosen.append(item)
     return Selection(tuple(chosen), tuple(skipped), excluded)
+
+
+def refuse_same_names(names: Sequence[str], dataset: str) -> None:
+    """Raise UsageError for tables of a dataset that ignores case of which each name may be read as another one's."""
+    if same := same_names(names):
+        cause = f"{dataset} ignores case in names (isCaseInsensitive), so each may be read as the other one"
+        raise UsageError(PLAN, f"tables {same[0]}", cause, "Rename one, or leave it out with {setting:exclude}.")
 
 
 def unmatched(names: list[str], patterns: Sequence[str]) -> list[tuple[str, str]]:

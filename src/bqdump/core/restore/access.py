@@ -97,6 +97,8 @@ def _mapped(entry: Entry, moves: Moves) -> Entry:
         if move := _move_of(entry, kind, moves):
             place = {"projectId": move.target.project, "datasetId": move.target.name}
             changed[kind] = {**entry[kind], "dataset": place} if kind == "dataset" else {**entry[kind], **place}
+            if kind == "view" and (called := moves.table(move, entry[kind].get("tableId", ""))):
+                changed[kind]["tableId"] = called
     return changed
 
 

@@ -52,21 +52,26 @@ def tables_with_rows(manifest: Manifest) -> tuple[list[str], list[str]]:
     return tables, sorted(lost.difference(tables))
 
 
-def tables_in_target(manifest: Manifest, options: Options) -> Mapping[str, str]:
+def tables_in_target(manifest: Manifest, options: Options, target: TargetState | None) -> Mapping[str, str]:
     """The names in the target of the tables that are restored. Raises like plan_of."""
-    chosen = choose(manifest, options).tables
-    return names_in_target([entry.table for entry in chosen], options.as_)
+    return names_there([entry.table for entry in choose(manifest, options).tables], options, target)
 
 
-def partitions_in_target(
-    manifest: Manifest, options: Options, definitions: Mapping[str, msgspec.Raw]
-) -> Mapping[str, list[str]]:
+def names_there(tables: Sequence[str], options: Options, target: TargetState | None) -> Mapping[str, str]:
+    """The names of these tables in the target, spelled as they are there. Raises like names_in_target."""
+    names = names_in_target(tables, options.as_)
+    return {table: target.spelling(name) for table, name in names.items()} if target else names
+
+
+def partitions_in_target(manifest: Manifest, options: Options, target: TargetState) -> Mapping[str, list[str]]:
     """The ids of the partitions that are restored into tables that exist, by the name of their table there.
 
-    definitions: of these tables. A table that is partitioned otherwise has none of these ids, and the plan refuses it.
+    target: with the definitions of these tables. A table that is partitioned otherwise has none of these ids, and the
+    plan refuses it.
     """
     chosen = {entry.table: chosen_partitions(entry, options) for entry in choose(manifest, options).tables}
-    names = names_in_target(list(chosen), options.as_)
+    names = names_there(list(chosen), options, target)
+    definitions = target.definitions or {}
     partitionings = {name: partitioning_of(definition) for name, definition in definitions.items()}
     return {
         names[table]: some.ids

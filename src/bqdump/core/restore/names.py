@@ -22,7 +22,7 @@ import msgspec
 from bqdump.core.errors import UsageError
 from bqdump.core.restore.plan import PLAN, SHOWN
 from bqdump.core.sizes import counted, named
-from bqdump.core.tables.catalog import Dataset
+from bqdump.core.tables.catalog import Dataset, alike
 
 # The label of a table until it is finished. Its value is the mark of the restore.
 LABEL = "bqdump_restore"
@@ -96,6 +96,7 @@ class Moves:
 
     others: name in the export, and name in the project of the target.
     tables: the names in the target of tables of the exported dataset, where these are others.
+    spellings: the names in the target of all its tables, where it ignores case: any spelling of a name is that name.
     """
 
     def __init__(
@@ -104,8 +105,10 @@ class Moves:
         target: Dataset,
         others: Sequence[tuple[str, str]] = (),
         tables: Mapping[str, str] | None = None,
+        spellings: Mapping[str, str] | None = None,
     ) -> None:
-        self.tables = {name: into for name, into in (tables or {}).items() if name != into}
+        self._tables = {name: into for name, into in (tables or {}).items() if name != into}
+        self._spellings = None if spellings is None else {alike(name): into for name, into in spellings.items()}
         self._by_name = {
             name: Move(Dataset(source.project, name, source.location), Dataset(target.project, into, target.location))
             for name, into in others
@@ -114,12 +117,20 @@ class Moves:
 
     def named(self, dataset: str) -> Move | None:
         """The move of the dataset of this name in the source project."""
-        return self._by_name.get(dataset)
+        own = self._spellings is not None and alike(dataset) == alike(self.own.source.name)
+        return self._by_name.get(dataset) or (self.own if own else None)
 
     def of(self, project: str, dataset: str) -> Move | None:
         """The move of this dataset."""
-        move = self._by_name.get(dataset)
+        move = self.named(dataset)
         return move if move and move.source.project == project else None
+
+    def table(self, move: Move, name: str) -> str | None:
+        """The name in the target of what is called so in the dataset of this move; None for the same."""
+        if move != self.own:
+            return None
+        into = self._tables.get(name, name) if self._spellings is None else self._spellings.get(alike(name), name)
+        return None if into == name else into
 
 
 # Stands for the name of the exported table, in its name in the target.

@@ -50,11 +50,13 @@ def has_definition(kind: str, definition: msgspec.Raw) -> bool:
 
 
 def object_step(
-    exported: ObjectDefinition, action: Action, references: References, now: int, *, has_rows: bool
+    exported: ObjectDefinition, action: Action, references: References, now: int, *, name: str = "", has_rows: bool
 ) -> ObjectStep:
-    """The step for a view, materialized view or external table. has_rows: the export has its rows.
+    """The step for a view, materialized view or external table.
 
     now: in milliseconds since 1970 UTC. An expiration is left out if it would delete the object at once.
+    name: in the target, "" for that in the export.
+    has_rows: the export has its rows.
     """
     body = settable(msgspec.json.decode(exported.definition))
     finish = _finish(body, now)
@@ -70,7 +72,7 @@ def object_step(
         body[key] = {name: value for name, value in body[key].items() if name != "lastRefreshTime"}
     notes += [EXTERNAL] if exported.kind == "EXTERNAL" else [FROM_DEFINITION] if has_rows else []
     return ObjectStep(
-        name=exported.name,
+        name=name or exported.name,
         kind=exported.kind,
         action=action,
         definition=_raw(body),

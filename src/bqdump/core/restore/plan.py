@@ -240,6 +240,8 @@ class TargetState(NamedTuple):
     expirations: of the same tables, for tables.patch; a decision has those of the plan only.
     rows: of the partitions to be restored, by table and id.
     numbers: the numbers in the plan of the tables that have expirations.
+    ignores_case: see spelling.ignores_case.
+    spelled: the names of tables there, by what the export, or the requested name, calls them in another case.
     """
 
     location: str
@@ -252,3 +254,9 @@ class TargetState(NamedTuple):
     expirations: dict[str, msgspec.Raw] | None = None
     rows: dict[str, dict[str, int]] | None = None
     numbers: dict[str, int] | None = None
+    ignores_case: bool = False
+    spelled: dict[str, str] | None = None
+
+    def spelling(self, name: str) -> str:
+        """The name there of the table that is called so."""
+        return (self.spelled or {}).get(name, name)

@@ -9,14 +9,26 @@ import msgspec
 
 from bqdump.core.documents.definitions import NOTHING
 from bqdump.core.documents.manifest import Manifest
+from bqdump.core.errors import UsageError
 from bqdump.core.restore.access import access_entries
 from bqdump.core.restore.actions import Actions, NamedObject, decide_actions, lost_policies, refuse_other_layouts
-from bqdump.core.restore.chosen import Chosen, choose, not_restored, refuse_nothing
-from bqdump.core.restore.names import Moves, names_in_target
+from bqdump.core.restore.chosen import Chosen, choose, names_there, not_restored, refuse_nothing
+from bqdump.core.restore.names import Moves
 from bqdump.core.restore.objects import References, index_step, object_step, policy_step, routine_step
-from bqdump.core.restore.plan import ROUTINE, TABLE, ObjectStep, Options, RestorePlan, TableStep, TargetState
+from bqdump.core.restore.plan import (
+    PLAN,
+    ROUTINE,
+    SHOWN,
+    TABLE,
+    ObjectStep,
+    Options,
+    RestorePlan,
+    TableStep,
+    TargetState,
+)
 from bqdump.core.restore.table_steps import Planned, table_steps
-from bqdump.core.tables.catalog import Dataset
+from bqdump.core.sizes import named
+from bqdump.core.tables.catalog import Dataset, ignores_case, same_names
 
 # What BigQuery computes, and the name, which the request has in its address.
 OUTPUT_ONLY = (
@@ -48,16 +60,22 @@ def plan_of(
     into = Dataset(options.project, options.dataset, target.location if target else manifest.location)
     chosen = choose(manifest, options)
     refuse_nothing(manifest, options, chosen)
-    names = names_in_target([entry.table for entry in chosen.tables], options.as_)
-    candidates = _candidates(chosen, names)
+    names = names_there([entry.table for entry in chosen.tables], options, target)
+    called = {
+        **names,
+        **{found.name: target.spelling(found.name) if target else found.name for found in chosen.objects},
+    }
+    if target.ignores_case if target else ignores_case(manifest.definitions.dataset):
+        _refuse_alike(called, into)
+    candidates = _candidates(chosen, called)
     actions = decide_actions(candidates, options, into, target, {note.table for note in manifest.erased}, open_)
     tables = table_steps(chosen.tables, Planned(manifest, options, names, actions, into, target, now))
     refuse_other_layouts(tables, into, target)
     removed = lost_policies(_restorable_policies(manifest, names), options, tables, into, target)
-    moves = Moves(source, into, options.others, names)
+    moves = Moves(source, into, options.others, called, _spellings(manifest, called, target))
     references = References(moves, keep=options.keep_references)
     create, finish = _dataset_requests(manifest.definitions.dataset, manifest.location)
-    objects = tuple(_object_steps(manifest, chosen, actions, references, now))
+    objects = tuple(_object_steps(manifest, chosen, actions, references, now, called))
     objects += tuple(_index_steps(manifest, tables, References(moves, keep=False)))
     present = {*actions.kept, *(step.name for step in objects)}
     access = access_entries(manifest, options, moves, present, tables)
@@ -78,11 +96,30 @@ def plan_of(
     return temporary(plan) if options.temporary else plan
 
 
-def _candidates(chosen: Chosen, names: Mapping[str, str]) -> list[NamedObject]:
-    """What is restored, by the names in the target."""
+def _refuse_alike(called: Mapping[str, str], into: Dataset) -> None:
+    """Raise UsageError where tables or views of the export would be one in a dataset that ignores case."""
+    if same := same_names(called):
+        cause = f"the dataset ignores case in names (isCaseInsensitive), so it cannot have both {named(same, SHOWN)}"
+        hint = (
+            "Leave one of them out with {setting:exclude} and restore it under another name with {setting:as_}, or "
+            "restore into a dataset that distinguishes case."
+        )
+        raise UsageError(PLAN, f"{into.project}.{into.name}", cause, hint)
+
+
+def _spellings(manifest: Manifest, called: Mapping[str, str], target: TargetState | None) -> Mapping[str, str] | None:
+    """The names in the target of all tables and views of a source that ignores case; None of another source."""
+    if not ignores_case(manifest.definitions.dataset):
+        return None
+    everything = [*(entry.table for entry in manifest.tables), *(found.name for found in manifest.definitions.objects)]
+    return {name: target.spelling(name) if target else name for name in everything} | dict(called)
+
+
+def _candidates(chosen: Chosen, called: Mapping[str, str]) -> list[NamedObject]:
+    """What is restored, by the names in the target. called: those of tables and views."""
     return [
-        *(NamedObject(names[entry.table], TABLE) for entry in chosen.tables),
-        *(NamedObject(object_.name, object_.kind) for object_ in chosen.objects),
+        *(NamedObject(called[entry.table], TABLE) for entry in chosen.tables),
+        *(NamedObject(called[object_.name], object_.kind) for object_ in chosen.objects),
         *(NamedObject(routine.name, ROUTINE) for routine in chosen.routines),
     ]
 
@@ -111,16 +148,16 @@ def _object_steps(
     actions: Actions,
     references: References,
     now: int,
+    called: Mapping[str, str],
 ) -> Iterator[ObjectStep]:
     """External tables, routines, views, materialized views: each may need those before it."""
     exported = {entry.table for entry in manifest.tables}
-    steps = [
-        object_step(
-            object_, actions.action(object_.name, object_.kind), references, now, has_rows=object_.name in exported
-        )
-        for object_ in chosen.objects
-        if actions.action(object_.name, object_.kind) != "keep"
-    ]
+    steps = []
+    for object_ in chosen.objects:
+        name = called[object_.name]
+        if (action := actions.action(name, object_.kind)) != "keep":
+            has_rows = object_.name in exported
+            steps.append(object_step(object_, action, references, now, name=name, has_rows=has_rows))
     yield from (step for step in steps if step.kind == "EXTERNAL")
     for routine in chosen.routines:
         if (action := actions.action(routine.name, ROUTINE)) != "keep":

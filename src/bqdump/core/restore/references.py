@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import re
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from typing import NamedTuple
 
 from bqdump.core.restore.names import Move, Moves, Token, tokens
@@ -73,8 +73,7 @@ def mapped(text: str, moves: Moves, *, keep: bool = False) -> Mapped:
         elif "." in path.name and not _is_column(path):
             stays.add(path.name)
     for path, (part, move) in reversed(edits):
-        tables = moves.tables if move == moves.own else {}
-        words[path.start : path.end] = _renamed(words, path, part, move, tables)
+        words[path.start : path.end] = _renamed(words, path, part, move, moves.table(move, path.name[len(part) + 1 :]))
     return Mapped("".join(token.text for token in words), tuple(sorted(stays)))
 
 
@@ -221,14 +220,13 @@ def _is_column(path: _Path) -> bool:
     return len(path.names) > 1 and (path.shadowed or path.names[0].upper() in BUILT_IN)
 
 
-def _renamed(words: Sequence[Token], path: _Path, covered: str, move: Move, tables: Mapping[str, str]) -> list[Token]:
+def _renamed(words: Sequence[Token], path: _Path, covered: str, move: Move, table: str | None) -> list[Token]:
     """The tokens of a path in the target dataset; what does not change keeps its form.
 
-    tables: the new names of tables that get another one.
+    table: the new name of a table that gets another one.
     """
     source, target = move
-    table = tables.get(path.name[len(covered) + 1 :])
-    with_project = covered != source.name
+    with_project = "." in covered
     new = [target.name] if not with_project and target.project == source.project else [target.project, target.name]
     for number, (first, last) in enumerate(path.segments):
         names = path.names[: number + 1]

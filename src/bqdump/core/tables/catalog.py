@@ -5,12 +5,18 @@ The part of a table that is exported: which columns, which of them masked, which
 Filters and masks that give the same result for the same rows, whenever and for whomever they run.
 
 Decided by the filter's tokens, and cautiously: a word before a parenthesis must be a function that is known here.
+
+Names that a dataset does not distinguish: with isCaseInsensitive, Foo and foo are one table. It keeps the name that
+it was created with, and is found by any spelling of it. Names of routines are not concerned.
+Sources: https://cloud.google.com/bigquery/docs/reference/rest/v2/datasets#Dataset,
+https://cloud.google.com/bigquery/docs/reference/standard-sql/lexical#case_sensitivity
 """
 
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+import unicodedata
+from collections.abc import Iterable, Iterator
 from fnmatch import fnmatchcase
 from typing import Any
 
@@ -250,3 +256,29 @@ def _varying_word(where: str) -> str:
         elif token.lastgroup == "quoted" and following == "(":
             return token[0]
     return ""
+
+
+def ignores_case(dataset: msgspec.Raw) -> bool:
+    """Whether a dataset, by its resource or JSON null, ignores case in the names of its tables."""
+    return bool((msgspec.json.decode(dataset) or {}).get("isCaseInsensitive"))
+
+
+def alike(name: str) -> str:
+    """What names have in common that may be one name where case is ignored.
+
+    Which letters beyond ASCII BigQuery compares without case is not documented, so all that may be are.
+    """
+    return unicodedata.normalize("NFKC", unicodedata.normalize("NFKC", name).casefold())
+
+
+def spellings(name: str, present: Iterable[str]) -> list[str]:
+    """Those of these names that may be this one where case is ignored, sorted."""
+    return sorted(other for other in present if alike(other) == alike(name))
+
+
+def same_names(names: Iterable[str]) -> list[str]:
+    """Those of these names that may be one where case is ignored, together: "Foo and foo", sorted."""
+    groups: dict[str, list[str]] = {}
+    for name in names:
+        groups.setdefault(alike(name), []).append(name)
+    return sorted(" and ".join(sorted(group)) for group in groups.values() if len(group) > 1)

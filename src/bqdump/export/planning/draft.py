@@ -31,10 +31,10 @@ from bqdump.core.plan.readings import why_inconclusive
 from bqdump.core.plan.removal import leaving, leaving_partitions, removal_flags
 from bqdump.core.plan.reuse import Candidate
 from bqdump.core.plan.routes import Routed, Routing, route_tables
-from bqdump.core.plan.selection import Selection, choose, unmatched
+from bqdump.core.plan.selection import Selection, choose, refuse_same_names, unmatched
 from bqdump.core.progress.log_events import LogEvent
 from bqdump.core.settings.settings import Settings
-from bqdump.core.tables.catalog import Table
+from bqdump.core.tables.catalog import Table, ignores_case
 from bqdump.core.units.plan import RunToPlan, make_plan, unchanged_plans
 from bqdump.core.units.shares import read_tables
 from bqdump.export.carry import refuse_other_mode
@@ -106,6 +106,8 @@ async def draft_plan(warehouse: Warehouse, request: Request) -> Draft:
     settings = request.settings
     surveyed = await survey(warehouse, request)
     selection = choose(surveyed.listing, settings, surveyed.snapshot)
+    if ignores_case(surveyed.dataset.definition):
+        refuse_same_names([item.name for item in selection.chosen], settings.dataset)
     for pattern, guess in unmatched([item.name for item in surveyed.listing], settings.exclude):
         message = "exclude %r: no table of %s matches%s"
         log.warning(message, pattern, settings.dataset, guess, extra=LogEvent.PATTERN_UNMATCHED.extra())

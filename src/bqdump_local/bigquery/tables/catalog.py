@@ -61,6 +61,7 @@ class Catalog(Datasets):
         """Delete a dataset. It must be empty unless `contents` is set."""
         with self.lock, self.warehouse.together():
             dataset = self.dataset(project, dataset_id)
+            dataset_id = dataset.dataset_id
             tables = list(self._tables[project, dataset_id].values())
             if tables and not contents:
                 raise BigQueryError("resourceInUse", f"Dataset {dataset.name} is still in use")
@@ -84,13 +85,13 @@ class Catalog(Datasets):
     def find_table(self, project: str, dataset_id: str, table_id: str) -> Table | None:
         """The table, or None. The dataset must exist. A table that has expired is deleted first."""
         dataset = self.dataset(project, dataset_id)
-        table = self._tables[project, dataset_id].get(table_id) or self._in_other_case(dataset, table_id)
+        table = self._tables[project, dataset.dataset_id].get(table_id) or self._spelled_otherwise(dataset, table_id)
         if table is not None and is_expired(table, self.settings.now_ms()):
             self.delete_table(table)
             return None
         return table
 
-    def _in_other_case(self, dataset: Dataset, table_id: str) -> Table | None:
+    def _spelled_otherwise(self, dataset: Dataset, table_id: str) -> Table | None:
         """The table whose name differs in case only, in a dataset that ignores it."""
         if not dataset.properties.get("isCaseInsensitive"):
             return None
@@ -99,7 +100,7 @@ class Catalog(Datasets):
 
     def tables(self, project: str, dataset_id: str) -> list[Table]:
         """The tables of a dataset, sorted by id."""
-        self.dataset(project, dataset_id)
+        dataset_id = self.dataset(project, dataset_id).dataset_id
         now = self.settings.now_ms()
         with self.lock:
             for table in [table for table in self._tables[project, dataset_id].values() if is_expired(table, now)]:
@@ -125,6 +126,7 @@ class Catalog(Datasets):
         replace: it takes the place of a table of this name, which stays if the new one cannot be created.
         """
         dataset = self.dataset(project, dataset_id)
+        dataset_id = dataset.dataset_id
         check_name(table_id, any_name=self.settings.any_table_names)
         settable = {key: properties[key] for key in SETTABLE if properties.get(key) is not None}
         now = self.settings.now_ms()

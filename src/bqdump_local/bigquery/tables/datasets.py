@@ -59,7 +59,10 @@ class Datasets:
         kept = settable_of_dataset(properties)
         dataset = Dataset(project, dataset_id, properties.get("location") or "US", kept, now, now)
         with self.lock:
-            if (project, dataset_id) in self._datasets:
+            if self._find_dataset(project, dataset_id) or (
+                kept.get("isCaseInsensitive")
+                and self._in_other_case(project, dataset_id, list(self._datasets.values()))
+            ):
                 raise duplicate("Dataset", dataset.name)
             self._datasets[project, dataset_id] = dataset
             self._keep_dataset(dataset)
@@ -67,10 +70,20 @@ class Datasets:
 
     def dataset(self, project: str, dataset_id: str) -> Dataset:
         """The dataset, or a notFound error."""
-        dataset = self._datasets.get((project, dataset_id))
+        dataset = self._find_dataset(project, dataset_id)
         if dataset is None:
             raise not_found("Dataset", f"{project}:{dataset_id}")
         return dataset
+
+    def _find_dataset(self, project: str, dataset_id: str) -> Dataset | None:
+        """The dataset of this name, or one that ignores case, whose name differs in case only."""
+        ignoring = [one for one in list(self._datasets.values()) if one.properties.get("isCaseInsensitive")]
+        return self._datasets.get((project, dataset_id)) or self._in_other_case(project, dataset_id, ignoring)
+
+    @staticmethod
+    def _in_other_case(project: str, dataset_id: str, datasets: list[Dataset]) -> Dataset | None:
+        named = (project, dataset_id.casefold())
+        return next((one for one in datasets if (one.project, one.dataset_id.casefold()) == named), None)
 
     def datasets(self, project: str) -> list[Dataset]:
         """The datasets of a project, sorted by id."""
