@@ -87,7 +87,7 @@ def left_behind(*, receipts: bool, options: Options = INTO) -> Folder:
     for number in itertools.count():
         folder = Folder()
         assert killed(folder.task(options, "killed"), number)
-        if folder.uploads and any("/done/" in name for name in folder.bucket.names_now()) == receipts:
+        if folder.uploads and any("/receipts/" in name for name in folder.bucket.names_now()) == receipts:
             return folder
     raise AssertionError
 

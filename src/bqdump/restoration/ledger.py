@@ -7,12 +7,10 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Sequence
-from typing import NamedTuple
 
 import msgspec
 
 from bqdump.concurrency import gathered
-from bqdump.core.documents.document import Notes
 from bqdump.core.documents.manifest import Manifest
 from bqdump.core.documents.notes import Restored, RestoreFailure
 from bqdump.core.errors import BqdumpError
@@ -22,9 +20,10 @@ from bqdump.core.restore.documents import RestoreLayout
 from bqdump.core.restore.plan import INDEX, POLICY, TABLE, NotRestored, ObjectStep, RestorePlan, TableStep
 from bqdump.core.restore.result import NotCreated, Restoration, RestoredObject, RestoredTable
 from bqdump.core.times import time_of
+from bqdump.pool.pool import Ledger as Notes
+from bqdump.pool.pool import read_notes
 from bqdump.ports.store import ObjectStore
 from bqdump.repository.objects import write_object
-from bqdump.repository.repository import notes
 from bqdump.restoration.task import RunningRestore
 
 log = logging.getLogger(__name__)
@@ -32,53 +31,36 @@ log = logging.getLogger(__name__)
 AT_ONCE = 16
 
 
-class Ledger(NamedTuple):
-    """Receipts by number, and failures by number and execution. Numbers are those of tables, then of objects."""
-
-    receipts: dict[int, Restored]
-    failures: dict[int, list[RestoreFailure]]
+class Ledger(Notes[int, Restored, RestoreFailure], frozen=True):
+    """What became of tables and objects, by their numbers: those of tables, then of objects."""
 
     @property
     def tables(self) -> set[str]:
         """The names of the tables that are restored."""
         return {receipt.name for receipt in self.receipts.values() if receipt.kind == TABLE}
 
-    def next_attempt(self, number: int) -> int:
-        """The number of the attempt that follows those that failed."""
-        return max((failure.attempt + 1 for failure in self.failures.get(number, ())), default=0)
-
     def failure(self, number: int, execution: str) -> RestoreFailure | None:
         """The last attempt that failed in this execution; None where it has succeeded, or not failed."""
-        if number in self.receipts:
-            return None
-        met = [failure for failure in self.failures.get(number, ()) if failure.owner.execution == execution]
-        return max(met, key=lambda failure: failure.attempt, default=None)
+        return None if self.has_ended(number) else self.last_failure(number, execution)
 
     def missing(self, tables: int) -> list[int]:
         """The numbers of the tables that are not restored. tables: how many the plan has."""
         return [number for number in range(tables) if number not in self.receipts]
 
-    def is_open(self, number: int, execution: str) -> bool:
-        """Whether this one is neither restored nor failed in this execution."""
-        return number not in self.receipts and self.failure(number, execution) is None
+
+async def read_ledger(store: ObjectStore, layout: RestoreLayout, *, claims: bool = False) -> Ledger:
+    """The current ledger. claims: with claims."""
+    notes, _ = await read_notes(store, layout, [*[layout.claims] * claims, layout.receipts, layout.failures])
+    return Ledger(notes.receipts, notes.failures, notes.claims)
 
 
-async def read_ledger(store: ObjectStore, layout: RestoreLayout) -> Ledger:
-    """The current ledger."""
-    ledger = Ledger({}, {})
-    async for receipts in notes(store, Notes(layout.done, Restored)):
-        for receipt in receipts:
-            if layout.is_own(receipt.name):
-                ledger.receipts[receipt.value.number] = receipt.value
-    async for failures in notes(store, Notes(layout.failures, RestoreFailure)):
-        for failure in failures:
-            ledger.failures.setdefault(failure.value.number, []).append(failure.value)
-    return ledger
+async def read_ledgers(restores: Sequence[RunningRestore], *, claims: bool = False) -> dict[str, Ledger]:
+    """The current ledger of each restore, by its id. claims: with claims."""
 
+    async def read(restore: RunningRestore) -> Ledger:
+        return await read_ledger(restore.state, restore.layout, claims=claims)
 
-async def read_ledgers(restores: Sequence[RunningRestore]) -> dict[str, Ledger]:
-    """The current ledger of each restore, by its id."""
-    ledgers = await gathered(lambda restore: read_ledger(restore.state, restore.layout), restores, AT_ONCE)
+    ledgers = await gathered(read, restores, AT_ONCE)
     return dict(zip((restore.id for restore in restores), ledgers, strict=True))
 
 

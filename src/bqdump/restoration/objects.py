@@ -16,8 +16,9 @@ from bqdump.core.progress.log_events import LogEvent, about
 from bqdump.core.restore.objects import same_query
 from bqdump.core.restore.plan import ACCESS, INDEX, POLICY, ROUTINE, ObjectStep
 from bqdump.export.watch import Watch
+from bqdump.pool.pool import refusal
 from bqdump.repository.repository import create, replace
-from bqdump.restoration.jobs import FailedJobError, Jobs, name_taken
+from bqdump.restoration.jobs import Jobs, name_taken
 from bqdump.restoration.ledger import Ledger
 from bqdump.restoration.task import RunningRestore
 from bqdump.restoration.work import watching
@@ -150,8 +151,7 @@ async def record_failure(
     restore: RunningRestore, number: int, step: ObjectStep, attempt: int, error: BqdumpError
 ) -> None:
     """Store, and log, why an object is not restored."""
-    reason = error.reason if isinstance(error, FailedJobError) else type(error).__name__.removesuffix("Error")
-    failure = RestoreFailure(number, step.name, step.kind, attempt, reason, error.cause, restore.owner)
+    failure = RestoreFailure(number, step.name, step.kind, attempt, *refusal(error), restore.owner)
     message = "%s: not restored: %s"
     log.error(message, step.name, error.cause, extra=LogEvent.OBJECT_NOT_RESTORED.extra(table=step.name))
     await replace(restore.state, restore.layout.failure(number, attempt, restore.owner.execution), failure, 0)

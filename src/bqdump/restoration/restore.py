@@ -44,7 +44,7 @@ from bqdump.restoration.sources import (
 )
 from bqdump.restoration.task import RunningRestore, Task
 from bqdump.restoration.uploads import announce_uploads, clear_uploads
-from bqdump.restoration.work import restore_tables
+from bqdump.restoration.work import all_ended, restore_tables
 
 log = logging.getLogger(__name__)
 Answer = TypeVar("Answer")
@@ -143,11 +143,11 @@ async def carry_out(restores: Sequence[RunningRestore], tell: Listener, *, apart
     if open_:
         ledgers = await restore_tables([bill.of(restore) for restore in open_])
         # Of several tasks that see all tables done, one is enough for what follows.
-        if await takes_turn(Turn(first.state, first.layout.finisher, first.owner)):
+        if all_ended(open_, ledgers) and await takes_turn(Turn(first.state, first.layout.finisher, first.owner)):
             tell(Entered("finishing"))
             followed = {ended.restore.id: ended for ended in await follow_tables(open_, ledgers, bill)}
         else:
-            log.info("done; another task restores what follows the tables", extra=LogEvent.TASK_DONE.extra())
+            log.info("done; another task restores tables, or what follows them", extra=LogEvent.TASK_DONE.extra())
             results |= {restore.id: restoration(restore, ledgers[restore.id], [], running=True) for restore in open_}
 
     async def conclude(restore: RunningRestore) -> Restoration:

@@ -1,24 +1,24 @@
-"""Sharing the tables among tasks: a task restores its own share, then what other tasks have not finished."""
+"""The tables of restores, shared among tasks by the pool."""
 
 from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from typing import NamedTuple
 
-from bqdump.concurrency import task_group
 from bqdump.core.dealing import JOB_WEIGHT, Sharing, share_out
-from bqdump.core.documents.notes import RestoreFailure
-from bqdump.core.errors import ENDS_THE_TASK, BqdumpError, QuotaError, open_files_error, out_of_files, words_of
+from bqdump.core.documents.notes import Restored, RestoreFailure
+from bqdump.core.documents.units import Claim
 from bqdump.core.progress.events import TableStarted
 from bqdump.core.progress.log_events import LogEvent, about
 from bqdump.core.restore.plan import TABLE, TableStep
 from bqdump.core.sizes import counted
 from bqdump.export.watch import JOBS_IN_FLIGHT, Watch
-from bqdump.repository.repository import create, replace, value_of
-from bqdump.restoration.jobs import FailedJobError
+from bqdump.pool import pool
+from bqdump.pool.pool import Pool, Refused, outcome, record
+from bqdump.repository.repository import replace, value_of
 from bqdump.restoration.ledger import Ledger, read_ledgers
 from bqdump.restoration.tables import drop_scratch, restore_table
 from bqdump.restoration.task import RunningRestore
@@ -28,35 +28,92 @@ log = logging.getLogger(__name__)
 
 
 class Numbered(NamedTuple):
-    """A table of a restore, by its number in the plan."""
+    """A table of one of the restores that are done together: its restore's position, and its number in the plan."""
 
-    restore: RunningRestore
+    restore: int
     number: int
 
-    @property
-    def step(self) -> TableStep:
-        """Its step in the plan."""
-        return self.restore.plan.tables[self.number]
+
+_All = pool.Ledger[Numbered, Restored, RestoreFailure]
 
 
 async def restore_tables(restores: Sequence[RunningRestore]) -> dict[str, Ledger]:
-    """Restore the tables of all these restores until each is restored or has failed in this execution.
+    """Do this task's part of the tables of all these restores. Returns the ledgers after that, by restore.
 
-    Returns the ledgers after that, by restore. Raises QuotaError, after the jobs in flight have ended, if a quota is
-    exceeded.
+    Raises QuotaError, after the jobs in flight have ended, if a quota is exceeded.
     """
-    task = restores[0].task
-    everything = [Numbered(restore, number) for restore in restores for number in range(len(restore.plan.tables))]
-    weights = [weight(work.step) for work in everything]
-    dealt = share_out(weights, task.tasks)[task.owner.task % task.tasks]
-    mine = [everything[at] for at in dealt]
-    left = sorted(set(range(len(everything))) - set(dealt), key=weights.__getitem__)
-    rest = [everything[at] for at in left]
+    tables = _Tables(restores)
+    room = asyncio.Semaphore(min(restores[0].task.settings.concurrency, _sharing(restores).part(JOBS_IN_FLIGHT)))
     async with watching(restores) as watches:
-        await _restore_open(restores, watches, mine)
-        if rest:
-            await _restore_open(restores, watches, rest)
+
+        async def do(taken: tuple[Numbered, _All]) -> None:
+            (at, number), ledger = taken
+            restore = restores[at]
+            try:
+                with about(restore.task.dataset):
+                    attempt = ledger.next_attempt(taken[0])
+                    await _restore_one(restore, watches[restore.target.location], number, attempt)
+            finally:
+                room.release()
+
+        await pool.work(tables.take(*tables.dealt(), room), do)
     return await read_ledgers(restores)
+
+
+def all_ended(restores: Iterable[RunningRestore], ledgers: Mapping[str, Ledger]) -> bool:
+    """Whether every table of these restores is restored, or has failed in this execution."""
+    return not any(
+        ledgers[restore.id].is_open(number, restore.owner.execution)
+        for restore in restores
+        for number in range(len(restore.plan.tables))
+    )
+
+
+class _Tables(Pool[Numbered, _All]):
+    """The tables of restores that are done together. A task that is alone claims nothing: there is nobody to see it."""
+
+    def __init__(self, restores: Sequence[RunningRestore]) -> None:
+        self._restores, self._task = restores, restores[0].task
+        resumed = any(restore.resumed for restore in restores)
+        super().__init__(self._task.state, self._task.owner, None if resumed else _All({}, {}, {}))
+
+    def dealt(self) -> tuple[list[Numbered], list[Numbered]]:
+        """The tables of this task's share, and all others, the smallest first."""
+        tables = [Numbered(at, number) for at, restore in enumerate(self._restores)
+                  for number in range(len(restore.plan.tables))]  # fmt: skip
+        weights = [_bytes(self._step(table)) + JOB_WEIGHT for table in tables]
+        own = share_out(weights, self._task.tasks)[self.owner.task % self._task.tasks]
+        others = sorted(set(range(len(tables))) - set(own), key=weights.__getitem__)
+        return [tables[at] for at in own], [tables[at] for at in others]
+
+    async def look(self) -> _All:
+        """See Pool."""
+        ledgers = await read_ledgers(self._restores, claims=self._task.tasks > 1)
+        together = _All({}, {}, {})
+        for at, restore in enumerate(self._restores):
+            ledger = ledgers[restore.id]
+            for number in range(len(restore.plan.tables)):
+                if done := ledger.receipts.get(number):
+                    restore.task.tell(done)
+            together.receipts.update({Numbered(at, number): note for number, note in ledger.receipts.items()})
+            together.failures.update({Numbered(at, number): note for number, note in ledger.failures.items()})
+            together.claims.update({Numbered(at, number): note for number, note in ledger.claims.items()})
+        return together
+
+    async def claim(self, item: Numbered, ledger: _All, replaces: int) -> bool:
+        """See Pool."""
+        if self._task.tasks == 1:
+            return True
+        restore, step = self._restores[item.restore], self._step(item)
+        claim = Claim(self.owner, step.name, _bytes(step))
+        return await replace(self.store, restore.layout.claim(item.number), claim, replaces) is not None
+
+    def _step(self, table: Numbered) -> TableStep:
+        return self._restores[table.restore].plan.tables[table.number]
+
+
+def _bytes(step: TableStep) -> int:
+    return sum(file.size for file in step.entry.files)
 
 
 @asynccontextmanager
@@ -79,87 +136,31 @@ def _sharing(restores: Sequence[RunningRestore]) -> Sharing:
     return Sharing(restores[0].task.tasks, sum(len(restore.plan.tables) for restore in restores))
 
 
-def weight(step: TableStep) -> int:
-    """The work that a table is: the bytes of its files, and a constant."""
-    return sum(file.size for file in step.entry.files) + JOB_WEIGHT
-
-
-async def _restore_open(
-    restores: Sequence[RunningRestore], watches: Mapping[str, Watch], tables: Sequence[Numbered]
-) -> None:
-    """Restore those of the tables that are neither restored nor failed in this execution."""
-    ledgers = await read_ledgers(restores)
-    for restore in restores:
-        _tell_ended(restore, ledgers[restore.id])
-    slots = asyncio.Semaphore(min(restores[0].task.settings.concurrency, _sharing(restores).part(JOBS_IN_FLIGHT)))
-    stop: list[QuotaError] = []
-
-    async def step(restore: RunningRestore, number: int) -> None:
-        async with slots:
-            if stop:
-                return
-            attempt = ledgers[restore.id].next_attempt(number)
-            try:
-                with about(restore.task.dataset):
-                    await _restore_one(restore, watches[restore.target.location], number, attempt)
-            except QuotaError as error:
-                stop.append(error)
-
-    async with task_group() as group:
-        for restore, number in tables:
-            if ledgers[restore.id].is_open(number, restore.owner.execution):
-                group.create_task(step(restore, number))
-    if stop:
-        raise stop[0]
-
-
 async def _restore_one(restore: RunningRestore, watch: Watch, number: int, attempt: int) -> None:
-    """Restore a table and record how that ended. An error fails this table by name, and no other."""
-    step, document = restore.plan.tables[number], restore.layout.receipt(number)
-    name = step.name
-    if restore.task.tasks > 1 and (done := await value_of(restore.state, document)):
-        restore.task.tell(done)
+    """Restore a table and record how that ended. An error fails this table by name, and no other: see `outcome`."""
+    step = restore.plan.tables[number]
+    restore.task.tell(TableStarted(number, step.name, _bytes(step), restore.owner.task))
+    receipt = await outcome(restore_table(restore, watch, number, attempt), step.name, "restore")
+    if isinstance(receipt, Refused):
+        await _record_failure(restore, number, attempt, receipt)
         return
-    size = sum(file.size for file in step.entry.files)
-    restore.task.tell(TableStarted(number, name, size, restore.owner.task))
-    try:
-        receipt = await restore_table(restore, watch, number, attempt)
-    except ENDS_THE_TASK:
-        raise
-    except FailedJobError as error:
-        await _record_failure(restore, number, attempt, error.reason, error.cause)
-    except BqdumpError as error:
-        await _record_failure(restore, number, attempt, type(error).__name__.removesuffix("Error"), error.cause)
-    except Exception as error:
-        if out_of_files(error):
-            raise open_files_error("restore", f"table {name}") from error
-        unexpected = LogEvent.UNEXPECTED_ERROR.extra(table=name)
-        log.exception("%s: unexpected error", name, exc_info=error, extra=unexpected)
-        await _record_failure(restore, number, attempt, "unexpected", words_of(error))
-    else:
-        stored = await create(restore.state, document, receipt)
-        if stored.mine:
-            rows = "" if receipt.rows is None else f", {counted(receipt.rows, 'row')}"
-            log.info("%s: restored%s", name, rows, extra=LogEvent.TABLE_RESTORED.extra(table=name))
-        restore.task.tell(stored.value)
-        await drop_scratch(restore, number, attempt)
-        await delete_uploads(restore, step.entry)
+    stored = await record(restore.state, restore.layout.receipt(number), receipt)
+    if stored.mine:
+        rows = "" if receipt.rows is None else f", {counted(receipt.rows, 'row')}"
+        log.info("%s: restored%s", step.name, rows, extra=LogEvent.TABLE_RESTORED.extra(table=step.name))
+    restore.task.tell(stored.value)
+    await drop_scratch(restore, number, attempt)
+    await delete_uploads(restore, step.entry)
 
 
-async def _record_failure(restore: RunningRestore, number: int, attempt: int, reason: str, message: str) -> None:
+async def _record_failure(restore: RunningRestore, number: int, attempt: int, why: Refused) -> None:
     name = restore.plan.tables[number].name
     if done := await value_of(restore.state, restore.layout.receipt(number)):
         # Another task has finished the same attempt meanwhile.
         restore.task.tell(done)
         return
-    failure = RestoreFailure(number, name, TABLE, attempt, reason, message, restore.owner)
+    failure = RestoreFailure(number, name, TABLE, attempt, *why, restore.owner)
     failed = LogEvent.TABLE_NOT_RESTORED.extra(table=name)
-    log.error("%s: not restored: %s: %s", name, reason, message, extra=failed)
+    log.error("%s: not restored: %s: %s", name, *why, extra=failed)
     await replace(restore.state, restore.layout.failure(number, attempt, restore.owner.execution), failure, 0)
     restore.task.tell(failure)
-
-
-def _tell_ended(restore: RunningRestore, ledger: Ledger) -> None:
-    for number in range(len(restore.plan.tables)):
-        if done := ledger.receipts.get(number):
-            restore.task.tell(done)

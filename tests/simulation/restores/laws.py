@@ -137,7 +137,7 @@ class RestoreLaws:
             self._order[decision.restore] = decision.planned, decision.mark
             if decision.options.replace and decision.state:
                 self._may_replace(set(decision.state.tables) & self.exported & self.strangers)
-        elif "/restores/" in name and "/done/" in name:
+        elif "/restores/" in name and "/receipts/" in name:
             restore = name.split("/restores/")[1].partition("/")[0]
             receipt: Restored = decode(data, Restored, name)
             if receipt.kind == "TABLE":

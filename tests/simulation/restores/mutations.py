@@ -40,7 +40,7 @@ MUTATIONS = (
     Mutation("tables keep the label of their restore", Law.RESTORED,
              tables, "_finish", known.nothing, here_only=True),
     Mutation("a table that failed is not named", Law.RESTORED, ledger.Ledger, "failure",
-             edit("max(met, key=lambda failure: failure.attempt, default=None)", "None")),
+             edit("self.last_failure(number, execution)", "None")),
     Mutation("a slow task removes foreign keys", Law.RESTORED, table_requests, "_finish",
              edit(' and "foreignKeys" not in constraints', "")),
     Mutation("a drill leaves its dataset", Law.RESTORED, drill, "_drop", known.nothing, here_only=True),

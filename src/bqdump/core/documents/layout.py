@@ -39,7 +39,7 @@ SMALL_DOCUMENTS = (
 SIGNATURE = ".sig"
 # The folders of a run, and of a restore, that hold notes.
 NOTES = (["claims"], ["readings"], ["receipts"], ["failures"], ["references"])
-RESTORE_NOTES = (["done"], ["failures"])
+RESTORE_NOTES = (["claims"], ["receipts"], ["failures"])
 SET_NOTES = (["planned"], ["ready"], ["ended"], ["failures"])
 NOTES_IN = {"runs": NOTES, "restores": RESTORE_NOTES, "projects": SET_NOTES}
 

@@ -13,11 +13,12 @@ from typing import Annotated, NamedTuple
 import msgspec
 from msgspec import Meta
 
-from bqdump.core.documents.document import FORMAT_VERSION, At, Count, Document, Path, RunId, Time
+from bqdump.core.documents.document import FORMAT_VERSION, At, Count, Document, Notes, Path, RunId, Time
 from bqdump.core.documents.layout import Layout
 from bqdump.core.documents.notes import Restored, RestoreFailure
 from bqdump.core.documents.run import Owner
 from bqdump.core.documents.sets import Name
+from bqdump.core.documents.units import Claim, Folders
 from bqdump.core.restore.names import mark_of
 from bqdump.core.restore.plan import Options, TargetState
 from bqdump.core.restore.result import Restoration
@@ -105,15 +106,15 @@ class SetExecution(msgspec.Struct, frozen=True):
 
 # What is below the folder of a restore, as RestoreLayout names it, apart from uploaded files.
 DOCUMENTS = re.compile(
-    r"(plan|finisher|restored)\.json|(report|failed-[^/]+)\.html|done/[^/]+\.json|failures/[^/]+/[^/]+\.json"
+    r"(plan|finisher|restored)\.json|(report|failed-[^/]+)\.html|(claims|receipts)/[^/]+\.json|failures/[^/]+/[^/]+\.json"
 )
 
 
 class RestoreLayout(msgspec.Struct, frozen=True):
     """Object names for one restore; `root` ends with a slash.
 
-    nonce: of its decision. Receipts have it in their names, as a process that was frozen while its restore was ended
-    may still write them, and the restore that is begun anew has the same id. Those of an earlier version lack it.
+    nonce: of its decision. Claims and receipts have it in their names, as a process that was frozen while its restore
+        was ended may still write them, and the restore that is begun anew has the same id.
     """
 
     root: str
@@ -121,8 +122,10 @@ class RestoreLayout(msgspec.Struct, frozen=True):
 
     # What was decided.
     plan = At("plan.json", Decision, "page")
-    # The folder of what is restored.
-    done = Path("done/")
+    # The folder of claims.
+    claims = Path("claims/")
+    # The folder of receipts: what is restored.
+    receipts = Path("receipts/")
     # The folder of failures.
     failures = Path("failures/")
     # The folder of uploaded files, while the restore loads them.
@@ -134,15 +137,28 @@ class RestoreLayout(msgspec.Struct, frozen=True):
     # The result for people: a page.
     report = Path("report.html")
 
+    @property
+    def pool(self) -> Folders[Restored, RestoreFailure]:
+        """The notes on its tables, and on what follows them."""
+        return Folders(Notes(self.claims, Claim), Notes(self.receipts, Restored), Notes(self.failures, RestoreFailure))
+
+    def item_of(self, note: str) -> int | None:
+        """The number that a note is about; None where it is of a restore with this id that was ended."""
+        folder, _, name = note.removeprefix(self.root).partition("/")
+        number, _, nonce = name.partition("/")[0].removesuffix(".json").partition("-")
+        is_own = folder == "failures" or nonce in ("", self.nonce)
+        return int(number) if is_own and number.isdecimal() else None
+
+    def claim(self, number: int) -> Document[Claim]:
+        """Which task restores the table of this number."""
+        return Document(f"{self.claims}{self._noted(number)}", Claim, "note")
+
     def receipt(self, number: int) -> Document[Restored]:
         """The proof that the table or object of this number is restored."""
-        nonce = f"-{self.nonce}" if self.nonce else ""
-        return Document(f"{self.done}{number:06d}{nonce}.json", Restored, "note")
+        return Document(f"{self.receipts}{self._noted(number)}", Restored, "note")
 
-    def is_own(self, receipt: str) -> bool:
-        """Whether the receipt of this name is this restore's, and not that of one with its id that was ended."""
-        _, dash, nonce = receipt.removeprefix(self.done).removesuffix(".json").partition("-")
-        return not dash or nonce == self.nonce
+    def _noted(self, number: int) -> str:
+        return f"{number:06d}-{self.nonce}.json" if self.nonce else f"{number:06d}.json"
 
     def failure(self, number: int, attempt: int, execution: str) -> Document[RestoreFailure]:
         """Why an attempt failed, as this execution has met it: a failure binds its own execution only."""
