@@ -9,24 +9,28 @@ DIST := dist
 READERS := duckdb==1.5.5\nduckdb-extension-avro==1.5.5\nduckdb-extension-iceberg==1.5.5\npandas>=3\npyiceberg>=0.12\n
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test quick check lint types layers docs lock witness sbom soak pictures clean
+.PHONY: help demo test test-all quick check lint types layers docs lock witness sbom soak pictures clean
 
 help:            ## show this list
-	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*##/ \t/'
+	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*##/ \t/'
 
 demo: $(VENV)/.local  ## run a full export and a restore on the local stack
 	@$(BIN)/bqdump demo
 
 # Test processes start in half the time where Python keeps what it has compiled, whatever the environment says.
-test quick: export PYTHONDONTWRITEBYTECODE :=
+test test-all quick: export PYTHONDONTWRITEBYTECODE :=
+PYTEST = @$(BIN)/pytest -n auto --dist worksteal --tier
 
-test: $(VENV)/.dev  ## run all tests
-	@$(BIN)/pytest -n auto --dist worksteal
+quick: $(VENV)/.dev  ## run the tests for editing, in memory: under a minute
+	$(PYTEST) quick
 
-quick: $(VENV)/.dev  ## run the tests for editing: no processes, no browser
-	@$(BIN)/pytest -n auto --dist worksteal -m "not slow" tests/core tests/repository tests/export tests/check tests/observe tests/restore
+test: $(VENV)/.dev  ## run the tests that find nearly every mistake: 3 minutes on two cores
+	$(PYTEST) test
 
-check: lint types layers test  ## lint, format, strict types, import layers, tests
+test-all: $(VENV)/.dev  ## run all tests: 10 to 14 minutes on two cores; leave parts out: WITHOUT="stand-ins walks"
+	$(PYTEST) all $(addprefix --without ,$(WITHOUT))
+
+check: lint types layers test  ## lint, format, strict types, import layers, and make test
 
 lint: $(VENV)/.dev
 	$(BIN)/ruff check .

@@ -16,18 +16,21 @@ from pathlib import Path
 from types import ModuleType
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import HealthCheck, given, settings
 from hypothesis.strategies import none
 
+import tiers
 from bqdump.adapters import lean_imports
 from virtual_time import run_skipping
 from warm_process import GC_THRESHOLD
 from warm_start import WarmStart, warm_start
 
+TESTS = Path(__file__).parent
 # A loaded machine is slow, and that is no fault of what is tested.
-settings.register_profile("bqdump", deadline=None, max_examples=25)
+PATIENT = settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.register_profile("bqdump", PATIENT, max_examples=25)
 # `.ci/run` searches longer, with `--hypothesis-profile thorough`.
-settings.register_profile("thorough", deadline=None, max_examples=200)
+settings.register_profile("thorough", PATIENT, max_examples=200)
 settings.load_profile("bqdump")
 # jsonschema would import it, and so compile a grammar for a second, to check IRIs. No test has any.
 sys.modules["rfc3987_syntax"] = ModuleType("rfc3987_syntax")
@@ -90,10 +93,47 @@ def pytest_pyfunc_call(pyfuncitem: pytest.Function) -> bool | None:
     return True
 
 
-def pytest_configure() -> None:
+def pytest_addoption(parser: pytest.Parser) -> None:
+    """What the targets of make differ in."""
+    parser.addoption("--tier", choices=tiers.TIERS, default="all", help="which tests to run: see tests/tiers.py")
+    parser.addoption("--without", action="append", choices=tiers.ASIDE, default=[], help="leave this part out")
+
+
+def pytest_configure(config: pytest.Config) -> None:
     """Ctrl-C reaches the commands that tests start, also if a script runs the tests in its background."""
+    tiers.choose(config.getoption("tier"), config.getoption("without"))
     if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
         signal.signal(signal.SIGINT, signal.default_int_handler)
+
+
+def pytest_ignore_collect(collection_path: Path) -> bool | None:
+    """Import no tests that do not run."""
+    if not collection_path.is_relative_to(TESTS) or collection_path == TESTS:
+        return None
+    return tiers.leaves_out(collection_path.relative_to(TESTS).as_posix()) or None
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Leave out the tests and cases that are not of this tier."""
+    selection = tiers.Selection()
+    taken, left = list[pytest.Item](), list[pytest.Item]()
+    for item in items:
+        (taken if selection.takes(*_test_and_variants(item)) else left).append(item)
+    if left:
+        items[:] = taken
+        config.hook.pytest_deselected(items=left)
+
+
+def _test_and_variants(item: pytest.Item) -> tuple[str, tuple[str, ...]]:
+    """The test of an item, and which variants of its fixtures it has, apart from the test's own parameters."""
+    test = f"{item.path.relative_to(TESTS).as_posix()}::{item.name.partition('[')[0]}"
+    own = {
+        name.strip()
+        for mark in item.iter_markers("parametrize")
+        for name in (mark.args[0].split(",") if isinstance(mark.args[0], str) else mark.args[0])
+    }
+    call = getattr(item, "callspec", None)
+    return test, tuple(str(value) for name, value in (call.params if call else {}).items() if name not in own)
 
 
 @pytest.hookimpl(tryfirst=True)
@@ -114,9 +154,9 @@ def pytest_collection_finish() -> None:
 
 
 @pytest.hookimpl(optionalhook=True)
-def pytest_xdist_auto_num_workers() -> int:
-    """Three workers more than there are cores, since tests wait for processes and timers."""
-    return (os.cpu_count() or 1) + 3
+def pytest_xdist_auto_num_workers(config: pytest.Config) -> int:
+    """For all tests three more than there are cores, since those of servers and processes wait."""
+    return (os.cpu_count() or 1) + (3 if config.getoption("tier") == "all" else 0)
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:

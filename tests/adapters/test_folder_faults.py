@@ -25,6 +25,7 @@ from bqdump.export.run import run
 from bqdump.export.task import ReadRoute, Task
 from bqdump.ports.store import Copy, ObjectInfo
 from bqdump_memory import MemoryEncoder, MemoryReader, MemoryWarehouse
+from tiers import points
 
 Result = TypeVar("Result")
 LAYOUT = Layout("p/")
@@ -129,7 +130,7 @@ def test_a_write_is_complete_or_absent_after_a_fault_at_any_step(
     tmp_path: Path, document: str, replaces: bool, kind: str
 ) -> None:
     name = NAMES[document]
-    for number in itertools.count():
+    for number in points(itertools.count()):
         folder = tmp_path / str(number)
         done(put(FolderStore(folder), "other", b"{}", 0))
         if replaces:
@@ -153,7 +154,7 @@ def test_a_write_is_complete_or_absent_after_a_fault_at_any_step(
 @pytest.mark.parametrize("replaces", [False, True], ids=["new", "replaced"])
 def test_a_copy_has_its_origin_after_a_fault_at_any_step(tmp_path: Path, replaces: bool, kind: str) -> None:
     names = ["p/a/a.csv", "p/b/b.csv"]
-    for number in itertools.count():
+    for number in points(itertools.count()):
         folder = tmp_path / str(number)
         sources = [f"{RUN.staging}{UNIT}.0/{place}" for place in range(2)]
         for source in sources:
@@ -185,7 +186,7 @@ def test_a_copy_has_its_origin_after_a_fault_at_any_step(tmp_path: Path, replace
 @pytest.mark.parametrize("kind", KILLS)
 def test_a_file_is_deleted_or_unchanged_after_a_fault_at_any_step(tmp_path: Path, kind: str) -> None:
     name = NAMES["receipt"]
-    for number in itertools.count():
+    for number in points(itertools.count()):
         folder = tmp_path / str(number)
         done(put(FolderStore(folder), name, OLD, 0))
         before = done(seen(folder, name))
@@ -215,7 +216,7 @@ def test_a_file_is_deleted_or_unchanged_after_a_fault_at_any_step(tmp_path: Path
 def test_a_run_interrupted_by_a_fault_is_completed_by_the_next_start(
     tmp_path: Path, kind: str, step: str, path: str
 ) -> None:
-    for number in itertools.count():
+    for number in points(itertools.count()):
         folder = tmp_path / str(number)
         with fault(number, kind, (step,)) as met:
             failed = None

@@ -197,7 +197,7 @@ def test_a_variable_that_cannot_be_used_is_at_most_a_warning(
 def test_missing_packages_are_named_and_the_run_goes_on(
     collector: Collector, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    monkeypatch.delitem(sys.modules, "bqdump.adapters.telemetry")
+    monkeypatch.delitem(sys.modules, "bqdump.adapters.telemetry", raising=False)
     monkeypatch.setitem(sys.modules, "opentelemetry.sdk.metrics", None)
     run()
     (line,) = [record for record in caplog.records if getattr(record, "event", "") == "telemetry_missing"]

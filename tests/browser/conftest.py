@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shutil
 from collections.abc import Callable, Iterator
+from pathlib import Path
 from typing import Any, Literal
 from urllib.parse import urlsplit
 
@@ -24,16 +25,18 @@ PATIENCE_MS = 120_000
 expect.set_options(timeout=PATIENCE_MS)
 # The first one takes half the CPU time of the others, which run all of a browser in the background.
 NAMES = ("chromium-headless-shell", "chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
+CHROMIUM = next(filter(None, map(shutil.which, NAMES)), None)
+# Without a browser, one test is skipped for all of them.
+collect_ignore = [
+    path.name for path in Path(__file__).parent.glob("test_*.py") if path.name != "test_chromium.py" and not CHROMIUM
+]
 
 
 @pytest.fixture(scope="module")
 def browser() -> Iterator[Browser]:
     """The system's Chromium, without a window. Per module: no event loop can run while playwright has its own."""
-    path = next(filter(None, map(shutil.which, NAMES)), None)
-    if path is None:
-        pytest.skip("needs a browser: apt-get install chromium-headless-shell, or chromium")
     with sync_playwright() as playwright:
-        started = playwright.chromium.launch(executable_path=path, args=["--no-sandbox"])
+        started = playwright.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"])
         yield started
         started.close()
 

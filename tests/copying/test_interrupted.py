@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
+import itertools
 import re
 import threading
 from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Sequence
@@ -18,6 +19,7 @@ from bqdump.core.retention.policy import Policy
 from bqdump.ports.store import ObjectInfo, Stored
 from copying.scene import Copies, complete
 from forged import with_checksum_of
+from tiers import points
 
 Answer = TypeVar("Answer")
 
@@ -132,8 +134,7 @@ def restored(begun: dict[str, Any]) -> Copies:
 def test_killed_at_any_request_it_is_complete_or_not_there_and_the_same_command_resumes(
     begun: dict[str, Any], late: bool
 ) -> None:
-    number = 0
-    while True:
+    for number in points(itertools.count()):
         copies = restored(begun)
         first = Watched(copies.target, until(number), late=late)
         done = attempt(copies, first)
@@ -159,15 +160,14 @@ def test_killed_at_any_request_it_is_complete_or_not_there_and_the_same_command_
         }
         if done:
             break
-        number += 1
     assert number > 15
 
 
 def test_a_source_run_that_is_pruned_under_the_copy_at_any_request_is_an_error_and_the_copy_is_as_before(
     begun: dict[str, Any],
 ) -> None:
-    number, refused = 0, 0
-    while True:
+    refused = 0
+    for number in points(itertools.count()):
         copies = restored(begun)
         left = iter(range(number))
         gone: list[str] = []
@@ -188,7 +188,6 @@ def test_a_source_run_that_is_pruned_under_the_copy_at_any_request_is_an_error_a
         assert not copies.verify("n2").findings
         if not gone:
             break
-        number += 1
     assert refused > 3
 
 

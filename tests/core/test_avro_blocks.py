@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 
 from bqdump.core.errors import DocumentError
 from bqdump.core.formats.avro_blocks import SYNC_BYTES, Block, Header, check_sync, read_block, read_header
+from tiers import points
 
 SCHEMA = fastavro.parse_schema(
     {"type": "record", "name": "Root", "fields": [{"name": "text", "type": ["null", "string"]}]}
@@ -67,7 +68,7 @@ def test_a_file_cut_anywhere_is_refused_unless_a_block_ends_there() -> None:
     ends = {header.length}
     for block in found:
         ends.add(max(ends) + block.length)
-    for length in range(len(FILE)):
+    for length in points(range(len(FILE))):
         if length not in ends:
             with pytest.raises(DocumentError):
                 blocks(FILE[:length])
@@ -85,7 +86,7 @@ def test_any_bytes_give_blocks_or_one_clear_error(data: bytes) -> None:
 
 
 def test_no_flipped_byte_gives_a_traceback() -> None:
-    for position in range(len(FILE)):
+    for position in points(range(len(FILE))):
         data = bytearray(FILE)
         data[position] ^= 0xFF
         try:

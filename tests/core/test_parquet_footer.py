@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 
 from bqdump.core.errors import DocumentError
 from bqdump.core.formats.parquet_footer import TRAILER_BYTES, footer_bytes, num_rows
+from tiers import points
 
 COLUMNS = {
     "id": pa.int64(),
@@ -63,7 +64,7 @@ FOOTER_AT = len(FILE) - footer_bytes(FILE[-TRAILER_BYTES:], len(FILE), "file") -
 
 @pytest.mark.parametrize("bit", [0x01, 0x80, 0xFF])
 def test_no_flipped_byte_of_a_footer_gives_a_traceback(bit: int) -> None:
-    for position in range(FOOTER_AT, len(FILE)):
+    for position in points(range(FOOTER_AT, len(FILE))):
         data = bytearray(FILE)
         data[position] ^= bit
         try:
@@ -73,7 +74,7 @@ def test_no_flipped_byte_of_a_footer_gives_a_traceback(bit: int) -> None:
 
 
 def test_a_file_cut_anywhere_is_refused() -> None:
-    for length in range(len(FILE)):
+    for length in points(range(len(FILE))):
         with pytest.raises(DocumentError):
             rows_of(FILE[:length])
 

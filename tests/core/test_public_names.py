@@ -170,7 +170,6 @@ def test_a_name_that_is_not_listed_is_an_attribute_error() -> None:
         bqdump.rum  # type: ignore[attr-defined]  # noqa: B018
 
 
-@pytest.mark.slow
 def test_the_import_costs_nothing() -> None:
     code = "import sys; before = set(sys.modules); import bqdump; print(sorted(set(sys.modules) - before))"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)

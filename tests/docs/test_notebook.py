@@ -45,7 +45,6 @@ def outputs(cell: Any, kind: str) -> list[str]:
     return ["".join(one["data"][kind]) for one in cell["outputs"] if kind in one.get("data", {})]
 
 
-@pytest.mark.slow
 def test_every_cell_ends_without_an_error_and_prints_what_the_page_says(executed: list[Any]) -> None:
     assert len(CELLS) == 4
     printed = "".join(one.get("text", "") for cell in executed for one in cell["outputs"])
@@ -53,7 +52,6 @@ def test_every_cell_ends_without_an_error_and_prints_what_the_page_says(executed
     assert not [one for cell in executed for one in cell["outputs"] if one["output_type"] == "error"]
 
 
-@pytest.mark.slow
 def test_a_result_is_a_short_line_and_a_table_of_at_most_eight_columns(executed: list[Any]) -> None:
     (text,), (table,) = outputs(executed[-1], "text/plain"), outputs(executed[-1], "text/html")
     assert text.startswith("Rows([RunLine(run=")

@@ -25,6 +25,7 @@ from bqdump.export.task import Task
 from bqdump.ports.store import Stored
 from bqdump.repository.published import read_manifest
 from bqdump_memory import MemoryWarehouse
+from tiers import points
 
 SETTINGS = Settings(project="project", dataset="data", target=Target("gs", "memory"), format="avro")
 
@@ -110,7 +111,7 @@ def test_text_is_not_read() -> None:
 
 def test_every_cut_of_a_file_is_refused_and_no_flipped_byte_gives_a_traceback() -> None:
     for format_, data in (("parquet", parquet(5, 2)), ("avro", avro(9, text="abc", interval=20))):
-        for position in range(len(data)):
+        for position in points(range(len(data))):
             flipped = bytearray(data)
             flipped[position] ^= 0xFF
             for candidate, cut in ((data[:position], True), (bytes(flipped), False)):

@@ -1,4 +1,5 @@
 """Every field of every stored document, set to what it cannot be: an answer or a clear error from all that reads it.
+from tiers import points
 
 The bucket holds a published run, a later one that is published over it, and a third one that has done all its work.
 """
@@ -37,8 +38,7 @@ from bqdump.repository.published import read_manifest
 from bqdump.ui.app import ADDRESSES
 from bqdump.ui.archive import Archive
 from bqdump_memory import MemoryWarehouse
-
-pytestmark = pytest.mark.slow
+from tiers import points
 
 SETTINGS = Settings(project="project", dataset="data", target=Target("gs", "memory", "p/"))
 LAYOUT = SETTINGS.layout
@@ -200,7 +200,7 @@ def test_whoever_reads_an_edited_document_gets_an_answer_or_a_clear_error(kind: 
         bad = []
         run = "third" if "/third/" in name else "second"
         concerned = await readers(run, name)
-        for number, (what, data) in enumerate(edits(name)):
+        for number, (what, data) in points(enumerate(edits(name))):
             STORE.put_now(name, data)
             answers = [one for one in reads(STORE, run) if not number or one[0] in concerned]
             # Each command is the first one in turn. What one refuses, the others have read with the same codec.
@@ -226,7 +226,7 @@ def test_a_run_that_meets_an_edited_document_ends_well_or_with_a_clear_error(kin
 
     async def every() -> list[str]:
         bad = []
-        for what, data in edits(name):
+        for what, data in points(edits(name)):
             store, warehouse = copy.copy(STORE), copy.copy(WAREHOUSE)
             store._objects = dict(STORE._objects)
             warehouse.store = store

@@ -10,8 +10,6 @@ import bqdump
 from bqdump.core.times import time_text
 from integration.stage import Stage
 
-pytestmark = pytest.mark.slow
-
 KEEP = "{run}/{table}/{table}_*.{ext}"
 
 

@@ -28,8 +28,6 @@ from bqdump_claims.run import check_service, chosen, propose
 from integration.command import call
 from integration.stage import Stage, until
 
-pytestmark = pytest.mark.slow
-
 COMMAND = (sys.executable, "-m", "bqdump", "check-service")
 # What bqdump relies on no answer for.
 OPEN = {"direct.json.INTERVAL", "direct.json.RANGE", "direct.avro.DATETIME", "direct.avro.INTERVAL",

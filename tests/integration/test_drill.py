@@ -8,13 +8,9 @@ import subprocess
 import sys
 from typing import Any
 
-import pytest
-
 from collector import collecting, values
 from hooks import hook
 from integration.stage import Stage, until
-
-pytestmark = pytest.mark.slow
 
 COMMAND = (sys.executable, "-m", "bqdump", "drill")
 

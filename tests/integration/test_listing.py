@@ -9,8 +9,6 @@ import pytest
 import bqdump
 from integration.stage import Stage
 
-pytestmark = pytest.mark.slow
-
 
 def exported(stage: Stage, **settings: str) -> None:
     """A run with tables, a view, a function, a masked column, and something that is left out."""

@@ -6,8 +6,6 @@ import os
 import subprocess
 import sys
 
-import pytest
-
 from integration.stage import Stage
 
 PROGRAM = """
@@ -40,7 +38,6 @@ for left in range(24):
 LIMITS = (6, 12, 24, 32, 64)
 
 
-@pytest.mark.slow
 def test_a_run_within_a_small_limit_of_open_files(stage: Stage) -> None:
     for number in range(8):
         stage.table(f"table_{number}")

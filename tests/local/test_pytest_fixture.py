@@ -6,8 +6,6 @@ import subprocess
 import sys
 from pathlib import Path
 
-import pytest
-
 CONFTEST = "from bqdump_local.pytest import bigquery_stack\n"
 TESTS = """
 import os
@@ -59,7 +57,6 @@ def run(folder: Path, conftest: str, tests: str) -> subprocess.CompletedProcess[
     return subprocess.run(command, capture_output=True, text=True, check=False, cwd=folder)
 
 
-@pytest.mark.slow
 def test_another_project_has_a_stack_for_its_tests_and_nothing_is_left(tmp_path: Path) -> None:
     done = run(tmp_path, CONFTEST + LATER, TESTS)
     assert "2 passed" in done.stdout, done.stdout + done.stderr
@@ -67,7 +64,6 @@ def test_another_project_has_a_stack_for_its_tests_and_nothing_is_left(tmp_path:
     assert done.returncode == 0
 
 
-@pytest.mark.slow
 def test_a_project_that_does_not_ask_has_no_fixture(tmp_path: Path) -> None:
     done = run(tmp_path, "", "def test_none(bigquery_stack): pass\n")
     assert "fixture 'bigquery_stack' not found" in done.stdout

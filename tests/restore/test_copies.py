@@ -21,6 +21,7 @@ from bqdump.restoration.restore import restore_one as restore
 from bqdump.restoration.task import Request, Task, Via
 from restore.killed import Killed, killed_at
 from restore.world import INTO, ROWS, SETTINGS, ExportedWorld
+from tiers import points
 
 
 def copied(world: ExportedWorld, bucket: str, prefix: str) -> MemoryStore:
@@ -121,7 +122,7 @@ def test_files_of_a_folder_are_uploaded_loaded_and_deleted() -> None:
 
 def test_a_restore_through_a_bucket_that_is_killed_at_any_request_leaves_no_upload_once_it_is_repeated() -> None:
     left = 0
-    for number in itertools.count():
+    for number in points(itertools.count()):
         folder = Folder()
         if not killed(folder.task(name="killed"), number):
             break
@@ -195,7 +196,7 @@ def test_a_restore_repeats_no_job_of_one_whose_documents_were_deleted() -> None:
 
 def test_what_a_killed_drill_has_uploaded_is_deleted_after_a_week() -> None:
     left = 0
-    for number in itertools.count():
+    for number in points(itertools.count()):
         folder, ended = Folder(), False
         scratch = msgspec.structs.replace(INTO, dataset="")
         task = folder.task(scratch, "drill")._replace(documents=MemoryStore())

@@ -36,6 +36,7 @@ from bqdump.restoration.task import Request, Task, Via
 from restore.killed import Killed, killed_at
 from restore.test_objects import routine, view
 from restore.world import ROWS, SETTINGS, ExportedWorld
+from tiers import points
 
 SCRATCH = Options(project="project", dataset="")
 ALL = Sample()
@@ -222,7 +223,7 @@ def test_a_note_stays_small_whatever_has_failed() -> None:
 
 def test_a_killed_drill_leaves_tables_that_expire_and_does_not_disturb_the_next() -> None:
     lifetimes, left = set(), 0
-    for number in itertools.count(1):
+    for number in points(itertools.count(1)):
         world = ExportedWorld()
         try:
             asyncio.run(drill(killed_at(task(world), number), Sample()))

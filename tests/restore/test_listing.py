@@ -24,6 +24,7 @@ from bqdump.restoration.restore import restore_one as restore
 from restore.killed import Counting, Killed, Mortal, killed_at
 from restore.test_copies import Folder, killed
 from restore.world import INTO, ROWS, SETTINGS, ExportedWorld
+from tiers import points
 
 COPY = Dataset("project", "copy", "US")
 DAY = 86_400_000
@@ -122,7 +123,7 @@ def test_a_restore_whose_job_is_at_work_is_running() -> None:
 
 
 def test_a_restore_that_is_killed_at_any_request_can_be_ended_and_leaves_nothing_of_its_own() -> None:
-    for number in range(10_000):
+    for number in points(range(10_000)):
         world = ExportedWorld()
         try:
             asyncio.run(restore(killed_at(world.task(INTO, "killed"), number)))
@@ -143,7 +144,7 @@ def test_a_restore_that_is_killed_at_any_request_can_be_ended_and_leaves_nothing
 
 
 def test_an_abort_that_is_killed_at_any_request_can_be_repeated() -> None:
-    for number in range(10_000):
+    for number in points(range(10_000)):
         world = stopped(30)
         counting = Counting(number)
         (found,) = found_in(world)

@@ -22,6 +22,7 @@ from bqdump.restoration.restore import restore_one as restore
 from restore import test_copies
 from restore.killed import Killed, killed_at
 from restore.world import INTO, ROWS, SETTINGS, ExportedWorld
+from tiers import points
 
 COPY = Dataset("project", "copy", "US")
 
@@ -76,7 +77,7 @@ def by_partition() -> ExportedWorld:
 
 def test_some_partitions_that_are_killed_at_any_request_are_complete_once_the_command_is_repeated() -> None:
     options = replace(CHOSEN, replace=True)
-    for number in range(10_000):
+    for number in points(range(10_000)):
         world = by_partition()
         try:
             asyncio.run(restore(killed_at(world.task(options, "killed", run="r2"), number)))
@@ -142,7 +143,7 @@ def test_a_partition_that_the_export_lacks_stays_is_named_and_is_no_change_once_
     caplog: pytest.LogCaptureFixture,
 ) -> None:
     options = replace(CHOSEN, partitions=("days$20260101..20260103",), replace=True)
-    for number in range(10_000):
+    for number in points(range(10_000)):
         world = by_query()
         caplog.clear()
         try:
@@ -171,7 +172,7 @@ def test_what_the_second_try_of_a_copy_job_has_filled_is_known_once_the_command_
 ) -> None:
     monkeypatch.setattr(job, "LONGEST_PAUSE", 0.0)
     limit = JobError("rateLimitExceeded", "too many at once")
-    for number in range(10_000):
+    for number in points(range(10_000)):
         world = by_partition()
         world.big.put("project", "copy", "one", [])
         world.big.failing = lambda _, id_: limit if id_.endswith("-copy-0-0") else None

@@ -14,6 +14,7 @@ from bqdump.restoration.restore import restore_one as restore
 from restore.killed import Killed, killed_at
 from restore.test_objects import raw
 from restore.world import INTO, ExportedWorld
+from tiers import points
 
 NEXT_TO_LIVE = Options(project="project", dataset="data", include=("one",), as_="one_yesterday")
 
@@ -73,7 +74,7 @@ def test_a_table_that_was_emptied_is_named_with_the_command_that_restores_it_und
 
 
 def test_a_restore_next_to_the_live_table_that_is_killed_at_any_request_ends_the_same() -> None:
-    for number in range(10_000):
+    for number in points(range(10_000)):
         world = ExportedWorld()
         try:
             asyncio.run(restore(killed_at(world.task(NEXT_TO_LIVE, "killed"), number)))

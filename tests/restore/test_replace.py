@@ -22,6 +22,7 @@ from restore.killed import Killed, killed_at
 from restore.test_objects import raw
 from restore.test_partitions import CHOSEN, by_partition
 from restore.world import INTO, ROWS, SETTINGS, ExportedWorld
+from tiers import points
 
 FEW = RowPolicy("one", "few", "line = 'a'", ("user:a@example.com",))
 COPY = Dataset("project", "copy", "US")
@@ -140,7 +141,7 @@ def test_a_table_that_is_not_replaced_after_all_keeps_its_expiration(options: Op
 
 def test_an_expiration_that_a_killed_restore_has_removed_is_set_again_by_ending_it() -> None:
     seen = set[object]()
-    for number in range(10_000):
+    for number in points(range(10_000)):
         world = ExportedWorld()
         world.big.put("project", "copy", "one", ["x"])
         asyncio.run(world.big.change_table(COPY, "one", raw({"expirationTime": LATER})))
@@ -159,7 +160,7 @@ def test_an_expiration_that_a_killed_restore_has_removed_is_set_again_by_ending_
 
 def test_the_command_of_a_killed_restore_that_is_ended_completes() -> None:
     """Tables that it had begun have its label until then."""
-    for number in range(10_000):
+    for number in points(range(10_000)):
         world = ExportedWorld()
         world.big.put("project", "copy", "one", ["x"])
         try:
@@ -209,7 +210,7 @@ def test_ending_a_restore_of_some_partitions_sets_no_expiration() -> None:
 
 @pytest.mark.parametrize("wanted", [None, str(int(LATER) + 1)])
 def test_ending_a_restore_keeps_the_expiration_that_the_owner_has_set_meanwhile(wanted: str | None) -> None:
-    for number in range(10_000):
+    for number in points(range(10_000)):
         world = ExportedWorld()
         world.big.put("project", "copy", "one", ["x"])
         expire(world, "one", LATER)

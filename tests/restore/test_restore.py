@@ -34,6 +34,7 @@ from bqdump.retain.rewrite import Task as Erasure
 from bqdump.verbs import plan_restore
 from restore.killed import Killed, killed_at
 from restore.world import INTO, ROWS, SETTINGS, ExportedWorld
+from tiers import points
 
 NEVER = {"expirationMs": None}
 
@@ -199,7 +200,7 @@ def test_a_default_value_that_is_refused_leaves_no_table_that_is_not_restored(mo
 
 def test_a_restore_that_is_killed_and_whose_export_is_replaced_leaves_no_rows_of_another_run() -> None:
     left = kept = 0
-    for number in range(10_000):
+    for number in points(range(10_000)):
         world = ExportedWorld()
         try:
             asyncio.run(restore(killed_at(world.task(execution="killed"), number)))
@@ -306,7 +307,7 @@ def test_a_table_of_an_unfinished_restore_is_named_by_the_refusal_and_not_kept_f
 @pytest.mark.parametrize("action", ["create", "replace"])
 def test_a_restore_that_is_killed_at_any_request_ends_the_same_when_it_is_repeated(action: str) -> None:
     options = Options(project="project", dataset="copy", replace=action == "replace")
-    for number in range(10_000):
+    for number in points(range(10_000)):
         world = ExportedWorld()
         if action == "replace":
             world.big.put("project", "copy", "one", ["x"])

@@ -17,6 +17,7 @@ from bqdump.restoration.restore import restore_one as restore
 from restore.killed import Killed, killed_at
 from restore.test_objects import raw
 from restore.world import INTO, ROWS, ExportedWorld
+from tiers import points
 
 SCHEMA, DATA = replace(INTO, schema_only=True), replace(INTO, data_only=True)
 COPY = Dataset("project", "copy", "US")
@@ -107,7 +108,7 @@ def test_rows_that_arrive_while_the_restore_runs_stay_and_fail_their_table() -> 
 @pytest.mark.parametrize("options", [SCHEMA, DATA, replace(DATA, replace=True)], ids=["schema", "fill", "replace"])
 def test_a_restore_that_is_killed_at_any_request_ends_the_same_when_it_is_repeated(options: Options) -> None:
     expected = EMPTY if options is SCHEMA else ROWS
-    for number in range(10_000):
+    for number in points(range(10_000)):
         world = ExportedWorld()
         if options is not SCHEMA:
             world.restore(SCHEMA, "before")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import itertools
 from collections.abc import Callable
 from contextlib import suppress
 from copy import deepcopy
@@ -24,6 +25,7 @@ from bqdump.restoration.task import Request, Task
 from restore.killed import Killed, killed_at
 from restore.paused import Pause, pausing
 from restore.world import INTO, SETTINGS, ExportedWorld
+from tiers import points
 
 # As many rows, so that their number tells nothing.
 RUNS = {"first": ["a", "b"], "second": ["c", "d"]}
@@ -108,11 +110,10 @@ def test_of_two_restores_none_reports_rows_of_the_other_as_restored(
     before(begun)
     schedules = 0
     for at in (0, 24, 28):
-        number, paused = 0, True
-        while paused:
+        for number in points(itertools.count()):
             world = deepcopy(begun)
-            paused = asyncio.run(both(Pause(at), Pause(number)))
-            number += 1
+            if not asyncio.run(both(Pause(at), Pause(number))):
+                break
         schedules += number
     assert schedules > 50
 
@@ -147,11 +148,10 @@ def test_a_frozen_process_of_a_restore_that_was_ended_writes_nothing_into_the_on
         of_the_owner(begun)
     seen = set[type]()
     for at in (0, 12, 30, 1000):
-        number, paused = 0, True
-        while paused:
+        for number in points(itertools.count()):
             world = deepcopy(begun)
-            paused = asyncio.run(frozen(Pause(number), Pause(at)))
-            number += 1
+            if not asyncio.run(frozen(Pause(number), Pause(at))):
+                break
         assert number > 20
     assert TargetError in seen
 

@@ -28,6 +28,7 @@ from bqdump.retain.erase import erase
 from bqdump.retain.rewrite import Task
 from restore.killed import Counting, Killed, Mortal
 from retain.scene import DAY, LAYOUT, SETTINGS, Scene
+from tiers import points
 
 REASON = "request 4711"
 
@@ -149,7 +150,7 @@ def test_files_that_a_later_run_still_names_stay() -> None:
 
 @pytest.mark.parametrize("settings", [{}, {"incremental": True}], ids=["keep", "incremental"])
 def test_an_erasure_that_is_killed_at_any_request_is_finished_by_the_same_command(settings: dict[str, Any]) -> None:
-    for number in range(1_000):
+    for number in points(range(1_000)):
         scene = Scene()
         scene.run("r1", "r2", **settings)
         counting = Counting(number)
@@ -344,7 +345,7 @@ def test_a_manifest_that_is_changed_while_an_erasure_is_interrupted_is_not_signe
 
 
 def test_signed_runs_are_signed_whatever_interrupts_their_erasure() -> None:
-    for number in range(1_000):
+    for number in points(range(1_000)):
         scene = Scene()
         scene.run("r1")
         key = signed(scene, "r1")

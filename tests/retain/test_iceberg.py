@@ -20,6 +20,7 @@ from bqdump.repository.notes import change_tags
 from bqdump.retain.erase import erase
 from bqdump.retain.rewrite import Task as Erasure
 from retain.scene import KEEP, LAYOUT, SETTINGS, Scene
+from tiers import points
 
 LAKE: dict[str, Any] = {"format": "parquet", "iceberg": True}
 
@@ -202,7 +203,7 @@ def test_a_prune_that_is_killed_at_any_write_is_finished_by_the_next_one() -> No
     scene.prune()
     writes = len(store.writes)
     assert writes > 6
-    for last in range(writes):
+    for last in points(range(writes)):
         scene, store = interrupted()
         store.last = last
         with pytest.raises(ProcessLookupError):

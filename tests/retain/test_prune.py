@@ -27,6 +27,7 @@ from bqdump.retain.prune import prune
 from bqdump.retain.survey import survey
 from bqdump.retain.tombstones import mark_deleted
 from retain.scene import DAY, LAYOUT, SETTINGS, Scene
+from tiers import points
 
 REPLACE = "{table}/{table}_*.{ext}"
 
@@ -229,7 +230,7 @@ def test_objects_in_a_runs_folder_that_are_not_its_own_stay_and_are_named(scene:
 def test_a_killed_prune_is_finished_by_the_next_one(scene: Scene) -> None:
     """Killed before each write and each deletion, once."""
     expected: list[str] | None = None
-    for writes in range(200):
+    for writes in points(range(200)):
         scene = Scene()
         scene.run("a", "b", "c")
         task = scene.pruning()
