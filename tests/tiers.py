@@ -20,7 +20,9 @@ ALL, NONE = 1_000_000, 0
 
 QUICK = {
     # In memory, but for the files below, which start servers or search for long.
-    **dict.fromkeys(("core", "repository", "export", "check", "observe", "restore", "retain", "copying", "sets"), ALL),
+    **dict.fromkeys(
+        ("core", "pool", "repository", "export", "check", "observe", "restore", "retain", "copying", "sets"), ALL
+    ),
     "copying/test_requests.py": NONE,
     "copying/test_thieves.py": NONE,
     "export/test_every_call.py": NONE,

@@ -167,7 +167,7 @@ def test_a_source_run_that_is_pruned_under_the_copy_at_any_request_is_an_error_a
     begun: dict[str, Any],
 ) -> None:
     refused = 0
-    for number in points(itertools.count()):
+    for number in itertools.count():
         copies = restored(begun)
         left = iter(range(number))
         gone: list[str] = []
