@@ -20,7 +20,7 @@ from bqdump.core.settings.settings import Settings
 from bqdump.core.settings.target import Target
 from bqdump.export.run import run
 from bqdump.export.task import ReadRoute, Task
-from bqdump.sets.run import run_sets
+from bqdump.sets.run import run_set
 from bqdump.sets.task import SetTask
 from bqdump_memory import MemoryWarehouse, gated
 
@@ -87,7 +87,7 @@ async def measure(datasets: int, tables: int) -> tuple[float, dict[str, int], in
         owner = Owner("run", number)
         if several:
             one = SetTask(place, warehouse, settings, "run", owner, TASKS, _no_read_route)
-            await run_sets(settings, [one])
+            await run_set(one)
         else:
             await run(Task(place, warehouse, settings, "run", owner, TASKS))
 

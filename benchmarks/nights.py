@@ -30,7 +30,7 @@ from bqdump.export.planning import survey
 from bqdump.export.run import run
 from bqdump.export.task import ReadRoute, Task
 from bqdump.repository.published import read_manifest
-from bqdump.sets.run import run_sets
+from bqdump.sets.run import run_set
 from bqdump.sets.task import SetTask
 from bqdump_memory import MemoryWarehouse
 
@@ -87,7 +87,7 @@ async def export(store: MemoryStore, warehouse: MemoryWarehouse, datasets: Seque
         await run(Task(store, warehouse, SETTINGS, name, owner, 1))
         return [await read_manifest(store, SETTINGS)]
     settings = replace(SETTINGS, dataset="*")
-    await run_sets(settings, [SetTask(store, warehouse, settings, name, owner, 1, _nothing_to_read)])
+    await run_set(SetTask(store, warehouse, settings, name, owner, 1, _nothing_to_read))
     return [await read_manifest(store, one_dataset(settings, dataset)) for dataset in datasets]
 
 

@@ -48,8 +48,7 @@ at="--project=$project"
 # Names of datasets, in lines. A pattern has its grants on the project.
 datasets=$(printf '%s\n' "$SOURCE_DATASET" | tr ',' '\n' | tr -d ' \t' | sed '/^$/d')
 case $SOURCE_DATASET in *[*?]*) granted='' ;; *) granted=$datasets ;; esac
-# Buckets, also those of other locations: LOCATION=gs://BUCKET[/PREFIX],…
-buckets=$DESTINATION_BUCKET\ $(printf '%s\n' "${BQDUMP_LOCATIONS:-}" | tr ',' '\n' | sed -n 's|.*gs://\([^/]*\).*|\1|p')
+buckets=$DESTINATION_BUCKET
 
 projects=$project
 [ "$PROJECT_ID" = "$project" ] || projects="$project $PROJECT_ID"

@@ -3,29 +3,21 @@
 locals {
   # An item of the workflow takes from the job what it omits.
   job_prefix    = lookup(var.settings, "BQDUMP_PREFIX", "")
-  job_locations = join(",", [for location, place in var.locations : "${location}=${place}"])
-  job_item      = tomap({ project = local.source_project, dataset = var.dataset, bucket = var.bucket, prefix = local.job_prefix, locations = local.job_locations })
+  job_item      = tomap({ project = local.source_project, dataset = var.dataset, bucket = var.bucket, prefix = local.job_prefix })
   items = [
     for item in concat([local.job_item], var.workflow ? var.exports : []) : {
       project   = lookup(item, "project", local.source_project)
       names     = compact([for name in split(",", lookup(item, "dataset", var.dataset)) : trimspace(name)])
       bucket    = lookup(item, "bucket", var.bucket)
       prefix    = trim(trimspace(lookup(item, "prefix", local.job_prefix)), "/")
-      locations = compact([for place in split(",", lookup(item, "locations", local.job_locations)) : trimspace(element(split("=", place), 1))])
     }
   ]
-  # As the program's log lines name it: the setting, and gs://BUCKET/PREFIX/. A set has a target for each location.
+  # As the program's log lines name it: the setting, and gs://BUCKET/PREFIX/.
   exported = [
     for item in local.items : {
       dataset = join(",", item.names)
       is_set  = length(item.names) > 1 || length(regexall("[*?]", join(",", item.names))) > 0
-      targets = distinct(concat(
-        [trimsuffix("gs://${item.bucket}/${item.prefix}", "/")],
-        length(item.names) > 1 || length(regexall("[*?]", join(",", item.names))) > 0 ? [
-          for place in item.locations :
-          length(regexall("^gs://[^/]+/.", place)) > 0 || item.prefix == "" ? trimsuffix(place, "/") : "${trimsuffix(place, "/")}/${item.prefix}"
-        ] : [],
-      ))
+      targets = [trimsuffix("gs://${item.bucket}/${item.prefix}", "/")]
     }
   ]
   # The first one is the job's own, which the workflow does not start.

@@ -194,7 +194,7 @@ resource "google_storage_bucket_iam_member" "see_bucket" {
   member = time_sleep.accounts_known.triggers["job"]
 }
 
-# The same in the buckets of other locations and of the workflow's items, which exist already.
+# The same in the buckets of the workflow's items, which exist already.
 resource "google_storage_bucket_iam_member" "write_objects_elsewhere" {
   for_each = local.other_buckets
 

@@ -7,7 +7,6 @@ locals {
 
   environment = merge(
     var.settings,
-    length(var.locations) == 0 ? {} : { BQDUMP_LOCATIONS = local.job_locations },
     {
       PROJECT_ID         = local.source_project
       SOURCE_DATASET     = local.job_export.dataset

@@ -41,17 +41,6 @@ variable "dataset" {
   }
 }
 
-variable "locations" {
-  description = "Buckets for datasets in other locations than the bucket's, as {EU = \"gs://BUCKET\"}. They must exist."
-  type        = map(string)
-  default     = {}
-
-  validation {
-    condition     = alltrue([for place in values(var.locations) : can(regex("^gs://[^/,]+(/[^,]*)?$", place))])
-    error_message = "Write each bucket as gs://BUCKET or gs://BUCKET/PREFIX."
-  }
-}
-
 variable "bucket" {
   description = "Bucket to export to."
   type        = string

@@ -82,7 +82,7 @@ def test_tasks_of_a_run_are_one_trace(collector: Collector) -> None:
 
 def test_a_restore_is_a_trace_of_tables_with_their_rows_and_all_their_jobs(collector: Collector) -> None:
     world = ExportedWorld({"one": ["a", "b"], "two": ["c"]})
-    asyncio.run(verbs.restore([world.task(execution="again")]))
+    asyncio.run(verbs.restore(world.task(execution="again")))
     (root,) = collector.named("bqdump.restore")
     assert root.status.code == 0
     assert values(root.attributes) == {
@@ -104,7 +104,7 @@ def test_a_table_that_is_not_restored_is_an_error_in_its_span_in_its_jobs_and_in
 ) -> None:
     world = ExportedWorld({"one": ["a"], "two": ["c"]})
     world.big.failing = lambda table, job: JobError("invalid", "no") if table == "one" else None
-    assert asyncio.run(verbs.restore([world.task()])).state == "incomplete"
+    assert asyncio.run(verbs.restore(world.task())).state == "incomplete"
     failed = {span.name: span.status.message for span in collector.spans if span.status.code == 2}
     assert {"bqdump.restore", "bqdump.table", "bqdump.job"} == {*failed}
     assert failed["bqdump.table"] == failed["bqdump.job"] == "invalid: no"
@@ -114,7 +114,7 @@ def test_a_table_that_is_not_restored_is_an_error_in_its_span_in_its_jobs_and_in
 def test_a_drill_that_proves_nothing_is_an_error_in_its_span(collector: Collector) -> None:
     world = ExportedWorld({"one": ["a"]})
     world.change_manifest(tables=(msgspec.structs.replace(world.manifest.tables[0], rows=7),))
-    done = asyncio.run(verbs.drill([world.task(msgspec.structs.replace(INTO, dataset=""))], Sample()))
+    done = asyncio.run(verbs.drill(world.task(msgspec.structs.replace(INTO, dataset="")), Sample()))
     (root,) = collector.named("bqdump.drill")
     assert (root.status.code, root.status.message) == (2, done.problems[0])
     assert values(root.attributes) == {

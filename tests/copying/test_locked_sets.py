@@ -99,7 +99,7 @@ def test_wherever_the_first_copy_of_a_set_is_killed_readers_find_the_set_that_a_
         seen.add(named)
         if named:
             assert vault.tied() == {"ops": "n1", "sales": "n1"}, number
-            assert asyncio.run(exports_at(lambda _: vault.target, vault.there)).sets, number
+            assert asyncio.run(exports_at(lambda _: vault.target, vault.there)).set_at, number
         vault.copy(signer=Key())
         assert vault.tied() == {"ops": "n1", "sales": "n1"}, number
         if not killed:
@@ -282,7 +282,7 @@ def test_a_planted_pointer_of_another_kind_decides_nothing(vault: Sets) -> None:
     vault.target.put_now(own.layout.set_manifest.name, encode(msgspec.structs.replace(found, run="n9")))
     assert asyncio.run(holds_export(vault.target, own)), planted
     exports = asyncio.run(exports_at(lambda _: vault.target, own))
-    assert not exports.sets
+    assert not exports.set_at
 
 
 def test_a_document_that_somebody_else_has_stored_under_the_name_of_a_set_is_named(vault: Sets) -> None:

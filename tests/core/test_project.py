@@ -1,4 +1,4 @@
-"""Which datasets a set has, where each one goes, and who begins with which."""
+"""Which datasets a set has, and who begins with which."""
 
 from __future__ import annotations
 
@@ -10,8 +10,7 @@ from hypothesis import strategies as st
 
 from bqdump.core.errors import UsageError
 from bqdump.core.sets.member import at_once, order_of, own_datasets
-from bqdump.core.sets.selection import by_target, choose_datasets, targets_of
-from bqdump.core.settings.target import Target
+from bqdump.core.sets.selection import choose_datasets
 from bqdump.core.tables.catalog import ListedDataset
 from core.strategies import settings
 
@@ -62,19 +61,33 @@ def test_external_datasets_are_named_and_not_exported() -> None:
 HERE, EU = ListedDataset("here", "US"), ListedDataset("there", "EU")
 
 
-def test_datasets_in_several_locations_need_a_bucket_for_each() -> None:
+def test_datasets_in_several_locations_are_refused_where_the_target_is_a_bucket() -> None:
     with pytest.raises(
-        UsageError, match=r"2 locations \(US: here; EU: there\).*\[locations\].*US = \"gs://BUCKET-IN-US"
+        UsageError, match=r"2 locations \(EU: there; US: here\).*Run a job for each location.*location='EU'"
     ):
-        by_target((HERE, EU), settings(dataset="*"))
-    split = settings(dataset="*", locations={"eu": "gs://bucket-eu"}, prefix="x/")
-    groups = by_target((HERE, EU), split)
-    assert groups == {Target("gs", "target", "x/"): (HERE,), Target("gs", "bucket-eu", "x/"): (EU,)}
-    assert targets_of(split) == list(groups)
+        choose_datasets((HERE, EU), settings(dataset="*"))
 
 
 def test_a_folder_takes_datasets_of_every_location() -> None:
-    assert len(by_target((HERE, EU), settings(dataset="*", to="/tmp/x"))) == 1
+    assert choose_datasets((HERE, EU), settings(dataset="*", to="/tmp/x")).datasets == (HERE, EU)
+
+
+def test_a_location_chooses_among_the_datasets_of_a_pattern_and_names_the_others() -> None:
+    found = choose_datasets((HERE, EU), settings(dataset="*", location="eu"))
+    assert found.datasets == (EU,)
+    assert [(left.dataset, left.reason) for left in found.skipped] == [("here", "it is in US")]
+
+
+@pytest.mark.parametrize(
+    ("dataset", "says"),
+    [
+        ("here,there", "here is in US"),
+        ("her*", "no dataset of project proj is left to export.*here is in US, not in EU"),
+    ],
+)
+def test_a_location_without_the_named_datasets_is_refused(dataset: str, says: str) -> None:
+    with pytest.raises(UsageError, match=says):
+        choose_datasets((HERE, EU), settings(dataset=dataset, location="EU"))
 
 
 @given(st.lists(st.integers(0, 1000), min_size=1, max_size=40), st.integers(1, 12))

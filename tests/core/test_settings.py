@@ -31,12 +31,6 @@ VALUES: dict[str, tuple[str, Any, list[str]]] = {
         ["a.b", "a-b", "x" * 1025, "", " , ", "sales,ops,sales", "_bqdump", "a,b c", "proj:sales"],
     ),
     "exclude_datasets": ("tmp_*, old", ("tmp_*", "old"), []),
-    "together": ("yes", True, ["perhaps", ""]),
-    "locations": (
-        "EU=gs://bucket-eu,asia-east1=gs://bucket-asia/x",
-        {"EU": "gs://bucket-eu", "asia-east1": "gs://bucket-asia/x"},
-        ["EU", "EU=bucket-eu", "EU=", "E U=gs://bucket-eu", "EU=gs://bucket-eu,eu=gs://bucket-2", "EU=gs://b"],
-    ),
     "bucket": ("my-bucket", "gs://my-bucket/", ["gs://b-b", "UPPER", "a/b", "ab", ""]),
     "to": ("./out ", "./out/", ["s3://", "ftp://bucket-1/x", "gs://", "gs://UPPER/x", "gs://bucket-1/a//b", "://x"]),
     "prefix": (
@@ -266,7 +260,7 @@ def test_an_argument_is_named_without_dashes() -> None:
         resolve(arguments(REQUIRED | {"compression": "zstd"}))
 
 
-@pytest.mark.parametrize("given", [{"bucket": "eu"}, {"to": "gs://eu/x"}, {"locations": {"EU": "gs://eu/x"}}])
+@pytest.mark.parametrize("given", [{"bucket": "eu"}, {"to": "gs://eu/x"}])
 def test_a_name_that_no_bucket_can_have_is_named(given: dict[str, Any]) -> None:
     with pytest.raises(UsageError, match="'eu' is not a bucket name: expected 3 to 222 lowercase letters"):
         resolve(given_flags({"dataset": "*"} | given))
@@ -311,7 +305,7 @@ OUTSIDE_DIGEST = {"concurrency": 7, "run_id": "x", "snapshot_time": "2026-01-31T
                   "sign": "k", "trust": ("k",), "newest_within": 60,
                   **dict.fromkeys(RETENTION, 3600), "keep_tag": ("audit",), "read_memory": 10**9, "read_split": 0,
                   "endpoint": "https://a.b", "strict": True, "price_per_tib": 5.0, "allow": ["row-policies", "skipped"],
-                  "exclude_datasets": ["a"], "together": True, "locations": {"EU": "gs://bucket-eu"}}  # fmt: skip
+                  "exclude_datasets": ["a"]}  # fmt: skip
 
 
 def test_the_digest_changes_with_what_shapes_the_plan_and_with_nothing_else() -> None:
@@ -323,17 +317,9 @@ def test_the_digest_changes_with_what_shapes_the_plan_and_with_nothing_else() ->
 
 
 def test_settings_of_a_set_change_the_digest_of_a_set_only() -> None:
-    of_set = {"exclude_datasets": ["a"], "together": True, "locations": {"EU": "gs://bucket-eu"}}
+    of_set = {"exclude_datasets": ["a"], "location": "EU"}
     digests = {settings(dataset="a*", **{name: value}).digest() for name, value in of_set.items()}
-    assert len(digests | {settings(dataset="a*").digest()}) == 4
-
-
-@pytest.mark.parametrize("dataset", ["a,b", "a*", "?"])
-def test_with_a_bucket_for_each_location_a_set_needs_no_other(dataset: str) -> None:
-    given = {"project": "proj", "dataset": dataset, "locations": "EU=gs://bucket-eu"}
-    assert not resolve(given_flags(given)).target
-    with pytest.raises(UsageError, match="missing: bucket"):
-        resolve(given_flags(given | {"dataset": "sales"}))
+    assert len(digests | {settings(dataset="a*").digest()}) == 3
 
 
 def test_the_only_dataset_cannot_be_left_out() -> None:

@@ -87,12 +87,6 @@ def test_two_prefixes_of_a_dataset_have_an_alert_each() -> None:
     ]
 
 
-def test_buckets_of_several_locations_are_one_pattern() -> None:
-    query = by_title(ALL)["bqdump: no recent export of ops,crm_*"]["conditions"][0]
-    selector = query["conditionPrometheusQueryLanguage"]["query"]
-    assert '''target=~"gs://my-exports/it's/|gs://exports\\\\.eu/it's/"''' in selector
-
-
 def test_an_execution_that_takes_longer_than_an_attempt_alerts() -> None:
     def duration(seconds: int) -> str:
         deployment = Deployment(settings=DEPLOYMENT.settings, region="europe-west1", timeout_seconds=seconds)

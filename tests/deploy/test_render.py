@@ -354,20 +354,16 @@ def test_the_terraform_call_matches_the_variables_of_the_module() -> None:
     assert call["source_project"] == '"my-data"'
     assert call["kms_key"] == f'"{EVERYTHING.kms_key}"'
     own = {"PROJECT_ID", "SOURCE_DATASET", "DESTINATION_BUCKET", "BQDUMP_JOB_PROJECT", "BQDUMP_KMS_KEY"}
-    own.add("BQDUMP_LOCATIONS")
     given = {name: json.loads(value) for name, value in call["settings"].items() if not name.startswith("__")}
     assert given == {name: value for name, value in environment(EVERYTHING).items() if name not in own}
 
 
 def test_each_dataset_and_bucket_has_its_grants() -> None:
-    several = Settings(
-        project="p1", dataset="sales,ops", target=Target("gs", "bbb"), locations={"EU": "gs://bucket-eu"}
-    )
+    several = Settings(project="p1", dataset="sales,ops", target=Target("gs", "bbb"))
     granted = [(one.role, one.on) for one in accounts(deployment(settings=several), schedule=False)[0].grants]
     for dataset in ("sales", "ops"):
         assert ("roles/bigquery.dataViewer", f"dataset p1.{dataset}") in granted
-    for bucket in ("bbb", "bucket-eu"):
-        assert ("roles/storage.objectUser", f"bucket {bucket}") in granted
+    assert ("roles/storage.objectUser", "bucket bbb") in granted
 
 
 def test_a_pattern_of_datasets_is_granted_on_the_project() -> None:

@@ -28,11 +28,10 @@ BASE = {
 }  # fmt: skip
 OUTPUTS = ("job", "image", "repository", "bucket", "published_topic", "service_account", "execute", "workflow")
 KEY = "projects/p/locations/europe/keyRings/r/cryptoKeys/k"
-LOCATIONS = {"EU": "gs://exports.eu", "asia-northeast1": "gs://my-asia/own"}
 ITEMS = [
     {"project": "my-jobs", "dataset": "sales", "bucket": "my-exports", "prefix": "nightly", "tasks": "4"},
     {"project": "my-jobs", "dataset": "sales", "bucket": "my-exports", "prefix": "hourly", "copy_to": "s3://c/h"},
-    {"project": "other", "dataset": "crm, erp", "bucket": "their-exports", "locations": "EU=gs://their-eu"},
+    {"project": "other", "dataset": "crm, erp", "bucket": "their-exports"},
     {"project": "third", "dataset": "log_*", "bucket": "my-exports"},
 ]
 # The hours after which something is overdue are those of `bqdump render alerts`; here a few of them in numbers.
@@ -54,10 +53,10 @@ CASES: dict[str, dict[str, Any]] = {
     "unscheduled": {"schedule": "", "verify_schedule": "0 7 * * *"},
     "own_hours": {"hours_without_export": 5, "hours_without_proof": 0, "drill_schedule": "0 6 * * 0"},
     "spaces": {"dataset": " sales , ops", "events": True, "drill_schedule": "0 6 * * 0"},
-    "comma": {"dataset": "sales,", "events": True, "locations": LOCATIONS},
+    "comma": {"dataset": "sales,", "events": True},
     "pattern": {"dataset": "ops_?", "settings": {"BQDUMP_PREFIX": "x/y"}, "events": True},
-    "locations": {
-        "dataset": "sales,ops_*", "locations": LOCATIONS, "settings": {"BQDUMP_PREFIX": "x.y"}, "events": True,
+    "several": {
+        "dataset": "sales,ops_*", "settings": {"BQDUMP_PREFIX": "x.y"}, "events": True,
         "drill_schedule": "0 6 * * 0", "events_service": "receiver",
     },
     "drills": {
@@ -76,7 +75,6 @@ CASES: dict[str, dict[str, Any]] = {
     "existing": {"create_bucket": False, "detect_row_policies": False, "timeout": "90s", "alert_bytes_billed": 10**12},
     "append_only": {
         "append_only": True, "settings": {"BQDUMP_PATH": "{run}/{table}/{table}_*.{ext}"}, "dataset": "sales,ops",
-        "locations": LOCATIONS,
     },
     "signed": {"settings": {"BQDUMP_SIGN": f"gcpkms://{KEY}/cryptoKeyVersions/1"}},
     "domain": {"project": "example.com:jobs", "image": "registry/image@sha256:1", "timeout": "604800s"},
@@ -321,7 +319,6 @@ REFUSED: dict[str, tuple[dict[str, Any], str]] = {
     "letters": ({"drill_schedule": "0 3 * * monday"}, "A cron schedule has five fields"),
     "nothing": ({"dataset": " , "}, "Name datasets without their project"),
     "qualified": ({"dataset": "p.sales"}, "Name datasets without their project"),
-    "place": ({"locations": {"EU": "exports-eu"}}, "Write each bucket as gs://BUCKET"),
     "hours": ({"timeout": "4h"}, "Write a number of seconds"),
     "latest": ({"secrets": {"A": {"secret": "s", "version": "latest"}}}, "Name a version by its number"),
     "tasks": ({"tasks": 0}, "Cloud Run runs 1 to 10000 tasks"),

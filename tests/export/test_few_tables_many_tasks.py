@@ -19,7 +19,7 @@ from bqdump.export.task import ReadRoute, Task
 from bqdump.restoration.restore import restore_one
 from bqdump.restoration.task import Request
 from bqdump.restoration.task import Task as RestoreTask
-from bqdump.sets.run import run_sets
+from bqdump.sets.run import run_set
 from bqdump.sets.task import SetTask
 from bqdump_memory import MemoryDestination, gated
 from simulation.loop import VirtualLoop
@@ -62,7 +62,7 @@ class Stage:
         async def alone() -> None:
             warehouse = gated(self.big, Gate(tasks=tasks))
             task = SetTask(self.store, warehouse, settings, "r", Owner("r", 0), tasks, no_read_route)
-            (result,) = await run_sets(settings, [task])
+            result = await run_set(task)
             assert result.state == "published"
 
         return self._seconds(alone())

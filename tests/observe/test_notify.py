@@ -207,7 +207,7 @@ class Drilled(ExportedWorld):
 
     def drill(self, **request: Any) -> RunDrilled:
         task = self.task(Options(project="project", dataset=""), **request)._replace(settings=self.settings)
-        return asyncio.run(verbs.drill([task], Sample()))
+        return asyncio.run(verbs.drill(task, Sample()))
 
 
 def test_a_drill_that_finds_a_difference_is_posted_with_its_result(

@@ -160,9 +160,10 @@ def test_a_state_of_a_set_has_one_word() -> None:
     with pytest.raises(DatasetsFailedError):
         world.run("first")
     assert in_set(world, "first")[::2] == ("partial", "partial")
+    world.broken.update(("orders", "items"))
     with pytest.raises(DatasetsFailedError):
-        world.run("whole", together=True)
-    assert in_set(world, "whole")[::2] == ("failed", "failed")
+        world.run("none")
+    assert in_set(world, "none")[::2] == ("failed", "failed")
 
 
 @pytest.mark.filterwarnings("ignore:coroutine method 'aclose' of")

@@ -465,7 +465,7 @@ def test_defaults_of_the_dataset_wait_until_every_table_is_there() -> None:
 def test_what_would_be_restored_is_shown_without_writing_anything() -> None:
     world = ExportedWorld()
     before = world.store.names_now()
-    shown = asyncio.run(plan_restore([world.task()]))
+    shown = asyncio.run(plan_restore(world.task()))
     assert (shown.state, [table.table for table in shown.tables]) == ("planned", ["none", "one", "two"])
     assert (world.store.names_now(), ("project", "copy") in world.big.datasets) == (before, False)
 

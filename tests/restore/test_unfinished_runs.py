@@ -90,12 +90,12 @@ def test_a_run_killed_anywhere_is_named_wherever_its_files_are_met_and_finished_
         status = asyncio.run(verbs.status(everywhere(world.store), SETTINGS))
         assert (status.replaced_by, status.finish) == ("r2", found.finish)
         with pytest.raises(VerificationError) as refused:
-            asyncio.run(restore([task(world)]))
+            asyncio.run(restore(task(world)))
         assert found.finish in refused.value.sentence(COMMANDS)
         assert "--finish-run" in refused.value.sentence(COMMANDS)
         assert ("project", "copy") not in world.big.datasets
         asyncio.run(world.big.drop_dataset(asyncio.run(world.big.dataset("project", "data"))))
-        result = asyncio.run(restore([task(world, finish_run=True)]))
+        result = asyncio.run(restore(task(world, finish_run=True)))
         assert (result.state, result.run) == ("restored", "r2"), number
         assert {name: world.rows(name) for name in ROWS} == LATER
         assert asyncio.run(verify(world.store, SETTINGS)).findings == ()
@@ -125,10 +125,10 @@ def test_the_printed_command_has_every_setting_of_the_run(changes: dict[str, Any
 def test_a_drill_names_the_run_that_was_stopped_and_finishes_it_on_request() -> None:
     world = half_replaced()
     scratch = Options(project="project", dataset="")
-    done = asyncio.run(drill([task(world, options=scratch)], Sample()))
+    done = asyncio.run(drill(task(world, options=scratch), Sample()))
     assert done.state == "different"
     assert "finish it (the source is not needed): bqdump run --run-id r2 " in done.problems[0]
-    done = asyncio.run(drill([task(world, options=scratch, finish_run=True)], Sample()))
+    done = asyncio.run(drill(task(world, options=scratch, finish_run=True), Sample()))
     assert (done.state, done.run) == ("proven", "r2")
 
 
@@ -138,7 +138,7 @@ def test_a_first_run_that_was_stopped_is_named_where_nothing_is_published() -> N
     assert latest
     asyncio.run(world.store.delete([("_bqdump/latest.json", latest[1].generation)]))
     with pytest.raises(NotFoundError, match=r"Run r2 was about to be\. Finish it: bqdump\.run\(run_id='r2'"):
-        asyncio.run(restore([task(world)]))
+        asyncio.run(restore(task(world)))
 
 
 def test_where_every_run_keeps_its_files_or_is_published_no_run_is_named() -> None:

@@ -126,6 +126,7 @@ async def verbs_run(scene: Scene, name: str, **settings: Any) -> Any:
 
     class Services:
         store, warehouse, signer = task.store, task.warehouse, None
+        store_at = staticmethod(lambda _: task.store)
 
         class read_route:  # noqa: N801
             open = staticmethod(lambda: task.read_route)

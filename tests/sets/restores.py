@@ -59,11 +59,11 @@ class RestoreWorld(SetWorld):
         self, options: Options = COPIES, execution: str = "first", choice: Choice = EVERY, **request: Any
     ) -> Restoration:
         """A restore by one task."""
-        return asyncio.run(verbs.restore([self.restore_task(options, execution, **request)], choice))
+        return asyncio.run(verbs.restore(self.restore_task(options, execution, **request), choice))
 
     def plan(self, options: Options = COPIES, choice: Choice = EVERY, **request: Any) -> Restoration:
         """What it would do."""
-        return asyncio.run(verbs.plan_restore([self.restore_task(options, **request)], choice))
+        return asyncio.run(verbs.plan_restore(self.restore_task(options, **request), choice))
 
     def rows(self, dataset: str, table: str, project: str = "p") -> list[str] | None:
         """The rows that a table has now, None without one."""

@@ -14,8 +14,7 @@ from bqdump.cli.exit_codes import TABLES_FAILED
 from bqdump.cli.main import start
 from bqdump.core.errors import DatasetsFailedError, NotFoundError, UsageError
 from bqdump.core.sets.member import one_dataset
-from bqdump.core.settings.settings import Settings
-from bqdump.sets.plan import plan_sets
+from bqdump.sets.plan import plan_set
 from opened import everywhere, open_given
 from sets.world import SetWorld
 
@@ -152,9 +151,7 @@ def test_prune_holds_for_each_dataset(world: SetWorld) -> None:
 
 
 def planned(world: SetWorld, **settings: Any) -> Any:
-    task = world.task("r", **settings)
-    own: Settings = task.settings
-    return asked(plan_sets(own, [task]))
+    return asked(plan_set(world.task("r", **settings)))
 
 
 def test_plan_shows_each_dataset_and_writes_nothing() -> None:

@@ -41,7 +41,7 @@ def world() -> RestoreWorld:
 def drill(world: RestoreWorld, tables: int = 0, include: tuple[str, ...] = ()) -> Drilled:
     options = Options(project="p", dataset="", include=include, temporary=True)
     task = world.restore_task(options)._replace(documents=MemoryStore())
-    return asyncio.run(drill_all([task], Sample(tables)))
+    return asyncio.run(drill_all(task, Sample(tables)))
 
 
 def scratch(world: RestoreWorld) -> list[str]:
@@ -172,6 +172,6 @@ def test_within_a_limit_each_dataset_is_planned_once(world: RestoreWorld, monkey
         monkeypatch.setattr(module, "draft", counted)
     task = world.restore_task(Options(project="p", dataset="", temporary=True))._replace(documents=MemoryStore())
     limited = task._replace(settings=world.settings(max_bytes_billed=10**12))
-    done = asyncio.run(drill_all([limited], Sample()))
+    done = asyncio.run(drill_all(limited, Sample()))
     assert (done.state, set(done.tables)) == ("proven", TABLES)
     assert planned == list(DATASETS)

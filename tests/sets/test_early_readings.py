@@ -80,14 +80,13 @@ def world() -> Watched:
     return world
 
 
-@pytest.mark.parametrize("together", [False, True])
-def test_a_table_that_changed_lately_is_exported_once_for_its_next_change(world: Watched, together: bool) -> None:
+def test_a_table_that_changed_lately_is_exported_once_for_its_next_change(world: Watched) -> None:
     for run in ("r5", "r6", "r7"):
         world.change(run)
-        world.night(run, together=together)
+        world.night(run)
         assert world.early == ["a.orders"]
         assert world.origins()["a.orders"] == run
-    world.night("r8", together=together)
+    world.night("r8")
     assert world.origins() == {"a.items": "r2", "a.orders": "r7", "b.items": "r2", "b.orders": "r2"}
     assert "r7" in world.content("a")["orders"]
 

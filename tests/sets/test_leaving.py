@@ -12,7 +12,7 @@ from bqdump.cli.plan_parts import print_set
 from bqdump.core.errors import UsageError
 from bqdump.core.progress.log_events import LogEvent
 from bqdump.core.risks import Risk
-from bqdump.sets.plan import plan_sets
+from bqdump.sets.plan import plan_set
 from logged import logged
 from sets.world import SetWorld, names
 
@@ -61,7 +61,7 @@ def test_plan_and_run_name_a_dataset_that_only_a_pattern_chooses_and_no_run_has_
 
     def said(run: str, **settings: Any) -> tuple[bool, bool]:
         chosen = world.settings(**settings)
-        print_set(chosen, asyncio.run(plan_sets(chosen, [world.task("plan", **settings)])))
+        print_set(chosen, asyncio.run(plan_set(world.task("plan", **settings))))
         caplog.clear()
         world.run(run, **settings)
         [planned] = logged(caplog, LogEvent.SET_PLANNED)
@@ -121,9 +121,8 @@ def test_a_table_created_after_the_snapshot_time_does_not_fail_its_dataset(monke
     assert world.content("sales").keys() == {"orders", "items"}
 
 
-@pytest.mark.parametrize("together", [False, True])
 def test_a_table_that_is_dropped_while_the_set_is_exported_leaves_its_dataset_by_name(
-    world: SetWorld, *, together: bool
+    world: SetWorld,
 ) -> None:
     world.put("b", "customers")
     world.run("second")
@@ -133,7 +132,7 @@ def test_a_table_that_is_dropped_while_the_set_is_exported_leaves_its_dataset_by
             world.warehouse.drop("p", "b", table)
 
     world.warehouse.failing = drop
-    world.run("third", 2, together=together)
+    world.run("third", 2)
     assert (world.set_manifest().run, world.set_manifest().status) == ("third", "complete")
     manifest = world.manifest("b")
     assert manifest

@@ -240,10 +240,10 @@ def test_the_plan_has_every_dataset_and_writes_nothing(world: RestoreWorld) -> N
 def test_the_export_of_one_dataset_has_its_name_for_the_placeholder_too(world: RestoreWorld) -> None:
     task = world.restore_task(COPIES)
     settings = world.settings(prefix="x/sales/")
-    done = asyncio.run(verbs.restore([task._replace(settings=settings)]))
+    done = asyncio.run(verbs.restore(task._replace(settings=settings)))
     assert (done.dataset, done.datasets) == ("sales_copy", ())
     with pytest.raises(UsageError, match="only datasets of a set can be chosen"):
-        asyncio.run(verbs.restore([task._replace(settings=settings)], Choice(("sales",))))
+        asyncio.run(verbs.restore(task._replace(settings=settings), Choice(("sales",))))
 
 
 def test_the_command_prints_the_whole_and_each_dataset_and_what_is_incomplete(

@@ -27,7 +27,7 @@ def test_tasks_share_all_tables_of_a_set_and_one_of_them_goes_on_to_the_end() ->
 
     async def every() -> list[Restoration]:
         tasks = [world.restore_task(task=number, tasks=3)._replace(tell=tell) for number in range(3)]
-        return await asyncio.gather(*(verbs.restore([task]) for task in tasks))
+        return await asyncio.gather(*(verbs.restore(task) for task in tasks))
 
     def tell(event: Event) -> None:
         if isinstance(event, TableStarted):
@@ -46,7 +46,7 @@ def test_a_task_killed_anywhere_is_resumed_by_the_same_command_which_loads_nothi
         world = RestoreWorld()
         world.define("sales", over="SELECT * FROM ops_eu.orders")
         try:
-            asyncio.run(verbs.restore([killed_at(world.restore_task(), 11 * kills)]))
+            asyncio.run(verbs.restore(killed_at(world.restore_task(), 11 * kills)))
         except Killed:
             kills += 1
         else:
@@ -71,8 +71,8 @@ def test_a_task_killed_beside_another_leaves_it_all_to_that_one() -> None:
 
 async def beside_a_killed_one(world: RestoreWorld, after: int) -> Restoration:
     tasks = [world.restore_task(task=number, tasks=2) for number in range(2)]
-    killed = asyncio.create_task(swallowed(verbs.restore([killed_at(tasks[1], after)])))
-    done = await verbs.restore([tasks[0]])
+    killed = asyncio.create_task(swallowed(verbs.restore(killed_at(tasks[1], after))))
+    done = await verbs.restore(tasks[0])
     await killed
     return done
 
@@ -84,10 +84,10 @@ async def swallowed(work: Awaitable[Restoration]) -> None:
 
 def test_later_tasks_restore_what_the_first_one_has_chosen_whatever_is_published_meanwhile() -> None:
     world = RestoreWorld(path="{run}/{table}/{table}_*.csv")
-    first = asyncio.run(verbs.restore([world.restore_task(tasks=2)]))
+    first = asyncio.run(verbs.restore(world.restore_task(tasks=2)))
     world.put("new", "orders")
     world.run("r2", path="{run}/{table}/{table}_*.csv")
-    later = asyncio.run(verbs.restore([world.restore_task(task=1, tasks=2)]))
+    later = asyncio.run(verbs.restore(world.restore_task(task=1, tasks=2)))
     assert (first.run, later) == ("r1", first)
     with pytest.raises(UsageError, match="execution first: it restores other datasets or another run"):
         world.restore(run="r2")
@@ -102,7 +102,7 @@ def test_progress_counts_the_tables_of_all_datasets_under_numbers_of_their_own()
         if isinstance(event, Restored):
             ended[event.number] = event.name
 
-    asyncio.run(verbs.restore([world.restore_task()._replace(tell=tell)]))
+    asyncio.run(verbs.restore(world.restore_task()._replace(tell=tell)))
     view = progress.view(2.0)
     assert (view.stage, view.tables, view.done, view.bytes_done) == ("finishing", 6, 6, view.bytes)
     assert sorted(ended.values()) == sorted(TABLES)

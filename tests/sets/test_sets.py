@@ -76,18 +76,6 @@ def test_where_every_dataset_fails_no_others_are_mentioned() -> None:
         world.run("r")
 
 
-def test_together_nothing_is_published_before_everything_is_complete() -> None:
-    world = SetWorld()
-    world.put("sales", "bad")
-    world.broken.add("bad")
-    with pytest.raises(DatasetsFailedError, match="so none is published"):
-        world.run("r", 2, together=True)
-    assert not any(map(world.manifest, ("ops_eu", "ops_us", "sales")))
-    world.broken.clear()
-    world.run("r", 2, execution="again", together=True)
-    assert set(names(world.set_manifest()).values()) == {"published"}
-
-
 def test_a_pattern_that_matches_one_dataset_keeps_the_layout_of_a_set() -> None:
     world = SetWorld("ops_eu", "sales")
     world.run("r", dataset="ops_*")

@@ -14,7 +14,7 @@ from bqdump.core.documents.sets import SetManifest
 from bqdump.core.errors import VerificationError
 from bqdump.core.sets.member import one_dataset
 from bqdump.core.wording import COMMANDS
-from bqdump.sets.run import run_sets
+from bqdump.sets.run import run_set
 from opened import everywhere
 from restore.killed import Counting, Killed, Mortal
 from sets.restores import RestoreWorld
@@ -29,7 +29,7 @@ def killed(world: RestoreWorld, number: int) -> bool:
     task = task._replace(store=Mortal(task.store, Counting(number)))
     ended = False
     try:
-        asyncio.run(run_sets(task.settings, [task]))
+        asyncio.run(run_set(task))
     except* Killed:
         ended = True
     return ended

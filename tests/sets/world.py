@@ -18,7 +18,7 @@ from bqdump.core.settings.settings import Settings
 from bqdump.core.settings.target import Target
 from bqdump.export.task import ReadRoute
 from bqdump.ports.warehouse import JobError, Warehouse
-from bqdump.sets.run import SetResult, run_sets
+from bqdump.sets.run import SetResult, run_set
 from bqdump.sets.task import SetTask
 from bqdump_memory import MemoryWarehouse
 
@@ -71,12 +71,12 @@ class SetWorld:
 
         async def every() -> list[Any]:
             made = [self.task(run, task, tasks, execution, **settings) for task in range(tasks)]
-            return await asyncio.gather(*(run_sets(one.settings, [one]) for one in made), return_exceptions=True)
+            return await asyncio.gather(*(run_set(one) for one in made), return_exceptions=True)
 
         results = asyncio.run(every())
         if errors := [one for one in results if isinstance(one, BaseException)]:
             raise errors[0]
-        return [one for of_task in results for one in of_task]
+        return results
 
     def read(self, document: Document[Result]) -> Result | None:
         """A document as it is stored."""

@@ -36,7 +36,7 @@ class Law(Enum):
     LOCKED = "What is locked restores until its date, whoever deletes, overwrites, prunes or plants what he can."
     SETS = (
         "project.json is written last, and names published exports of one snapshot time. A dataset that fails holds "
-        "back no other, unless all are published together, and no late task publishes a mixed set."
+        "back no other, and no late task publishes a mixed set."
     )
     LAKE = (
         "The Iceberg metadata that latest.json's manifest names is there, and names exactly the files of its tables "

@@ -36,8 +36,6 @@ class Options(TypedDict, total=False):
     project: str | None
     dataset: str | Sequence[str] | None
     exclude_datasets: str | Sequence[str] | None
-    together: bool | None
-    locations: Mapping[str, str] | None
     bucket: str | None
     to: str | None
     prefix: str | None

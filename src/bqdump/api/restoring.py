@@ -134,7 +134,7 @@ def restore(
 
     verb = verbs.plan_restore if plan else verbs.restore
 
-    tasks = partial(verbs.restore_tasks, settings=settings, via=parsed.via, request=request, owner=me)
+    tasks = partial(verbs.restore_task, settings=settings, via=parsed.via, request=request, owner=me)
     return finish(serve(settings, lambda at: verb(tasks(at), choice, values=verify), patient=True))
 
 
@@ -189,7 +189,7 @@ def drill(
     request = Request(parsed.options, run or settings.run_id, finish_run=finish_run)
     me = Owner(f"drill-{secrets.token_hex(4)}", 0)
     verb: Callable[..., Awaitable[Drilled | Restoration]] = verbs.plan_drill if plan else verbs.drill
-    tasks = partial(verbs.restore_tasks, settings=settings, via=parsed.via, request=request, owner=me)
+    tasks = partial(verbs.restore_task, settings=settings, via=parsed.via, request=request, owner=me)
     return finish(serve(settings, lambda at: verb(tasks(at), size), patient=True))
 
 

@@ -28,7 +28,7 @@ from bqdump.core.sql.checksums import Leaf, chunks, leaves
 from bqdump.core.tables.columns import exported
 from bqdump.ports.data_reader import DataReader, Digest
 from bqdump.ports.store import ObjectStore
-from bqdump.repository.exports import ExportAt, SetAt, published_sets
+from bqdump.repository.exports import ExportAt, SetAt, published_set
 from bqdump.repository.published import missing_run
 from bqdump.repository.repository import value_of
 
@@ -219,24 +219,23 @@ def _equal(before: Sums, after: Sums, was: Leaf, now: Leaf) -> bool:
 Compare = Callable[[ObjectStore, Manifest, Manifest], Awaitable[Sequence[TableChange]]]
 
 
-async def compare_set(sets: Sequence[SetAt], before: str, after: str, compare_both: Compare) -> list[TableChange]:
+async def compare_set(at: SetAt, before: str, after: str, compare_both: Compare) -> list[TableChange]:
     """The changes from one run to another (default: what is published). Tables have their dataset's name.
 
     compare_both: the changes of a dataset that both runs have exported. Raises NotFoundError for a run of no dataset.
     """
     changes: list[TableChange] = []
     missing = {before, after} - {""}
-    for at, project in await published_sets(sets):
-        published = {entry.dataset: entry.run for entry in project.datasets}
-        for name in at.names:
-            old = await _manifest(at.export(name), before)
-            new = await _manifest(at.export(name), after or published.get(name, ""))
-            missing -= {before if old else None, after if new else None}
-            compared = await compare_both(at.store, old, new) if old and new else _one_sided(old, new)
-            changes += [replace(change, table=f"{name}.{change.table}") for change in compared]
+    published = {entry.dataset: entry.run for entry in (await published_set(at)).datasets}
+    for name in at.names:
+        old = await _manifest(at.export(name), before)
+        new = await _manifest(at.export(name), after or published.get(name, ""))
+        missing -= {before if old else None, after if new else None}
+        compared = await compare_both(at.store, old, new) if old and new else _one_sided(old, new)
+        changes += [replace(change, table=f"{name}.{change.table}") for change in compared]
     for run in (before, after):
         if run in missing:
-            raise missing_run(run, sets[0].settings)
+            raise missing_run(run, at.settings)
     return changes
 
 

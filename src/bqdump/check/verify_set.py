@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable
 from contextlib import suppress
 from typing import NamedTuple
 
@@ -18,7 +18,7 @@ from bqdump.core.settings.settings import Settings
 from bqdump.core.times import time_of
 from bqdump.core.wording import COMMANDS, fill
 from bqdump.ports.store import ObjectStore
-from bqdump.repository.exports import AT_ONCE, ExportAt, SetAt, datasets_left, published_sets
+from bqdump.repository.exports import AT_ONCE, ExportAt, SetAt, datasets_left, published_set
 from bqdump.repository.objects import names_of_signatures
 from bqdump.repository.published import begun, missing_run, read_latest
 from bqdump.repository.repository import exists, value_of
@@ -35,26 +35,22 @@ class _Part(NamedTuple):
     expected: VerifiedDataset
 
 
-async def verify_set(sets: Sequence[SetAt], run: str, verify: Verify) -> Verified:
+async def verify_set(at: SetAt, run: str, verify: Verify) -> Verified:
     """Verify the exports of a set: those that project.json names and those of datasets that have left it, or a run's.
 
     verify: verifies one export. Findings name the table with its dataset. What cannot be read is a dataset's `problem`.
     Raises NotFoundError without a published set, and for a run of no dataset.
     """
-    manifests = await published_sets(sets)
+    published = await published_set(at)
     missing: list[NotFoundError] = []
-    parts = [
-        part for at, of_set in manifests for part in await (_of_run(at, of_set, run) if run else _published(at, of_set))
-    ]
-    # Of one place, as another location's may hold exports.
-    locked = [at.store for at, of_set in manifests if of_set.locked]
+    parts = await (_of_run(at, published, run) if run else _published(at, published))
 
     async def verified(export: ExportAt, part: VerifiedDataset) -> tuple[VerifiedDataset, Verified | None]:
         if not part.run:
             return part, None
         store, own, _ = export
         try:
-            own_run = part.run if any(store is place for place in locked) else await _present(store, own, part.run)
+            own_run = part.run if published.locked else await _present(store, own, part.run)
             whole = await verify(store, own, run or own_run)
         except (NotFoundError, DocumentError) as error:
             missing.extend([error] if isinstance(error, NotFoundError) else [])
@@ -69,28 +65,22 @@ async def verify_set(sets: Sequence[SetAt], run: str, verify: Verify) -> Verifie
     # One after another, as each reads files with all of this machine.
     pairs = [await verified(*part) for part in parts]
     if run and not any(whole or part.problem for part, whole in pairs):
-        raise missing[0] if missing else missing_run(run, sets[0].settings)
+        raise missing[0] if missing else missing_run(run, at.settings)
     wholes = [(part.dataset, whole) for part, whole in pairs if whole]
-    newest = manifests[0][1]
     times = [verified.snapshot_time for _, verified in wholes] if run else []
+    of_documents = await _of_documents(at, published, run) if published.locked else []
+    of_files = [
+        replace(finding, table=f"{name}.{finding.table}".removesuffix("."))
+        for name, verified in wholes
+        for finding in verified.findings
+    ]
     return Verified(
-        run=run or newest.run,
-        snapshot_time=min(times, default=time_of(newest.snapshot)),
+        run=run or published.run,
+        snapshot_time=min(times, default=time_of(published.snapshot)),
         tables=sum(verified.tables for _, verified in wholes),
         files=sum(verified.files for _, verified in wholes),
         bytes=sum(verified.bytes for _, verified in wholes),
-        findings=(
-            *[
-                finding
-                for at, of_set in manifests
-                for finding in (await _of_documents(at, of_set, run) if of_set.locked else ())
-            ],
-            *(
-                replace(finding, table=f"{name}.{finding.table}".removesuffix("."))
-                for name, verified in wholes
-                for finding in verified.findings
-            ),
-        ),
+        findings=(*of_documents, *of_files),
         copied=bool(wholes) and all(verified.copied for _, verified in wholes),
         carried=sum(verified.carried for _, verified in wholes),
         datasets=tuple(part for part, _ in pairs),

@@ -151,8 +151,7 @@ def print_set(settings: Settings, shown: Planned) -> None:
     known = [dataset.dataset for dataset in shown.datasets if dataset.over or dataset.problem or not shown.over]
     if new := new_by_pattern([dataset.dataset for dataset in shown.datasets], known, settings):
         sys.stdout.write(f"{fill(new, words())}\n")
-    place = f"{settings.target}" if settings.target else ", ".join(settings.locations.values())
-    sys.stdout.write(f"Each dataset is exported below a folder of its own in {place}.\n\n")
+    sys.stdout.write(f"Each dataset is exported below a folder of its own in {settings.target}.\n\n")
     print_table(
         ("dataset", "location", "tables", "rows", "bytes", "bills", "cost", "refused"),
         [

@@ -26,7 +26,7 @@ from bqdump.core.settings.target import record_of
 from bqdump.core.sizes import listed
 from bqdump.core.times import rfc3339
 from bqdump.repository.complete_runs import holds_export
-from bqdump.repository.exports import AT_ONCE, SetAt, names_in_set, published_sets
+from bqdump.repository.exports import AT_ONCE, SetAt, names_in_set, published_set
 from bqdump.repository.published import missing_run
 from bqdump.repository.repository import create, overwrite, swap
 from bqdump.repository.set_runs import (
@@ -60,7 +60,7 @@ async def copy_exports(task: Task, runs: Sequence[str], policy: Policy, *, every
         chosen = await _chosen(task, names, policy, every=every)
         named = sorted({run for some in chosen.values() for run in some})
     elif not runs:
-        [(_, manifest)] = await published_sets([at])
+        manifest = await published_set(at)
         entries, named = {entry.dataset: entry for entry in manifest.datasets}, (manifest.run,)
     noted = {} if task.dry else await _all_noted(place, named)
     each = entries or names

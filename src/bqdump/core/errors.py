@@ -146,7 +146,7 @@ class TablesFailedError(BqdumpError):
 
 
 class DatasetsFailedError(TablesFailedError):
-    """Some datasets of a set could not be exported. The others are published, unless they are published together."""
+    """Some datasets of a set could not be exported. The others are published."""
 
 
 class VerificationError(BqdumpError):

@@ -49,24 +49,8 @@ class TaskResult(NamedTuple):
     again: Again | None = None
 
 
-class Complete(NamedTuple):
-    """A run whose tables are all done, and that is not published yet."""
-
-    export: RunningExport
-    ledger: Ledger
-
-
 async def act(task: Task, obtained: Obtained) -> TaskResult:
-    """Do this task's part of the run, and publish when everything is done.
-
-    Raises TablesFailedError when tables have failed and a partial export is not allowed, and what the steps raise.
-    """
-    done = await complete(task, obtained)
-    return await _publish(done.export, done.ledger) if isinstance(done, Complete) else done
-
-
-async def complete(task: Task, obtained: Obtained) -> TaskResult | Complete:
-    """Do this task's part of the run up to its publication; a run that has its manifest is published.
+    """Do this task's part of the run, and publish when everything is done. A run that has its manifest is published.
 
     Raises TablesFailedError when tables have failed and a partial export is not allowed, and what the steps raise.
     """
@@ -83,7 +67,7 @@ async def complete(task: Task, obtained: Obtained) -> TaskResult | Complete:
     units = await _settle_failures(export, units)
     if not await close_sessions(export, units):
         return _leave_to_others(export, units)
-    return Complete(export, ledger_of(export.plan, units))
+    return await _publish(export, ledger_of(export.plan, units))
 
 
 async def _end_again(export: RunningExport) -> TaskResult:

@@ -14,7 +14,7 @@ from bqdump.repository.references import refuse_pruned
 from bqdump.repository.repository import value_of
 
 if TYPE_CHECKING:
-    from bqdump.export.act import Complete, TaskResult
+    from bqdump.export.act import TaskResult
 
 
 async def run(task: Task) -> TaskResult:
@@ -26,17 +26,6 @@ async def run(task: Task) -> TaskResult:
     from bqdump.export.act import act
 
     return await act(task, obtained)
-
-
-async def complete(task: Task) -> TaskResult | Complete:
-    """Do this task's part of the run up to its publication; a run that has its manifest is published.
-
-    Raises TablesFailedError when tables have failed and a partial export is not allowed, and what the steps raise.
-    """
-    obtained = await obtain(task)
-    from bqdump.export import act
-
-    return await act.complete(task, obtained)
 
 
 async def obtain_plan(task: Task) -> Plan:

@@ -23,7 +23,7 @@ from bqdump.core.listing import (
 )
 from bqdump.core.settings.settings import Settings
 from bqdump.ports.store import ObjectStore
-from bqdump.repository.exports import SetAt, published_sets
+from bqdump.repository.exports import SetAt, published_set
 from bqdump.repository.published import missing_run, read_manifest, readable_latest
 from bqdump.repository.repository import value_of
 
@@ -47,7 +47,7 @@ ALL = "*"
 WORST: tuple[Literal["partial", "complete"], ...] = ("partial", "complete")
 
 
-async def list_set(sets: Sequence[SetAt], run: str, patterns: Patterns) -> Listing:
+async def list_set(at: SetAt, run: str, patterns: Patterns) -> Listing:
     """What a run of a set (default: what is published) holds. Tables have their dataset's name.
 
     Raises NotFoundError without a set, and for a run of no dataset; UsageError for patterns that match nothing.
@@ -55,28 +55,26 @@ async def list_set(sets: Sequence[SetAt], run: str, patterns: Patterns) -> Listi
     manifests: dict[str, Manifest] = {}
     replaced: dict[str, bool] = {}
     missing: list[ListedDataset] = []
-    skipped: list[LeftOut] = []
-    published_run = ""
-    for at, project in await published_sets(sets):
-        published, published_run = {dataset.dataset: dataset for dataset in project.datasets}, project.run
-        for name in at.names if run else sorted(published):
-            store, own, _ = at.export(name)
-            chosen = run or published[name].run
-            manifest = await value_of(store, own.layout.run(chosen).manifest) if chosen else None
-            if manifest:
-                manifests[name] = manifest
-                replaced[name] = await is_replaced(store, own, manifest)
-            elif not run:
-                note = published[name].problem or "nothing of it is published"
-                missing.append(ListedDataset(dataset=name, run="", note=note))
-        skipped += [LeftOut(dataset.dataset, DATASET, dataset.reason) for dataset in (() if run else project.skipped)]
+    project = await published_set(at)
+    published = {dataset.dataset: dataset for dataset in project.datasets}
+    for name in at.names if run else sorted(published):
+        store, own, _ = at.export(name)
+        chosen = run or published[name].run
+        manifest = await value_of(store, own.layout.run(chosen).manifest) if chosen else None
+        if manifest:
+            manifests[name] = manifest
+            replaced[name] = await is_replaced(store, own, manifest)
+        elif not run:
+            note = published[name].problem or "nothing of it is published"
+            missing.append(ListedDataset(dataset=name, run="", note=note))
+    skipped = [LeftOut(dataset.dataset, DATASET, dataset.reason) for dataset in (() if run else project.skipped)]
     if not manifests:
-        raise missing_run(run or published_run, sets[0].settings)
+        raise missing_run(run or project.run, at.settings)
     refuse_unmatched(sorted({name for contents in manifests.values() for name in listed_names(contents)}), patterns)
     listings = {
         name: listing_of(contents, patterns, replaced=replaced[name]) for name, contents in sorted(manifests.items())
     }
-    whole = _joined(run or published_run, listings, missing)
+    whole = _joined(run or project.run, listings, missing)
     return replace(whole, left_out=(*whole.left_out, *skipped))
 
 

@@ -17,50 +17,52 @@ from bqdump.core.times import time_of
 from bqdump.core.wording import COMMANDS, fill
 from bqdump.observe.history import RunLine, RunState, latest_first, list_runs
 from bqdump.observe.status import NOT_TRUSTED, DatasetStatus, LeftDataset, Status, StatusState, damaged, find_status
+from bqdump.ports.store import ObjectStore
 from bqdump.repository.drills import proven_together, read_proof
-from bqdump.repository.exports import AT_ONCE, SetAt, datasets_left, read_set_plans
+from bqdump.repository.exports import AT_ONCE, SetAt, datasets_left, read_set_plan
 from bqdump.repository.published import read_replacing
 from bqdump.repository.set_runs import SetProgress, set_progress
 
 # Datasets that have ended, in one way or another.
 ENDED = ("published", "superseded", "failed", NOT_TRUSTED)
-# The first of these that the set has at one of its targets is its state; else that at the first one.
-WORST: tuple[StatusState, ...] = (NOT_TRUSTED, "failed", "running", "planning", "partial")
 
 
-class _At(NamedTuple):
-    """The run at one target."""
-
-    plan: SetPlan
-    manifest: SetManifest | None
-    state: StatusState
-    datasets: tuple[DatasetStatus, ...]
-    left: tuple[LeftDataset, ...]
-
-
-async def set_status(sets: Sequence[SetAt], run: str = "", plain: Sequence[SetAt] = (), drills: bool = False) -> Status:
+async def set_status(at: SetAt, run: str = "", plain: SetAt | None = None, drills: bool = False) -> Status:
     """The status of a set's run (default: the one that was planned last). Raises NotFoundError.
 
-    plain: where the stores of `sets` trust keys, the set with stores that do not, which show what is not trusted.
+    plain: where the store of `at` trusts keys, the set with one that does not, which shows what is not trusted.
     drills: with what they have proven.
     """
-    problem, all_at = "", {at.settings.target: at for at in plain or sets}
+    problem, plain = "", plain or at
     try:
-        plans = await read_set_plans(sets, run)
+        plan = await read_set_plan(at, run)
     except VerificationError as error:
-        problem, plans = fill(error.cause, COMMANDS), await read_set_plans(plain or sets, run)
-        trusting = {at.settings.target: at for at in sets}
-        plans = [(trusting[at.settings.target], plan) for at, plan in plans]
-    shown_all = [await _look_at(at, plan, all_at[at.settings.target], drills=drills) for at, plan in plans]
-    plan, manifest, first_state, *_ = shown_all[0]
-    datasets = tuple(dataset for shown in shown_all for dataset in shown.datasets)
+        problem, plan = fill(error.cause, COMMANDS), await read_set_plan(plain, run)
+    try:
+        manifest = await at.manifest()
+        progress = await set_progress(at.store, at.settings, manifest, plan.run)
+    except VerificationError:
+        manifest = await plain.manifest()
+        progress = await set_progress(plain.store, at.settings, manifest, plan.run)
+
+    async def dataset(number: int) -> DatasetStatus:
+        return await _dataset(at, plan, progress, number, plain)
+
+    async def proven(dataset: DatasetStatus) -> DatasetStatus:
+        store, settings, _ = at.export(dataset.dataset)
+        return replace(dataset, restorable=await read_proof(store, settings.layout, plan.run, time_of(plan.snapshot)))
+
+    found = await gathered(dataset, range(len(plan.datasets)), AT_ONCE)
+    datasets = tuple(await gathered(proven, found, AT_ONCE) if drills else found)
+    state = NOT_TRUSTED if problem else _state(plan, manifest, datasets)
+    left: tuple[LeftDataset, ...] = ()
+    if not manifest or manifest.age <= plan.age:
+        gone = await datasets_left(at, [dataset.dataset for dataset in plan.datasets])
+        datasets += tuple(damaged(name, why, trusting=bool(at.settings.trust)) for name, why in gone.damaged.items())
+        left = tuple(LeftDataset(name, last.run, time_of(last.snapshot)) for name, last in gone.published.items())
     oldest = [dataset.oldest_snapshot_time for dataset in datasets if dataset.oldest_snapshot_time]
-    states = {shown.state for shown in shown_all} | ({NOT_TRUSTED} if problem else set[StatusState]())
-    state = next((worst for worst in WORST if worst in states), first_state)
-    # Buckets of other locations are settings of the file only.
-    unknown = state in ("published", "superseded", NOT_TRUSTED) or bool(plan.settings.get("locations"))
     # A copy is not an export that could be resumed.
-    unknown = unknown or bool(manifest and manifest.locked)
+    ended = state in ("published", "superseded", NOT_TRUSTED) or bool(manifest and manifest.locked)
     return Status(
         run=plan.run,
         state=state,
@@ -80,36 +82,11 @@ async def set_status(sets: Sequence[SetAt], run: str = "", plain: Sequence[SetAt
         oldest_snapshot_time=min(oldest, default=None),
         datasets=datasets,
         reused=sum(dataset.reused for dataset in datasets),
-        left=tuple(left for shown in shown_all for left in shown.left),
-        resume="" if unknown else resume_command(plan.run, plan.settings),
+        left=left,
+        resume="" if ended else resume_command(plan.run, plan.settings),
         problem=problem,
         restorable=proven_together({dataset.dataset: dataset.restorable for dataset in datasets if dataset.restorable}),
     )
-
-
-async def _look_at(at: SetAt, plan: SetPlan, plain: SetAt, *, drills: bool) -> _At:
-    try:
-        manifest = await at.manifest()
-        progress = await set_progress(at.store, at.settings, manifest, plan.run)
-    except VerificationError:
-        manifest = await plain.manifest()
-        progress = await set_progress(plain.store, at.settings, manifest, plan.run)
-
-    async def proven(dataset: DatasetStatus) -> DatasetStatus:
-        store, settings, _ = at.export(dataset.dataset)
-        return replace(dataset, restorable=await read_proof(store, settings.layout, plan.run, time_of(plan.snapshot)))
-
-    found = await gathered(
-        lambda number: _dataset(at, plan, progress, number, plain), range(len(plan.datasets)), AT_ONCE
-    )
-    datasets = tuple(await gathered(proven, found, AT_ONCE) if drills else found)
-    state = _state(plan, manifest, datasets)
-    if manifest and manifest.age > plan.age:
-        return _At(plan, manifest, state, datasets, ())
-    left = await datasets_left(at, [dataset.dataset for dataset in plan.datasets])
-    datasets += tuple(damaged(name, why, trusting=bool(at.settings.trust)) for name, why in left.damaged.items())
-    excluded = [LeftDataset(name, latest.run, time_of(latest.snapshot)) for name, latest in left.published.items()]
-    return _At(plan, manifest, state, datasets, tuple(excluded))
 
 
 async def _dataset(at: SetAt, plan: SetPlan, progress: SetProgress, number: int, plain: SetAt) -> DatasetStatus:
@@ -157,11 +134,7 @@ def _state(plan: SetPlan, manifest: SetManifest | None, datasets: tuple[DatasetS
         return "published" if manifest.status == "complete" else "partial"
     if manifest and manifest.age > plan.age:
         return "superseded"
-    # One that is exported waits for the others where all are published together.
-    ended = all(
-        dataset.state in ENDED or (plan.together and dataset.state == "running" and dataset.done == dataset.tables)
-        for dataset in datasets
-    )
+    ended = all(dataset.state in ENDED for dataset in datasets)
     return "failed" if ended and any(dataset.state == "failed" for dataset in datasets) else "running"
 
 
@@ -180,34 +153,16 @@ class SetRun(NamedTuple):
     parts: Sequence[RunLine]
 
 
-async def set_runs(sets: Sequence[SetAt], *, storage: Sequence[SetAt] = ()) -> Rows[RunLine]:
+async def set_runs(at: SetAt, *, storage: ObjectStore | None = None) -> Rows[RunLine]:
     """The runs of a set, each as a whole (dataset `*`) and then of each dataset. storage: see list_runs."""
-    exports = [at.export(name) for at in sets for name in at.names]
-    stores = {at.export(name).settings.target: at.store for at in storage for name in at.names}
-    lines = await gathered(lambda at: list_runs(*at[:2], storage=stores.get(at.settings.target)), exports, AT_ONCE)
-    nights = await runs_together(sets, zip((export.dataset for export in exports), lines, strict=True))
+    lines = await gathered(lambda name: list_runs(*at.export(name)[:2], storage=storage), at.names, AT_ONCE)
+    nights = await runs_together(at, zip(at.names, lines, strict=True))
     return Rows(line for night in nights for line in (night.whole, *night.parts))
 
 
-class _Published(NamedTuple):
-    """The published set, with run "" where targets differ. age: of the earliest, so what is older is nowhere newer."""
-
-    run: str = ""
-    partial: bool = False
-    age: tuple[int, str] = (0, "")
-
-    @classmethod
-    def of(cls, manifests: Sequence[SetManifest | None]) -> _Published:
-        runs = {manifest.run if manifest else "" for manifest in manifests}
-        known = [manifest for manifest in manifests if manifest]
-        age = min(manifest.age for manifest in known) if len(known) == len(manifests) and known else (0, "")
-        return cls(runs.pop() if len(runs) == 1 else "", any(manifest.status == "partial" for manifest in known), age)
-
-
-async def runs_together(sets: Sequence[SetAt], runs: Iterable[tuple[str, Sequence[RunLine]]]) -> list[SetRun]:
+async def runs_together(at: SetAt, runs: Iterable[tuple[str, Sequence[RunLine]]]) -> list[SetRun]:
     """The runs of a set, the latest snapshot time first. runs: those of each dataset."""
-    known = [await _published_at(at) for at in sets]
-    published = _Published.of([manifest for manifest, _ in known])
+    published, problem = await _published_at(at)
     by_run: dict[str, list[RunLine]] = {}
     for name, lines in sorted(runs, key=lambda item: item[0]):
         for line in lines:
@@ -215,14 +170,13 @@ async def runs_together(sets: Sequence[SetAt], runs: Iterable[tuple[str, Sequenc
 
     async def together(run: str) -> SetRun:
         night = SetRun(_whole(run, by_run[run], published), by_run[run])
-        for at, (manifest, problem) in zip(sets, known, strict=True):
-            if why := problem or await at.untrusted(run, manifest):
-                return SetRun(replace(night.whole, state=NOT_TRUSTED, problem=why), night.parts)
-        if run == published.run or (night.whole.snapshot_time and _age(night.whole) < published.age):
+        if why := problem or await at.untrusted(run, published):
+            return SetRun(replace(night.whole, state=NOT_TRUSTED, problem=why), night.parts)
+        if published and (run == published.run or (night.whole.snapshot_time and _age(night.whole) < published.age)):
             return night
         # Readable parts are shown nevertheless.
         with suppress(NotFoundError, DocumentError, VerificationError):
-            return _as_in_status(night, await set_status(sets, run))
+            return _as_in_status(night, await set_status(at, run))
         return night
 
     nights = await gathered(together, list(by_run), AT_ONCE)
@@ -255,28 +209,28 @@ def _as_in_status(night: SetRun, status: Status) -> SetRun:
     return SetRun(night.whole if damaged else whole, [parts[name] for name in sorted(parts)])
 
 
-def _state_of(run: str, parts: Sequence[RunLine], published: _Published) -> RunState:
+def _state_of(run: str, parts: Sequence[RunLine], published: SetManifest | None) -> RunState:
     """The state of a set's run as its status says it."""
     worst = next(state for state in WORST_RUN if state in {part.state for part in parts})
     if worst == NOT_TRUSTED:
         return worst
-    if run == published.run:
-        return worst if worst in ("unreadable", "complete") and not published.partial else "partial"
+    if published and run == published.run:
+        return worst if worst in ("unreadable", "complete") and published.status == "complete" else "partial"
     if worst in OPEN and any(part.whole for part in parts):
         return "partial"
-    if worst in OPEN and all(_age(part) < published.age for part in parts if part.snapshot_time):
+    if published and worst in OPEN and all(_age(part) < published.age for part in parts if part.snapshot_time):
         return "superseded"
     return worst
 
 
-def _whole(run: str, parts: Sequence[RunLine], published: _Published) -> RunLine:
+def _whole(run: str, parts: Sequence[RunLine], published: SetManifest | None) -> RunLine:
     times = [part.snapshot_time for part in parts if part.snapshot_time]
     begun, ended = [part.begun for part in parts if part.begun], [part.ended for part in parts if part.ended]
     return RunLine(
         run=run,
         dataset=ALL,
         state=_state_of(run, parts, published),
-        published=run == published.run,
+        published=published is not None and run == published.run,
         snapshot_time=min(times) if times else None,
         tables=sum(part.tables for part in parts),
         files=sum(part.files for part in parts),

@@ -13,8 +13,6 @@ from collections.abc import Sequence
 from typing import NamedTuple
 from urllib.parse import quote
 
-import msgspec
-
 from bqdump.core.documents.changes import TableChange
 from bqdump.core.documents.layout import Layout
 from bqdump.core.documents.manifest import Manifest, TableEntry
@@ -134,31 +132,15 @@ def render_restored(result: Restoration) -> bytes:
 WAY_UP = "../../../"
 
 
-def render_set(sets: Sequence[tuple[SetManifest, Target | None]], locked: int = 0) -> bytes:
-    """The page about a set: one with its target, or one for each location.
+def render_set(manifest: SetManifest, target: Target | None = None, locked: int = 0) -> bytes:
+    """The page about a set.
 
     target: None for links that are relative to where the run stores its report. locked: until when all are, 0 for not.
     """
-    addresses = {
-        entry.dataset: _address(manifest, entry, target) for manifest, target in sets for entry in manifest.datasets
-    }
-    about = together([manifest for manifest, _ in sets])
-    problems = problems_of(about)
-    return document("project.html", about.project, about=about, addresses=addresses, problems=problems, locked=locked)
-
-
-def together(manifests: Sequence[SetManifest]) -> SetManifest:
-    """The sets of several locations as one: of the newest run, and complete only if that run has published all."""
-    newest, same = max(manifests, key=lambda manifest: manifest.age), len({manifest.run for manifest in manifests}) == 1
-    return msgspec.structs.replace(
-        newest,
-        status="complete" if same and all(manifest.status == "complete" for manifest in manifests) else "partial",
-        snapshot_time=" and ".join(
-            dict.fromkeys(manifest.snapshot_time for manifest in manifests if manifest.run == newest.run)
-        ),
-        datasets=tuple(dataset for manifest in manifests for dataset in manifest.datasets),
-        skipped=tuple(dict.fromkeys(skipped for manifest in manifests for skipped in manifest.skipped)),
-        removed=tuple(dict.fromkeys(removed for manifest in manifests for removed in manifest.removed)),
+    addresses = {entry.dataset: _address(manifest, entry, target) for entry in manifest.datasets}
+    problems = problems_of(manifest)
+    return document(
+        "project.html", manifest.project, about=manifest, addresses=addresses, problems=problems, locked=locked
     )
 
 

@@ -6,7 +6,7 @@ import shlex
 from collections.abc import Sequence
 from typing import NamedTuple
 
-from bqdump.core.sets.selection import all_targets, names_of
+from bqdump.core.sets.selection import names_of
 from bqdump.core.settings.values import KMS_KEY
 from bqdump.render import append_only
 from bqdump.render.deployment import Deployment
@@ -85,8 +85,8 @@ def _job_grants(deployment: Deployment) -> list[Grant]:
         *see_row_policies(deployment),
         _on_project(deployment.project, email, "roles/bigquery.jobUser", pays),
     ]
-    for target in all_targets(deployment.settings):
-        grants.extend(_appends(target.bucket, email) if deployment.append_only else _writes(target.bucket, email))
+    bucket = deployment.settings.target.bucket
+    grants.extend(_appends(bucket, email) if deployment.append_only else _writes(bucket, email))
     secrets = dict.fromkeys(secret.name for secret in deployment.secrets)
     grants.extend(_on_secret(deployment, secret, email) for secret in secrets)
     if deployment.settings.sign.startswith(KMS_KEY):

@@ -17,7 +17,6 @@ OWN_VARIABLES = (
     "DESTINATION_BUCKET",
     "BQDUMP_JOB_PROJECT",
     "BQDUMP_KMS_KEY",
-    "BQDUMP_LOCATIONS",
 )
 UNICODE = {"b": "\\u0008", "f": "\\u000c"}
 
@@ -47,7 +46,6 @@ def module_call(deployment: Deployment, source: str, channels: Sequence[str] = (
         "image": deployment.image,
         "source_project": settings.project,
         "dataset": settings.dataset,
-        "locations": settings.locations,
         "bucket": settings.target.bucket,
         "bucket_location": settings.location,
         "tasks": deployment.tasks,

@@ -10,7 +10,6 @@ from typing import Any, NamedTuple
 import msgspec
 
 from bqdump.core.errors import UsageError
-from bqdump.core.sets.selection import all_targets
 from bqdump.core.settings.amounts import size
 from bqdump.core.settings.resolve import environment as from_environment
 from bqdump.core.settings.resolve import file, resolve
@@ -95,7 +94,7 @@ def watched_by(
 
 def exported(settings: Settings) -> Exported:
     """What these settings export."""
-    return Exported(settings.dataset, tuple(map(str, all_targets(settings))))
+    return Exported(settings.dataset, (str(settings.target),))
 
 
 def exported_by_workflow(deployment: Deployment, items: Sequence[Mapping[str, Any]], name: str) -> tuple[Exported, ...]:

@@ -1,14 +1,12 @@
-"""What there is at the targets of some settings: the export of one dataset, or those of a set's datasets."""
+"""What there is at the target of some settings: the export of one dataset, or those of a set's datasets."""
 
 from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Awaitable, Callable, Collection, Sequence
+from collections.abc import Awaitable, Callable, Collection
 from contextlib import suppress
 from typing import NamedTuple, TypeVar
-
-from msgspec.structs import replace
 
 from bqdump.concurrency import gathered
 from bqdump.core.documents.document import STATE
@@ -17,7 +15,6 @@ from bqdump.core.documents.target import Latest
 from bqdump.core.errors import DocumentError, NotFoundError, VerificationError
 from bqdump.core.progress.log_events import LogEvent
 from bqdump.core.sets.member import one_dataset
-from bqdump.core.sets.selection import all_targets
 from bqdump.core.settings.settings import Settings
 from bqdump.core.settings.target import NAME, Target
 from bqdump.core.wording import COMMANDS, fill
@@ -47,7 +44,7 @@ class ExportAt(NamedTuple):
 
 
 class SetAt(NamedTuple):
-    """What a set has at one target.
+    """A set of datasets, and where it is.
 
     names: its datasets, also those that have left it and still have runs.
     """
@@ -77,23 +74,9 @@ class SetAt(NamedTuple):
         return ""
 
 
-async def read_set_plans(sets: Sequence[SetAt], run: str) -> list[tuple[SetAt, SetPlan]]:
-    """The plan of a set's run (default: the one that was planned last) at each target that has it.
-
-    Raises NotFoundError if none has.
-    """
-    plans, missing = list[tuple[SetAt, SetPlan]](), list[NotFoundError]()
-    for at in sets:
-        try:
-            plans.append((at, await _read_set_plan(at.store, at.settings, run)))
-        except NotFoundError as error:
-            missing.append(error)
-    if not plans:
-        raise missing[0]
-    return plans
-
-
-async def _read_set_plan(store: ObjectStore, settings: Settings, run: str) -> SetPlan:
+async def read_set_plan(at: SetAt, run: str) -> SetPlan:
+    """The plan of a set's run (default: the one that was planned last). Raises NotFoundError."""
+    store, settings, _ = at
     manifest = await read_set_manifest(store, settings)
     if manifest and manifest.locked:
         if manifest := manifest if run in ("", manifest.run) else await locked_set(store, settings, run):
@@ -115,32 +98,30 @@ async def _read_set_plan(store: ObjectStore, settings: Settings, run: str) -> Se
 class Exports(NamedTuple):
     """The exports that settings lead to.
 
-    sets: where they belong to a set, what it has at each target; () for one export, which is the only one then.
+    set_at: where they belong to a set: the set; None for one export, which is the only one then.
     """
 
     each: tuple[ExportAt, ...]
-    sets: tuple[SetAt, ...] = ()
+    set_at: SetAt | None = None
 
     @property
     def names(self) -> list[str]:
         """The datasets of the set, none where there is no set."""
-        return [name for at in self.sets for name in at.names]
+        return list(self.set_at.names) if self.set_at else []
 
     async def answer(
         self,
         about_one: Callable[[ObjectStore, Settings], Awaitable[Answer]],
-        about_set: Callable[[Sequence[SetAt]], Awaitable[Answer]],
+        about_set: Callable[[SetAt], Awaitable[Answer]],
     ) -> Answer:
         """The answer about the only export, or about the set."""
-        return await (about_set(self.sets) if self.sets else about_one(self.each[0].store, self.each[0].settings))
+        return await (about_set(self.set_at) if self.set_at else about_one(self.each[0].store, self.each[0].settings))
 
     def through(self, store_at: StoreAt) -> Exports:
         """The same exports, read through other stores."""
-        sets = tuple(at._replace(store=store_at(at.settings.target)) for at in self.sets)
-        members = tuple(at.export(name) for at in sets for name in at.names)
-        return Exports(
-            members or tuple(export._replace(store=store_at(export.settings.target)) for export in self.each), sets
-        )
+        if self.set_at:
+            return _of_set(self.set_at._replace(store=store_at(self.set_at.settings.target)))
+        return Exports(tuple(export._replace(store=store_at(export.settings.target)) for export in self.each))
 
     async def ask(self, question: Callable[[ExportAt], Awaitable[Answer]]) -> dict[str, Answer]:
         """The answers about all of them, by dataset, some at a time."""
@@ -149,18 +130,15 @@ class Exports(NamedTuple):
 
 
 async def exports_at(store_at: StoreAt, settings: Settings) -> Exports:
-    """What there is. A set may have a target for each location; where nothing is, one export is expected.
+    """What there is. Where nothing is, one export is expected."""
+    store = store_at(settings.target)
+    if not await holds_export(store, settings) and (names := await names_in_set(store, settings)):
+        return _of_set(SetAt(store, settings, tuple(names)))
+    return Exports((ExportAt(store, settings),))
 
-    A folder with the export of one dataset was named as such, so that no other target is looked at.
-    """
-    sets = []
-    places = [(store_at(target), replace(settings, target=target)) for target in all_targets(settings)]
-    for store, at in places:
-        if await holds_export(store, at):
-            return Exports((ExportAt(store, at),))
-        if names := await names_in_set(store, at):
-            sets.append(SetAt(store, at, tuple(names)))
-    return Exports(tuple(at.export(name) for at in sets for name in at.names) or (ExportAt(*places[0]),), tuple(sets))
+
+def _of_set(at: SetAt) -> Exports:
+    return Exports(tuple(map(at.export, at.names)), at)
 
 
 async def names_in_set(store: ObjectStore, settings: Settings) -> list[str]:
@@ -239,10 +217,9 @@ async def _left(
     return [name for name, yes in zip(unknown, await gathered(was_member, unknown, AT_ONCE), strict=True) if yes]
 
 
-async def published_sets(sets: Sequence[SetAt]) -> list[tuple[SetAt, SetManifest]]:
-    """Where the set is published. Raises NotFoundError if it is nowhere."""
-    published = [(at, manifest) for at in sets if (manifest := await at.manifest())]
-    if not published:
-        cause = "no set of datasets has been published there yet"
-        raise NotFoundError("find", f"a set in {sets[0].settings.target}", cause, "Start one: {call:run}")
-    return published
+async def published_set(at: SetAt) -> SetManifest:
+    """The published set. Raises NotFoundError if there is none."""
+    if manifest := await at.manifest():
+        return manifest
+    cause = "no set of datasets has been published there yet"
+    raise NotFoundError("find", f"a set in {at.settings.target}", cause, "Start one: {call:run}")

@@ -18,9 +18,9 @@ from bqdump.core.documents.run import Owner
 from bqdump.core.documents.sets import (
     DatasetEntry,
     DatasetFailure,
+    DatasetPlanned,
     Ended,
     Member,
-    Ready,
     SetLayout,
     SetManifest,
     SetPlan,
@@ -37,8 +37,7 @@ NOT_EXPORTED = "it was not exported"
 class SetProgress(NamedTuple):
     """The datasets of a set's run, by their numbers. failures: of every execution, its own ones by name."""
 
-    planned: Mapping[int, Ready]
-    ready: Mapping[int, Ready]
+    planned: Mapping[int, DatasetPlanned]
     ended: Mapping[int, Ended]
     failures: Mapping[str, Mapping[int, DatasetFailure]]
 
@@ -55,23 +54,22 @@ class SetProgress(NamedTuple):
 
 async def read_set_progress(store: ObjectStore, layout: SetLayout) -> SetProgress:
     """The current notes of a set's run: one listing."""
-    planned: dict[int, Ready] = {}
-    ready: dict[int, Ready] = {}
+    planned: dict[int, DatasetPlanned] = {}
     ended: dict[int, Ended] = {}
     failures: dict[str, dict[int, DatasetFailure]] = {}
     async for page in store.notes(layout.root):
         for note in page:
             kind = note.name.removeprefix(layout.root).partition("/")[0]
-            if kind in ("planned", "ready"):
-                waiting = decode(note.data, Ready, note.name)
-                (planned if kind == "planned" else ready)[waiting.number] = waiting
+            if kind == "planned":
+                waiting = decode(note.data, DatasetPlanned, note.name)
+                planned[waiting.number] = waiting
             elif kind == "ended":
                 end = decode(note.data, Ended, note.name)
                 ended[end.number] = end
             elif kind == "failures":
                 failure = decode(note.data, DatasetFailure, note.name)
                 failures.setdefault(failure.owner.execution, {})[failure.number] = failure
-    return SetProgress(planned, ready, ended, failures)
+    return SetProgress(planned, ended, failures)
 
 
 async def read_set_manifest(store: ObjectStore, settings: Settings) -> SetManifest | None:
@@ -127,7 +125,7 @@ async def set_progress(store: ObjectStore, settings: Settings, published: SetMan
     if published is None or not published.locked:
         return await read_set_progress(store, settings.layout.set_run(run))
     manifest = await _locked_run(store, settings, published, run)
-    return progress_in(manifest) if manifest else SetProgress({}, {}, {}, {})
+    return progress_in(manifest) if manifest else SetProgress({}, {}, {})
 
 
 async def _locked_run(store: ObjectStore, settings: Settings, published: SetManifest, run: str) -> SetManifest | None:
@@ -145,7 +143,6 @@ def plan_in(manifest: SetManifest) -> SetPlan:
         snapshot=manifest.snapshot,
         settings={},
         digest="",
-        together=False,
         listing="",
         datasets=tuple(Member(entry.dataset, entry.location, entry.tables) for entry in manifest.datasets),
         skipped=manifest.skipped,
@@ -162,7 +159,7 @@ def progress_in(manifest: SetManifest) -> SetProgress:
         if entry.state == "failed"
     }
     ended = {number: ended_as(number, entry, manifest.snapshot) for number, entry in entries if entry.state != "failed"}
-    return SetProgress({}, {}, ended, {manifest.run: failed})
+    return SetProgress({}, ended, {manifest.run: failed})
 
 
 def ended_as(number: int, entry: DatasetEntry, snapshot: int) -> Ended:

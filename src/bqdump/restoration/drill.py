@@ -32,7 +32,7 @@ from bqdump.repository.repository import create
 from bqdump.restoration.obtain import Proposal, propose, take_part
 from bqdump.restoration.planning import plan_one, planned_bill, refuse_more
 from bqdump.restoration.restore import carry_out_one
-from bqdump.restoration.sources import choose, finish_runs, of_one_dataset, sets_at, tasks_of
+from bqdump.restoration.sources import choose, finish_runs, of_one_dataset, set_source, tasks_of
 from bqdump.restoration.survey import find_manifest
 from bqdump.restoration.task import RunningRestore, Task
 from bqdump.restoration.uploads import drop_uploads
@@ -44,39 +44,38 @@ NAME = "bqdump_drill_"
 FILES = "files"
 
 
-async def drill(tasks: Sequence[Task], sample: Sample) -> Drilled:
+async def drill(task: Task, sample: Sample) -> Drilled:
     """Drill the requested run, or what is published. sample: of the tables of each dataset.
 
-    tasks: one for each place where the export may be: a set has one for each location. A dataset whose drill ends with
-    an error is a failure of the set's; the others are drilled all the same.
+    A dataset whose drill ends with an error is a failure of the set's; the others are drilled all the same.
     """
-    if tasks[0].request.finish_run:
-        await finish_runs(tasks)
-    sets = await sets_at(tasks)
-    if not sets:
-        return await drill_one(await of_one_dataset(tasks, EVERY), sample)
-    chosen = await choose(sets, EVERY)
-    members = list((await tasks_of(sets, chosen)).values())
-    prepared = await _within_limit(members, sample) if tasks[0].settings.max_bytes_billed else {}
+    if task.request.finish_run:
+        await finish_runs(task)
+    source = await set_source(task)
+    if source is None:
+        return await drill_one(await of_one_dataset(task, EVERY), sample)
+    chosen = await choose(source, EVERY)
+    members = list((await tasks_of(task, chosen)).values())
+    prepared = await _within_limit(members, sample) if task.settings.max_bytes_billed else {}
     done: dict[str, Drilled] = {}
     failed: dict[str, BqdumpError] = {}
-    for task in members:
-        with about(task.dataset):
+    for member in members:
+        with about(member.dataset):
             try:
-                ready = prepared.get(task.dataset) or await prepare(task, sample)
+                ready = prepared.get(member.dataset) or await prepare(member, sample)
                 spent = sum(drilled.bytes_billed for drilled in done.values())
-                done[task.dataset] = await drill_prepared(ready._replace(task=ready.task.requesting(spent=spent)))
+                done[member.dataset] = await drill_prepared(ready._replace(task=ready.task.requesting(spent=spent)))
             except ENDS_THE_TASK:
                 raise
             except BqdumpError as error:
-                failed[task.dataset] = error
+                failed[member.dataset] = error
                 message, extra = "the drill ended without a result: %s", LogEvent.DRILL_FAILED.extra()
                 log.error(message, error, extra=extra)  # noqa: TRY400 (an error with a name)
     if not done:
         raise next(iter(failed.values()))
     result = drilled_together(chosen.run, done, [dataset_failure(name, error) for name, error in failed.items()])
     if result.proves:
-        named = {"dataset": tasks[0].settings.dataset or ",".join(done), "target": str(tasks[0].settings.target)}
+        named = {"dataset": task.settings.dataset or ",".join(done), "target": str(task.settings.target)}
         proven = LogEvent.DRILL_PROVEN.extra(bytes_billed=result.bytes_billed, **named)
         datasets, of = counted(len(done), "dataset"), counted(result.of, "table")
         some = f"{len(result.tables)} of {of} of run {result.run} can be restored: {datasets}"
@@ -86,17 +85,17 @@ async def drill(tasks: Sequence[Task], sample: Sample) -> Drilled:
     return result
 
 
-async def plan_drill(tasks: Sequence[Task], sample: Sample) -> Restoration:
+async def plan_drill(task: Task, sample: Sample) -> Restoration:
     """What a drill would restore, and what it would bill. Nothing is written."""
-    sets = await sets_at(tasks)
-    if not sets:
-        return await plan_one((await prepare(await of_one_dataset(tasks, EVERY), sample)).task)
-    chosen = await choose(sets, EVERY)
+    source = await set_source(task)
+    if source is None:
+        return await plan_one((await prepare(await of_one_dataset(task, EVERY), sample)).task)
+    chosen = await choose(source, EVERY)
     plans = {}
-    for task in (await tasks_of(sets, chosen)).values():
-        with about(task.dataset):
-            plans[task.dataset] = await plan_one((await prepare(task, sample)).task)
-    return restored_together(sets[0].task.request.options, chosen.run, plans, [])
+    for member in (await tasks_of(task, chosen)).values():
+        with about(member.dataset):
+            plans[member.dataset] = await plan_one((await prepare(member, sample)).task)
+    return restored_together(task.request.options, chosen.run, plans, [])
 
 
 async def _within_limit(tasks: Sequence[Task], sample: Sample) -> dict[str, Prepared]:

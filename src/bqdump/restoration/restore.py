@@ -40,7 +40,7 @@ from bqdump.restoration.sources import (
     finish_runs,
     members_of,
     of_one_dataset,
-    sets_at,
+    set_source,
 )
 from bqdump.restoration.task import RunningRestore, Task
 from bqdump.restoration.uploads import announce_uploads, clear_uploads
@@ -58,22 +58,19 @@ class _Proposals(NamedTuple):
     proposals: list[Proposal]
 
 
-async def restore(tasks: Sequence[Task], choice: Choice = EVERY) -> Restoration:
-    """Do this task's part of a restore: of one dataset, or of the chosen ones of a set.
-
-    tasks: one for each place where the export may be: a set has one for each location.
-    """
-    if tasks[0].request.finish_run:
-        await finish_runs(tasks)
-    sets = await sets_at(tasks)
-    if not sets:
-        return await restore_one(await of_one_dataset(tasks, choice))
-    execution, members, proposals = await _obtain(sets, choice)
+async def restore(task: Task, choice: Choice = EVERY) -> Restoration:
+    """Do this task's part of a restore: of one dataset, or of the chosen ones of a set."""
+    if task.request.finish_run:
+        await finish_runs(task)
+    source = await set_source(task)
+    if source is None:
+        return await restore_one(await of_one_dataset(task, choice))
+    execution, members, proposals = await _obtain(source, choice)
     proposed = list(zip(members.tasks, proposals, strict=True))
     restores = await gathered(lambda item: take_part(*item), proposed, AT_ONCE)
-    ended = await carry_out(restores, sets[0].task.tell, apart=True)
+    ended = await carry_out(restores, task.tell, apart=True)
     results = {task.dataset: result for task, result in zip(members.tasks, ended, strict=True)}
-    whole = restored_together(sets[0].task.request.options, execution.run, results, members.left)
+    whole = restored_together(task.request.options, execution.run, results, members.left)
     if whole.state != "running":
         tables, rows, failures = counted(len(whole.tables), "table"), counted(whole.rows, "row"), len(whole.failed)
         message, done = "restored %s: %s, %s%s", LogEvent.RESTORE_DONE.extra()
@@ -82,32 +79,32 @@ async def restore(tasks: Sequence[Task], choice: Choice = EVERY) -> Restoration:
     return whole
 
 
-async def plan_restore(tasks: Sequence[Task], choice: Choice = EVERY) -> Restoration:
+async def plan_restore(task: Task, choice: Choice = EVERY) -> Restoration:
     """What the same would do. Nothing is written."""
-    sets = await sets_at(tasks)
-    if not sets:
-        return await plan_one(await of_one_dataset(tasks, choice))
-    execution = await choose(sets, choice)
-    members = await members_of(sets, execution, choice)
+    source = await set_source(task)
+    if source is None:
+        return await plan_one(await of_one_dataset(task, choice))
+    execution = await choose(source, choice)
+    members = await members_of(task, execution, choice)
     plans = await all_or_none(members.tasks, plan_one)
     results = {task.dataset: result for task, result in zip(members.tasks, plans, strict=True)}
-    return restored_together(sets[0].task.request.options, execution.run, results, members.left)
+    return restored_together(task.request.options, execution.run, results, members.left)
 
 
-async def _obtain(sets: Sequence[SetSource], choice: Choice) -> _Proposals:
+async def _obtain(source: SetSource, choice: Choice) -> _Proposals:
     """What this execution restores, which is recorded for its other tasks once none of it is refused."""
-    task = sets[0].task
+    task = source.task
     document = Restores(task.layout).set_execution(task.owner.execution)
     stored = await value_of(task.state, document)
-    chosen = await _proposed(sets, choice, stored or await choose(sets, choice))
+    chosen = await _proposed(task, choice, stored or await choose(source, choice))
     if stored:
         return chosen
     created = (await create(task.state, document, chosen.execution)).value
-    return chosen if created == chosen.execution else await _proposed(sets, choice, created)
+    return chosen if created == chosen.execution else await _proposed(task, choice, created)
 
 
-async def _proposed(sets: Sequence[SetSource], choice: Choice, execution: SetExecution) -> _Proposals:
-    members = await members_of(sets, execution, choice)
+async def _proposed(task: Task, choice: Choice, execution: SetExecution) -> _Proposals:
+    members = await members_of(task, execution, choice)
     return _Proposals(execution, members, await all_or_none(members.tasks, propose))
 
 

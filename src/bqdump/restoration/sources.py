@@ -9,7 +9,6 @@ from __future__ import annotations
 import logging
 import secrets
 from collections.abc import Awaitable, Callable, Sequence
-from contextlib import suppress
 from typing import NamedTuple, TypeVar
 
 from msgspec.structs import replace
@@ -80,15 +79,10 @@ async def finish_run(task: Task) -> None:
 
 
 class SetSource(NamedTuple):
-    """A set, and a task that restores it from where it is exported to."""
+    """A published set, and a task that restores it."""
 
     task: Task
     manifest: SetManifest
-
-    @property
-    def target(self) -> str:
-        """Where it is exported to."""
-        return str(self.task.settings.target)
 
 
 class Members(NamedTuple):
@@ -98,100 +92,75 @@ class Members(NamedTuple):
     left: list[str]
 
 
-async def finish_runs(tasks: Sequence[Task]) -> None:
+async def finish_runs(task: Task) -> None:
     """Finish the runs that were stopped while they replaced the published files: each dataset has its own."""
-    sources = await sets_at(tasks)
-    for task in tasks if not sources else ():
+    if await set_source(task) is None:
         await finish_run(task)
-    for source in sources:
-        # Also of datasets that have left the set: their last exports can be restored.
-        for name in await names_in_set(source.task.store, source.task.settings):
-            await finish_run(source.task._replace(settings=one_dataset(source.task.settings, name)))
+        return
+    # Also of datasets that have left the set: their last exports can be restored.
+    for name in await names_in_set(task.store, task.settings):
+        await finish_run(task._replace(settings=one_dataset(task.settings, name)))
 
 
-async def sets_at(tasks: Sequence[Task]) -> list[SetSource]:
-    """The sets that are published where these tasks restore from; none where it is the export of one dataset.
-
-    Raises NotFoundError for a bucket that does not exist: its datasets would be missing from the restore.
-    """
-    manifests = [(task, await read_set_manifest(task.store, task.settings)) for task in tasks]
-    sets = [
-        SetSource(task, manifest)
-        for task, manifest in manifests
-        if manifest and manifest.datasets and not await holds_export(task.store, task.settings)
-    ]
-    for task, manifest in manifests if sets else ():
-        if manifest is None:
-            with suppress(DeniedError):
-                await task.store.describe()
-    return sets
+async def set_source(task: Task) -> SetSource | None:
+    """The set that is published where this task restores from; None where it is the export of one dataset."""
+    manifest = await read_set_manifest(task.store, task.settings)
+    if manifest and manifest.datasets and not await holds_export(task.store, task.settings):
+        return SetSource(task, manifest)
+    return None
 
 
-async def of_one_dataset(tasks: Sequence[Task], choice: Choice) -> Task:
-    """The task that restores the export of one dataset. tasks: one for each place where it may be."""
+async def of_one_dataset(task: Task, choice: Choice) -> Task:
+    """The task that restores the export of one dataset."""
     refuse_choice(choice)
-    here = [task for task in tasks if len(tasks) > 1 and await holds_export(task.store, task.settings)]
-    task = next(iter(here), tasks[0])
     options = task.request.options
     if PLACEHOLDER in options.dataset:
         options = filled(options, (await find_manifest(task)).manifest.dataset)
     return task.requesting(options=options)
 
 
-async def choose(sets: Sequence[SetSource], choice: Choice) -> SetExecution:
+async def choose(source: SetSource, choice: Choice) -> SetExecution:
     """The datasets to restore, and the run of each: the requested one, or what is published.
 
     Raises NotFoundError for a run of no set, UsageError where datasets cannot be chosen like this.
     """
-    run = sets[0].task.request.run
-    entries = await _entries_of_run(sets, run) if run else await _published_entries(sets, choice)
-    named = [entry.dataset for _, entry in entries]
-    chosen = set(chosen_datasets(named, choice))
-    if twice := sorted(name for name in chosen if named.count(name) > 1):
-        places = " and ".join(source.target for source, entry in entries if entry.dataset == twice[0])
-        cause = f"dataset {twice[0]} is exported to {places}"
-        raise UsageError(RESTORE, "", cause, "Name one of them by {setting:to}.", setting="locations")
-    kept = sorted((pair for pair in entries if pair[1].dataset in chosen), key=lambda pair: pair[1].dataset)
-    parts = await gathered(lambda pair: _dataset_run(*pair, run), kept, AT_ONCE)
+    run = source.task.request.run
+    entries = await _entries_of_run(source, run) if run else await _published_entries(source, choice)
+    chosen = set(chosen_datasets([entry.dataset for entry in entries], choice))
+    kept = sorted((entry for entry in entries if entry.dataset in chosen), key=lambda entry: entry.dataset)
+    parts = await gathered(lambda entry: _dataset_run(source, entry, run), kept, AT_ONCE)
     if unpublished := [part.dataset for part in parts if not part.run]:
         what = f"an export of {', '.join(unpublished)}"
         hint = f"Leave out what was never published: {{setting:exclude_datasets={','.join(unpublished)}}}."
         raise NotFoundError("find", what, "nothing of it has been published", hint)
-    newest = max((source.manifest for source in sets), key=lambda manifest: manifest.age)
-    return SetExecution(run or newest.run, tuple(parts), choice.include, choice.exclude)
+    return SetExecution(run or source.manifest.run, tuple(parts), choice.include, choice.exclude)
 
 
-async def _published_entries(sets: Sequence[SetSource], choice: Choice) -> list[tuple[SetSource, Entry]]:
+async def _published_entries(source: SetSource, choice: Choice) -> list[Entry]:
     """The datasets that are published, and those that the choice names and that have left the set."""
-    entries: list[tuple[SetSource, Entry]] = [(source, entry) for source in sets for entry in source.manifest.datasets]
-    unpublished = {name for name in choice.include if NAME.fullmatch(name)}.difference(
-        entry.dataset for _, entry in entries
-    )
-    for source in sets if unpublished else ():
-        in_set = [entry.dataset for entry in source.manifest.datasets]
-        store, settings = source.task.store, source.task.settings
-        left = await datasets_left(SetAt(store, settings, tuple(await names_in_set(store, settings))), in_set)
-        for name in unpublished & left.damaged.keys():
-            raise left.damaged[name]
-        entries += [(source, latest) for name, latest in left.published.items() if name in unpublished]
-    return entries
+    in_set = [entry.dataset for entry in source.manifest.datasets]
+    unpublished = {name for name in choice.include if NAME.fullmatch(name)}.difference(in_set)
+    if not unpublished:
+        return list(source.manifest.datasets)
+    store, settings = source.task.store, source.task.settings
+    left = await datasets_left(SetAt(store, settings, tuple(await names_in_set(store, settings))), in_set)
+    for name in unpublished & left.damaged.keys():
+        raise left.damaged[name]
+    return [*source.manifest.datasets, *(left.published[name] for name in left.published if name in unpublished)]
 
 
-async def _entries_of_run(sets: Sequence[SetSource], run: str) -> list[tuple[SetSource, Entry]]:
+async def _entries_of_run(source: SetSource, run: str) -> list[Entry]:
     """The datasets of a set's run, whether it has published them or not."""
-    plans = [(at, await set_plan(at.task.store, at.task.settings, at.manifest, run)) for at in sets]
-    entries: list[tuple[SetSource, Entry]] = [
-        (source, member) for source, plan in plans if plan for member in plan.datasets
-    ]
-    if not entries:
+    plan = await set_plan(source.task.store, source.task.settings, source.manifest, run)
+    if plan is None:
         raise NotFoundError("find", f"run {run}", "the set has none", "{call:runs} lists all runs.")
-    return entries
+    return list(plan.datasets)
 
 
 async def _dataset_run(source: SetSource, entry: Entry, run: str) -> DatasetRun:
     """A dataset, and the run that is restored: the requested one, or what is published."""
     if isinstance(entry, Latest):
-        return DatasetRun(entry.dataset, source.target, entry.run)
+        return DatasetRun(entry.dataset, entry.run)
     if isinstance(entry, DatasetEntry) and not run:
         latest = (
             await find_latest(source.task.store, one_dataset(source.task.settings, entry.dataset))
@@ -200,34 +169,33 @@ async def _dataset_run(source: SetSource, entry: Entry, run: str) -> DatasetRun:
         )
         # Files that a later run has replaced are gone: it is at work on other datasets, or has ended early.
         run = latest.run if latest and latest.replaces else entry.run
-    return DatasetRun(entry.dataset, source.target, run)
+    return DatasetRun(entry.dataset, run)
 
 
-async def members_of(sets: Sequence[SetSource], chosen: SetExecution, choice: Choice) -> Members:
-    """The restore of each chosen dataset.
+async def members_of(task: Task, chosen: SetExecution, choice: Choice) -> Members:
+    """The restore of each chosen dataset. task: restores the set.
 
     Raises UsageError for a target that is not one for each of them, for a pattern that matches nothing, and where the
     execution restores something else.
     """
-    _refuse_other(sets, chosen, choice)
+    _refuse_other(task, chosen, choice)
     datasets = [part.dataset for part in chosen.parts]
-    refuse_one_target(sets[0].task.request.options, datasets)
-    tasks = await tasks_of(sets, chosen)
-    targeted = with_targets({name: task.request.options for name, task in tasks.items()})
+    refuse_one_target(task.request.options, datasets)
+    tasks = await tasks_of(task, chosen)
+    targeted = with_targets({name: member.request.options for name, member in tasks.items()})
     members = [tasks[name].requesting(options=options) for name, options in targeted.items()]
-    for task in members:
-        if task.request.run != chosen.run:
+    for member in members:
+        if member.request.run != chosen.run:
             message, other = "restored as of run %s, as it has no export of run %s", LogEvent.OTHER_RUN.extra()
-            with about(task.dataset):
-                log.warning(message, task.request.run, chosen.run, extra=other)
+            with about(member.dataset):
+                log.warning(message, member.request.run, chosen.run, extra=other)
     return Members(members, [name for name in datasets if name not in targeted])
 
 
-async def tasks_of(sets: Sequence[SetSource], chosen: SetExecution) -> dict[str, Task]:
+async def tasks_of(task: Task, chosen: SetExecution) -> dict[str, Task]:
     """The restore of each chosen dataset that has an object which is included. Raises UsageError as members_of does."""
-    options, tell = sets[0].task.request.options, Together(sets[0].task.tell)
-    at = {source.target: source.task for source in sets}
-    tasks = {part.dataset: _of_dataset(at[part.target], part, tell) for part in chosen.parts}
+    options, tell = task.request.options, Together(task.tell)
+    tasks = {part.dataset: _of_dataset(task, part, tell) for part in chosen.parts}
     if not options.include and not options.exclude:
         return tasks
     exported = await all_or_none(list(tasks.values()), find_manifest)
@@ -235,11 +203,9 @@ async def tasks_of(sets: Sequence[SetSource], chosen: SetExecution) -> dict[str,
     return {name: tasks[name].requesting(options=own) for name, own in with_patterns_of(options, objects).items()}
 
 
-def _refuse_other(sets: Sequence[SetSource], chosen: SetExecution, choice: Choice) -> None:
+def _refuse_other(task: Task, chosen: SetExecution, choice: Choice) -> None:
     """Raise UsageError where the execution restores what was not requested here."""
-    task = sets[0].task
-    elsewhere = {part.target for part in chosen.parts} - {source.target for source in sets}
-    if not elsewhere and (chosen.include, chosen.exclude) == choice and task.request.run in ("", chosen.run):
+    if (chosen.include, chosen.exclude) == choice and task.request.run in ("", chosen.run):
         return
     cause, hint = "it restores other datasets or another run", "Give each execution a name of its own."
     raise UsageError(RESTORE, f"execution {task.owner.execution}", cause, hint)

@@ -90,11 +90,13 @@ async def prune_exports(
     states: see Task.
     """
     pruned = []
-    named = [run for at in exports.sets for run in await named_by_set(at, trusted)]
-    for (store, own, dataset), in_set in zip(exports.each, named or [""], strict=True):
-        with about(dataset if exports.sets else ""):
+    set_at = exports.set_at
+    named = await named_by_set(set_at, trusted) if set_at else [""]
+    for (store, own, dataset), in_set in zip(exports.each, named, strict=True):
+        with about(dataset):
             signed = trusted(store, own) if trusted else None
             task = Task(store, own, policy, now, delete, at_work, signed, in_set, states)
             pruned.append(await prune(task))
-    pruned += [await prune_set(at, now, delete=delete) for at in exports.sets]
+    if set_at:
+        pruned.append(await prune_set(set_at, now, delete=delete))
     return pruned_together(pruned)

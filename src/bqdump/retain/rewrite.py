@@ -290,4 +290,4 @@ async def update_set(store: ObjectStore, settings: Settings) -> None:
         # Imported where a page is rendered only.
         from bqdump.pages.report import render_set
 
-        await write_object(store, name, render_set([(now, None)]), page.generation)
+        await write_object(store, name, render_set(now), page.generation)

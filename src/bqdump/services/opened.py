@@ -10,7 +10,6 @@ from typing import TYPE_CHECKING, TypeVar
 import msgspec
 
 from bqdump.adapters.lean_imports import keep_imported
-from bqdump.core.sets.selection import all_targets
 from bqdump.core.settings.settings import Settings
 from bqdump.core.settings.target import Target
 from bqdump.ports.store import ObjectStore
@@ -38,13 +37,8 @@ class Services:
 
     @property
     def store(self) -> ObjectStore:
-        """The target, the first one of a set."""
-        return self.store_at(all_targets(self._settings)[0])
-
-    @property
-    def stores(self) -> dict[Target, ObjectStore]:
-        """All targets: a set may have one for each location."""
-        return {target: self.store_at(target) for target in all_targets(self._settings)}
+        """The target."""
+        return self.store_at(self._settings.target)
 
     def store_at(self, target: Target) -> ObjectStore:
         """Any target, such as the bucket that a restore loads through."""

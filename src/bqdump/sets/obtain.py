@@ -13,8 +13,6 @@ from contextlib import suppress
 from functools import partial
 from typing import NamedTuple
 
-from msgspec.structs import replace as replace_fields
-
 from bqdump.concurrency import gathered
 from bqdump.core.documents.document import Document
 from bqdump.core.documents.sets import Listings, Member, SetManifest, SetPlan, SkippedDataset
@@ -26,7 +24,6 @@ from bqdump.core.progress.log_events import LogEvent
 from bqdump.core.sets.member import chosen_tables, matches_include, one_dataset, refuse_unmatched
 from bqdump.core.sets.selection import (
     Chosen,
-    by_target,
     choose_datasets,
     leaving_datasets,
     locations_of,
@@ -80,25 +77,25 @@ async def each_export(warehouse: Warehouse, settings: Settings) -> list[Settings
     if not settings.names_several:
         return [settings]
     chosen = choose_datasets(await list_project(warehouse, settings), settings).datasets
-    return [
-        one_dataset(replace_fields(settings, target=target), dataset.name)
-        for target, datasets in by_target(chosen, settings).items()
-        for dataset in datasets
-    ]
+    return [one_dataset(settings, dataset.name) for dataset in chosen]
 
 
-async def obtain_set(task: SetTask, chosen: Chosen, listed: Sequence[str]) -> RunningSet:
-    """The plan of this run of the set: as it is stored, else made from the chosen datasets.
+async def obtain_set(task: SetTask) -> RunningSet:
+    """The plan of this run of the set: as it is stored, else made from the datasets that the settings choose now.
 
-    listed: every dataset of the project. Raises UsageError if the run was planned with other settings, if datasets
-    would leave the set unasked, or if the prefix belongs to a single dataset.
+    Raises UsageError if the run was planned with other settings, if datasets would leave the set unasked, or if the
+    prefix belongs to a single dataset; and what `choose_datasets` raises.
     """
-    running = await stored_set(task) or await _make_or_await(task, chosen, listed)
+    running = await _stored_set(task)
+    if running is None:
+        listing = await list_project(task.warehouse, task.settings)
+        chosen = choose_datasets(listing, task.settings)
+        running = await _make_or_await(task, chosen, [dataset.name for dataset in listing])
     await claim_prefix(task.store, task.of_prefix, task.run)
     return running
 
 
-async def stored_set(task: SetTask) -> RunningSet | None:
+async def _stored_set(task: SetTask) -> RunningSet | None:
     """The plan as it is stored, None where there is none yet. Raises UsageError for a plan with other settings."""
     plan = await value_of(task.store, task.layout.plan)
     if plan is None:
@@ -148,7 +145,6 @@ async def draft_set(task: SetTask, chosen: Chosen, listed: Sequence[str], before
         snapshot=snapshot,
         settings=settings.frozen(),
         digest=settings.digest(),
-        together=settings.together,
         listing=settings.layout.set_run(run).listing(nonce).name,
         datasets=tuple(member for member, _ in members),
         skipped=tuple(left),
@@ -165,7 +161,7 @@ async def _make_or_await(task: SetTask, chosen: Chosen, listed: Sequence[str]) -
     planning, pause = OthersTurn(task.planning), pauses()
     over = True
     while not over or not await takes_turn(task.planning):
-        if running := await stored_set(task):
+        if running := await _stored_set(task):
             return running
         if not (over := await planning.is_over()):
             await asyncio.sleep(next(pause))
@@ -182,7 +178,7 @@ async def _make(task: SetTask, chosen: Chosen, listed: Sequence[str]) -> Running
     plan, listings = drafted.plan, drafted.listings
     await replace(task.store, task.layout.listing(plan.nonce), listings, 0)
     if not await replace(task.store, task.layout.plan, plan, 0):
-        if stored := await stored_set(task):
+        if stored := await _stored_set(task):
             return stored
         raise UnavailableError(PLAN, f"run {task.run}", "writing the plan of the set failed, and none exists")
     await overwrite(task.store, task.settings.layout.newest, Newest(plan.run))

@@ -9,18 +9,17 @@ What a run of a set would do: the plan of each dataset, without writing anything
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from contextlib import suppress
 
 from bqdump.concurrency import gathered, task_group
 from bqdump.core.dealing import largest_first
-from bqdump.core.documents.sets import Ready, SetPlan
+from bqdump.core.documents.sets import DatasetPlanned
 from bqdump.core.errors import ENDS_THE_TASK, PLAN, BqdumpError, UsageError
 from bqdump.core.plan.guards import refuse
 from bqdump.core.plan.summary import Planned
 from bqdump.core.progress.export import DatasetPlan, planned_together
-from bqdump.core.sets.selection import Chosen, by_target, choose_datasets, refuse_leaving
-from bqdump.core.settings.settings import Settings
+from bqdump.core.sets.selection import choose_datasets, refuse_leaving
 from bqdump.core.sizes import size_text
 from bqdump.core.wording import COMMANDS
 from bqdump.export.planning.obtain import show_plan
@@ -100,18 +99,18 @@ async def _plan_all(running: RunningSet, open_task: Open) -> None:
         _check_bills(running, bills)
         for number in todo:
             if number in bills:
-                note = Ready(number, bills[number])
+                note = DatasetPlanned(number, bills[number])
                 await replace(task.store, task.layout.planned(number), note, 0)
 
 
-async def _planned(running: RunningSet, number: int, open_task: Open) -> Ready | None:
+async def _planned(running: RunningSet, number: int, open_task: Open) -> DatasetPlanned | None:
     """The note that this dataset is planned; None where it cannot be, which is noted as well."""
     with named(running, number):
         try:
             if problem := running.plan.datasets[number].problem:
                 await note_failure(running, number, BqdumpError("list", "its tables", problem))
                 return None
-            return Ready(number, (await obtain_plan(open_task(number))).bills)
+            return DatasetPlanned(number, (await obtain_plan(open_task(number))).bills)
         except ENDS_THE_TASK:
             raise
         except BqdumpError as error:
@@ -135,26 +134,13 @@ def all_planned(progress: SetProgress, running: RunningSet) -> bool:
     return len(known) == len(running.plan.datasets)
 
 
-async def plan_sets(settings: Settings, tasks: Sequence[SetTask]) -> Planned:
-    """The plan of all datasets together. settings, tasks: see run_sets. Raises what a run would raise at once."""
-    listing = await list_project(tasks[0].warehouse, settings)
-    chosen = choose_datasets(listing, settings)
-    groups = by_target(chosen.datasets, settings)
-    listed = [dataset.name for dataset in listing]
-    parts: list[DatasetPlan] = []
-    plans: list[SetPlan] = []
-    for task in tasks:
-        if datasets := groups.get(task.settings.target):
-            plan, planned = await _plan_set(task, Chosen(datasets, chosen.skipped), listed)
-            plans.append(plan)
-            parts += planned
-    return planned_together(settings, plans, parts)
-
-
-async def _plan_set(task: SetTask, chosen: Chosen, listed: Sequence[str]) -> tuple[SetPlan, list[DatasetPlan]]:
+async def plan_set(task: SetTask) -> Planned:
+    """The plan of all datasets together. Raises what a run would raise at once."""
+    listing = await list_project(task.warehouse, task.settings)
+    chosen = choose_datasets(listing, task.settings)
     await check_target(task.store, task.of_prefix)
     before = await read_set_manifest(task.store, task.settings)
-    drafted = await draft_set(task, chosen, listed, before)
+    drafted = await draft_set(task, chosen, [dataset.name for dataset in listing], before)
     refuse_leaving(drafted.plan.removed, before, task.settings)
 
     async def part(number: int) -> DatasetPlan:
@@ -170,4 +156,5 @@ async def _plan_set(task: SetTask, chosen: Chosen, listed: Sequence[str]) -> tup
             problem = error.sentence(COMMANDS)
         return DatasetPlan(member.dataset, member.location, plan, problem)
 
-    return drafted.plan, await gathered(part, range(len(drafted.plan.datasets)), PLANNED_AT_ONCE)
+    parts = await gathered(part, range(len(drafted.plan.datasets)), PLANNED_AT_ONCE)
+    return planned_together(task.settings, drafted.plan, parts)

@@ -5,17 +5,13 @@ The end of a set's run: project.json names the exports that belong together. It 
 
 from __future__ import annotations
 
-import asyncio
 import logging
-from collections.abc import Sequence
 from typing import Literal, NamedTuple
 
 from bqdump.core.documents.sets import DatasetEntry, DatasetFailure, Ended, SetManifest, SetPlan
 from bqdump.core.errors import BqdumpError, DatasetsFailedError
 from bqdump.core.progress.log_events import LogEvent
 from bqdump.core.sets.member import one_dataset
-from bqdump.core.sets.selection import Chosen, by_target, choose_datasets
-from bqdump.core.settings.settings import Settings
 from bqdump.core.sizes import counted, named
 from bqdump.core.times import rfc3339
 from bqdump.core.version import VERSION
@@ -25,7 +21,7 @@ from bqdump.export.watch import Shared
 from bqdump.repository.published import read_latest
 from bqdump.repository.repository import Loaded, swap
 from bqdump.repository.set_runs import SetProgress
-from bqdump.sets.obtain import list_project, obtain_set, stored_set
+from bqdump.sets.obtain import obtain_set
 from bqdump.sets.plan import Planner
 from bqdump.sets.task import RunningSet, SetTask, end_of, member_task
 from bqdump.sets.work import export_datasets
@@ -87,7 +83,7 @@ async def _store_report(running: RunningSet, manifest: SetManifest) -> None:
     try:
         from bqdump.pages.report import render_set
 
-        await running.task.store.write(running.task.layout.report, render_set([(manifest, None)]), None)
+        await running.task.store.write(running.task.layout.report, render_set(manifest), None)
     except (BqdumpError, OSError, ImportError) as error:
         message = "the set is published, but its report could not be written: %s"
         log.warning(message, error, extra=LogEvent.REPORT_FAILED.extra())
@@ -109,8 +105,7 @@ def refuse_failed(running: RunningSet, progress: SetProgress) -> None:
     whole = counted(len(plan.datasets), "dataset")
     # Of those that have neither failed nor ended, nothing is known yet.
     settled = progress.settled(plan, running.task.owner.execution)
-    unaffected = ", the others are not affected" if settled and len(failed) < len(plan.datasets) else ""
-    effect = ", so none is published" if plan.together and not progress.ended else unaffected
+    effect = ", the others are not affected" if settled and len(failed) < len(plan.datasets) else ""
     cause = f"{len(failed)} of {whole} failed{'' if settled else ' so far'}{effect} ({problems})"
     raise DatasetsFailedError("export", f"run {plan.run}", cause, hint)
 
@@ -156,45 +151,13 @@ class SetResult(NamedTuple):
     mine: bool = False
 
 
-async def run_sets(settings: Settings, tasks: Sequence[SetTask]) -> list[SetResult]:
-    """Do one task's part of the sets that go to these targets: one target, or one for each location.
-
-    settings: with the default target. What is planned already is not chosen again. A target that fails does not hold
-    back the others; its error is raised when they have ended. Raises what `choose_datasets` and `by_target` raise.
-    """
-    stored = [await stored_set(task) for task in tasks]
-    parts: list[tuple[SetTask, Chosen, Sequence[str]]] = [(task, Chosen(()), ()) for task in tasks]
-    if not all(stored):
-        parts = await _chosen(settings, tasks, [running is not None for running in stored])
-    results = await asyncio.gather(*(run_set(*part) for part in parts), return_exceptions=True)
-    for result in results:
-        if isinstance(result, BaseException):
-            raise result
-    return [result for result in results if isinstance(result, SetResult)]
-
-
-async def _chosen(
-    settings: Settings, tasks: Sequence[SetTask], stored: Sequence[bool]
-) -> list[tuple[SetTask, Chosen, Sequence[str]]]:
-    """The tasks that have something to do, each with its datasets and those of the project."""
-    listing = await list_project(tasks[0].warehouse, settings)
-    chosen = choose_datasets(listing, settings)
-    groups = by_target(chosen.datasets, settings)
-    listed = [dataset.name for dataset in listing]
-    return [
-        (task, Chosen(groups.get(task.settings.target, ()), chosen.skipped), listed)
-        for task, known in zip(tasks, stored, strict=True)
-        if known or task.settings.target in groups
-    ]
-
-
-async def run_set(task: SetTask, chosen: Chosen, listed: Sequence[str]) -> SetResult:
+async def run_set(task: SetTask) -> SetResult:
     """Do this task's part of every dataset of the set, and publish the set when all of them have ended.
 
-    chosen, listed: see obtain_set. Raises DatasetsFailedError where datasets have failed; the others are published all
-    the same, unless they are published together.
+    Raises DatasetsFailedError where datasets have failed; the others are published all the same. Raises what
+    `obtain_set` raises.
     """
-    running = await obtain_set(task, chosen, listed)
+    running = await obtain_set(task)
     # Until a dataset is planned, each of its tables counts as one unit.
     tables = {number: member.tables for number, member in enumerate(running.plan.datasets)}
     shared = Shared(task.warehouse, task.settings.concurrency, task.tasks, tables)

@@ -12,8 +12,6 @@ from collections import OrderedDict
 from collections.abc import Container, Sequence
 from contextlib import suppress
 
-from msgspec.structs import replace
-
 from bqdump.concurrency import gathered
 from bqdump.core.documents.codec import decode, encode
 from bqdump.core.documents.document import RUN_ID
@@ -269,7 +267,7 @@ class Collection:
 
         Raises DocumentError for a set whose documents cannot be read.
         """
-        self._several = self._several or bool((await self.exports()).sets)
+        self._several = self._several or (await self.exports()).set_at is not None
         return self._several
 
     async def names(self) -> list[str]:
@@ -278,8 +276,7 @@ class Collection:
 
     async def exports(self) -> Exports:
         """What is there."""
-        # Datasets of other locations have consoles of their own.
-        return await exports_at(lambda _: self.store, replace(self.settings, locations={}))
+        return await exports_at(lambda _: self.store, self.settings)
 
     async def of(self, dataset: str) -> Archive:
         """The archive of a dataset of the set. Raises NotFoundError."""

@@ -40,7 +40,7 @@ async def datasets_page(collection: Collection, request: Request) -> Response:
     (manifest, problem), exports = await asyncio.gather(_published(collection), collection.exports())
     names = exports.names
     newest, lines = await asyncio.gather(collection.whole.newest(), _lines(collection, names))
-    runs = await runs_together(_unjudged(exports.sets), lines)
+    runs = await runs_together(_unjudged(set_of(exports)), lines)
     about = as_stored(manifest, runs) if manifest else None
     locks = await _locks(collection, about) if about and about.locked else {}
     now, pages = page_number(request.query_params.get("page", ""), len(runs), EACH)
@@ -71,10 +71,18 @@ async def datasets_page(collection: Collection, request: Request) -> Response:
     )
 
 
-async def _sets(collection: Collection) -> tuple[Sequence[SetAt], Sequence[SetAt]]:
+def set_of(exports: Exports) -> SetAt:
+    """The set. Raises NotFoundError where there is none any more."""
+    if exports.set_at is None:
+        raise NotFoundError("find", "a set of datasets", "it has been deleted")
+    return exports.set_at
+
+
+async def _sets(collection: Collection) -> tuple[SetAt, SetAt | None]:
     """The set; and with a store that trusts keys, the same without. See observe.sets.set_status."""
     exports, trusting = await collection.exports(), collection.trusting
-    return (exports.through(lambda _: trusting).sets, exports.sets) if trusting else (exports.sets, ())
+    plain = set_of(exports)
+    return (plain._replace(store=trusting), plain) if trusting else (plain, None)
 
 
 async def _published(collection: Collection) -> tuple[SetManifest | None, str]:
@@ -145,9 +153,9 @@ async def _lines(collection: Collection, names: list[str]) -> list[Lines]:
     return list(await gathered(lines, names, AT_ONCE))
 
 
-def _unjudged(sets: Sequence[SetAt]) -> list[SetAt]:
+def _unjudged(at: SetAt) -> SetAt:
     """The set as if no key were trusted."""
-    return [at._replace(settings=replace(at.settings, trust=())) for at in sets]
+    return at._replace(settings=replace(at.settings, trust=()))
 
 
 async def _judged(
@@ -167,8 +175,8 @@ async def _judged(
         name, some = of_one
         return name, await (await collection.of(name)).judged([line for line in some if line.run in wanted], wanted)
 
-    sets = exports.through(lambda _: trusting).sets
-    shown = await runs_together(sets, await gathered(judged, lines, AT_ONCE))
+    at = set_of(exports)._replace(store=trusting)
+    shown = await runs_together(at, await gathered(judged, lines, AT_ONCE))
     return {night.whole.run: night for night in shown}
 
 
@@ -224,8 +232,8 @@ async def _progress(collection: Collection, run: str) -> dict[str, Any]:
     status = None
     # A run that was pruned in part has no plan any more; a damaged one is a problem of its dataset only.
     with suppress(NotFoundError, DocumentError, VerificationError):
-        sets, plain = await _sets(collection)
-        status = await set_status(sets, run, plain)
+        at, plain = await _sets(collection)
+        status = await set_status(at, run, plain)
     names = [dataset.dataset for dataset in status.datasets] if status else await collection.names()
 
     async def line(name: str) -> RunLine | None:

@@ -33,7 +33,7 @@ if TYPE_CHECKING:
     from bqdump.verbs.restores import plan_drill as plan_drill
     from bqdump.verbs.restores import plan_restore as plan_restore
     from bqdump.verbs.restores import restore as restore
-    from bqdump.verbs.restores import restore_tasks as restore_tasks
+    from bqdump.verbs.restores import restore_task as restore_task
     from bqdump.verbs.retention import copy as copy
     from bqdump.verbs.retention import erase as erase
     from bqdump.verbs.retention import prune as prune
@@ -43,7 +43,7 @@ VERBS = {
     "checks": "doctor ports_of verify",
     "exports": "Ended Start plan run run_one",
     "inspection": "diff growth ls manifest previous_run report run_as_of runs sql status",
-    "restores": "drill plan_drill plan_restore restore restore_tasks list_restores",
+    "restores": "drill plan_drill plan_restore restore restore_task list_restores",
     "retention": "copy erase prune tag",
 }
 _MODULES = {name: module for module, names in VERBS.items() for name in names.split()}

@@ -37,16 +37,16 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 
 
-async def notify_set(first: SetTask, settings: Settings, exported: Export) -> None:
-    """Post that the set is published, if an address is set and no task has done so. first: at the first target."""
-    notifier = open_notifier(settings)
+async def notify_set(task: SetTask, exported: Export) -> None:
+    """Post that the set is published, if an address is set and no task has done so."""
+    notifier = open_notifier(task.settings)
     if notifier is None or exported.state != "published":
         return
 
     async def notice() -> Notice:
-        return run_published(settings, exported)
+        return run_published(task.settings, exported)
 
-    await post_published(notifier, first.store, first.layout, notice, first.owner)
+    await post_published(notifier, task.store, task.layout, notice, task.owner)
 
 
 class Start(NamedTuple):
@@ -70,11 +70,9 @@ class Start(NamedTuple):
         return {"bqdump.project": settings.project, "bqdump.dataset": settings.dataset, "bqdump.task": self.owner.task}
 
 
-async def notify_failed(start: Start, store: ObjectStore, settings: Settings, error: Exception) -> None:
-    """Post that a run failed, where an address is set: once for an execution, not once for each of its tasks.
-
-    store, settings: those of the target, which of a set may be one of several.
-    """
+async def notify_failed(start: Start, store: ObjectStore, error: Exception) -> None:
+    """Post that a run failed, where an address is set: once for an execution, not once for each of its tasks."""
+    settings = start.settings
     notifier = open_notifier(settings)
     if notifier is None:
         return
@@ -124,8 +122,7 @@ class EndedSet(NamedTuple):
 
 async def run(services: Services, start: Start) -> Ended | EndedSet:
     """Do one task's part of a run, of one dataset or of a set. Raises TablesFailedError."""
-    for store in services.stores.values():
-        refuse_place(store)
+    refuse_place(services.store)
     if start.settings.names_several:
         return EndedSet(await _run_set(services, start))
     return await run_one(services, start)
@@ -143,7 +140,7 @@ async def run_one(services: Services, start: Start) -> Ended:
             with observed("run", name, start.about, tell) as hear:
                 result = await run_task(replace(task, tell=hear))
     except Exception as error:
-        await notify_failed(start, task.store, settings, error)
+        await notify_failed(start, task.store, error)
         raise
     if result.state == "published":
         tell(Entered("published"))
@@ -172,12 +169,12 @@ async def _refuse_unusable(signer: Signer | None) -> None:
         await signer.sign(PROBE)
 
 
-async def _prune_after(services: Services, settings: Settings, store: ObjectStore | None = None) -> None:
+async def _prune_after(services: Services, settings: Settings) -> None:
     """Prune. An error is only logged: the export is published."""
     from bqdump.verbs.retention import prune
 
     try:
-        await prune(lambda _: store or services.store, settings, services.warehouse.at_work, delete=True)
+        await prune(services.store_at, settings, services.warehouse.at_work, delete=True)
     except BqdumpError as error:
         message = "the export is published, but earlier runs could not be pruned: %s"
         log.warning(message, error, extra=LogEvent.PRUNE_FAILED.extra())
@@ -185,62 +182,46 @@ async def _prune_after(services: Services, settings: Settings, store: ObjectStor
 
 async def _run_set(services: Services, start: Start) -> Export:
     """Do one task's part of a run of a set of datasets. Raises DatasetsFailedError."""
-    from bqdump.core.progress.export import AtTarget, exported_together
-    from bqdump.sets.run import run_sets
+    from bqdump.core.progress.export import exported_set
+    from bqdump.sets.run import run_set
 
     await _refuse_unusable(services.signer)
-    settings, first = start.settings, _set_tasks(services, start)[0]
+    settings, store = start.settings, services.store
     try:
-        async with naming_missing_bucket(*services.stores.values()):
+        async with naming_missing_bucket(store):
             with observed("run", start.name, start.about, start.tell) as hear:
-                results = await run_sets(settings, _set_tasks(services, start._replace(tell=hear)))
+                result = await run_set(_set_task(services, start._replace(tell=hear)))
     except Exception as error:
-        await notify_failed(start, first.store, first.settings, error)
+        await notify_failed(start, store, error)
         raise
-    if all(result.state == "published" for result in results):
+    if result.state == "published":
         start.tell(Entered("published"))
-    for result in results:
-        # The task that stored the set's manifest may have been stopped before it pruned: one of them makes up for that.
-        if settings.prune and (result.mine or (result.state == "published" and not start.owner.task)):
-            await _prune_after(services, result.task.settings, result.task.store)
-    exported = exported_together(
-        [
-            AtTarget(
-                outcome.state,
-                outcome.plan,
-                outcome.manifest,
-                outcome.task.store.url,
-                str(outcome.task.settings.layout.set_manifest),
-            )
-            for outcome in results
-        ]
-    )
-    await notify_set(first, settings, exported)
+    # The task that stored the set's manifest may have been stopped before it pruned: one of them makes up for that.
+    if settings.prune and (result.mine or (result.state == "published" and not start.owner.task)):
+        await _prune_after(services, settings)
+    document = str(settings.layout.set_manifest)
+    exported = exported_set(result.state, result.plan, result.manifest, store.url, document)
+    await notify_set(result.task, exported)
     return exported
 
 
 async def plan(services: Services, settings: Settings, name: str, tasks: int) -> Planned:
     """Plan run `name`, of one dataset or of a set, for this many tasks, without writing anything."""
     from bqdump.export.planning.obtain import show_plan
-    from bqdump.sets.plan import plan_sets
+    from bqdump.sets.plan import plan_set
 
     me = Owner(name, 0)
-    for store in services.stores.values():
-        refuse_place(store)
+    refuse_place(services.store)
     if settings.names_several:
-        return await plan_sets(settings, _set_tasks(services, Start(settings, name, me, tasks)))
+        return await plan_set(_set_task(services, Start(settings, name, me, tasks)))
     task = Task(services.store, services.warehouse, settings, name, me, tasks, signer=services.signer)
     return await show_plan(task)
 
 
-def _set_tasks(services: Services, start: Start) -> list[SetTask]:
-    """The task of the set that goes to each target."""
+def _set_task(services: Services, start: Start) -> SetTask:
     from bqdump.sets.task import SetTask
 
     settings, name, owner, tasks, tell, _ = start
-    hear = Together(tell).of
-    warehouse, read_route, signer = services.warehouse, services.read_route.open, services.signer
-    return [
-        SetTask(store, warehouse, replace(settings, target=at), name, owner, tasks, read_route, hear, signer)
-        for at, store in services.stores.items()
-    ]
+    hear, read_route = Together(tell).of, services.read_route.open
+    warehouse, signer = services.warehouse, services.signer
+    return SetTask(services.store, warehouse, settings, name, owner, tasks, read_route, hear, signer)

@@ -8,7 +8,7 @@ from __future__ import annotations
 import hashlib
 import shlex
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 
@@ -46,7 +46,7 @@ from bqdump.pages.report import render_set
 from bqdump.ports.data_reader import QueryShell
 from bqdump.ports.store import ObjectStore
 from bqdump.repository.drills import read_drills, read_proof, signed_drills
-from bqdump.repository.exports import AT_ONCE, Exports, SetAt, StoreAt, exports_at, published_sets
+from bqdump.repository.exports import AT_ONCE, Exports, SetAt, StoreAt, exports_at, published_set
 from bqdump.repository.published import name_a_dataset, read_manifest, read_replacing
 from bqdump.services.keys import open_trusted, trusting, with_signed_drills
 from bqdump.services.opening import open_reader
@@ -61,7 +61,7 @@ async def status(store_at: StoreAt, settings: Settings, run: str = "", *, drills
     if not settings.trust:
         return await exports.answer(partial(_status, run=name), partial(set_status, run=name, drills=drills))
     trusted = exports.through(_trusting(store_at, settings))
-    about_set = partial(set_status, run=name, plain=exports.sets, drills=drills)
+    about_set = partial(set_status, run=name, plain=exports.set_at, drills=drills)
     return await trusted.answer(partial(_status, run=name, plain=exports.each[0].store), about_set)
 
 
@@ -98,8 +98,8 @@ async def _exports(store_at: StoreAt, settings: Settings) -> Exports:
 
 async def _runs_of(plain: Exports, store_at: StoreAt, settings: Settings, *, storage: bool = False) -> Rows[RunLine]:
     exports = plain.through(_trusting(store_at, settings)) if settings.trust else plain
-    of_one = partial(list_runs, storage=plain.each[0].store if storage else None)
-    return await exports.answer(of_one, partial(set_runs, storage=plain.sets if storage else ()))
+    unfiltered = plain.each[0].store if storage else None
+    return await exports.answer(partial(list_runs, storage=unfiltered), partial(set_runs, storage=unfiltered))
 
 
 async def growth(store_at: StoreAt, settings: Settings, run: str = "", since: str = "") -> Growth:
@@ -209,19 +209,18 @@ async def report(
     return await exports.answer(partial(report_page, run=name, since=since), partial(set_report, run=name, since=since))
 
 
-async def set_report(sets: Sequence[SetAt], run: str, since: str) -> tuple[str, bytes]:
+async def set_report(at: SetAt, run: str, since: str) -> tuple[str, bytes]:
     """The run and its page: of the published set. Raises NotFoundError.
 
     Raises UsageError for another run: its datasets have reports.
     """
-    published = await published_sets(sets)
-    newest = max((manifest for _, manifest in published), key=lambda manifest: manifest.age)
-    if since or run not in ("", newest.run):
-        cause = f"the report of a set shows the published run, {newest.run}"
-        hint = f"For other runs, and for changes: {name_a_dataset(sets[0].settings, newest.datasets[0].dataset)}"
+    published = await published_set(at)
+    if since or run not in ("", published.run):
+        cause = f"the report of a set shows the published run, {published.run}"
+        hint = f"For other runs, and for changes: {name_a_dataset(at.settings, published.datasets[0].dataset)}"
         raise UsageError("report", f"run {run}" if run else f"changes since run {since}", cause, hint)
-    locked = min([await _locked_until(at, manifest) for at, manifest in published])
-    return newest.run, render_set([(manifest, _absolute(at.settings.target)) for at, manifest in published], locked)
+    locked = await _locked_until(at, published)
+    return published.run, render_set(published, _absolute(at.settings.target), locked)
 
 
 async def _locked_until(at: SetAt, manifest: SetManifest) -> int:
@@ -275,9 +274,8 @@ async def _signatures(store: ObjectStore, settings: Settings, run: str) -> tuple
     return None, f"{keys}: not checked, as no key was given to trust" if keys else "none"
 
 
-async def refuse_set(sets: Sequence[SetAt]) -> tuple[str, bytes]:
+async def refuse_set(at: SetAt) -> tuple[str, bytes]:
     """Raise UsageError: each dataset of a set has evidence of its own."""
-    at = sets[0]
     cause = f"this is a set of {counted(len(at.names), 'dataset')}, each with evidence of its own"
     raise UsageError("report", str(at.settings.target), cause, f"Name one: {name_a_dataset(at.settings, at.names[0])}")
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Sequence
 
 from msgspec.structs import replace
 
@@ -42,7 +41,7 @@ from bqdump.telemetry import observed
 log = logging.getLogger(__name__)
 
 
-def restore_tasks(
+def restore_task(
     services: Services,
     settings: Settings,
     via: Target | None,
@@ -50,32 +49,19 @@ def restore_tasks(
     owner: Owner,
     tasks: int = 1,
     tell: Listener = ignore,
-) -> list[RestoreTask]:
-    """The task for each place where the export may be. via: the bucket that the restore loads through."""
+) -> RestoreTask:
+    """The task of a restore. via: the bucket that it loads through."""
     through = Via(services.store_at(via), via) if via else None
     store_at = with_signed_drills(trusting(services.store_at, settings, request.run), settings)
-    return [
-        RestoreTask(
-            store_at(target),
-            services.destination,
-            replace(settings, target=target),
-            request,
-            owner,
-            tasks,
-            through,
-            tell,
-        )
-        for target in services.stores
-    ]
+    store = store_at(settings.target)
+    return RestoreTask(store, services.destination, settings, request, owner, tasks, through, tell)
 
 
-async def restore(tasks: Sequence[RestoreTask], choice: Choice | None = None, *, values: bool = False) -> Restoration:
+async def restore(task: RestoreTask, choice: Choice | None = None, *, values: bool = False) -> Restoration:
     """Do one task's part of a restore: of one dataset, or of the chosen datasets of a set (default: all).
 
-    tasks: one for each place where the export may be.
     values: compare the values of restored tables with the files.
     """
-    task = tasks[0]
     options = task.request.options
     about: dict[str, str | int] = {
         "bqdump.project": options.project,
@@ -86,8 +72,8 @@ async def restore(tasks: Sequence[RestoreTask], choice: Choice | None = None, *,
     reading = ReadOptions(reader, checksums=True) if reader else None
     try:
         with observed("restore", task.owner.execution, about, task.tell) as hear:
-            members = [member.requesting(reading=reading, compares=values) for member in tasks]
-            done = await restores.restore([_observed_by(member, hear) for member in members], choice or EVERY)
+            own = _observed_by(task.requesting(reading=reading, compares=values), hear)
+            done = await restores.restore(own, choice or EVERY)
             if done.failed:
                 hear(
                     Incomplete(
@@ -100,12 +86,11 @@ async def restore(tasks: Sequence[RestoreTask], choice: Choice | None = None, *,
             reader.close()
 
 
-async def drill(tasks: Sequence[RestoreTask], sample: Sample) -> Drilled:
+async def drill(task: RestoreTask, sample: Sample) -> Drilled:
     """Restore a sample of an export into a scratch dataset, compare every value with the files, and drop it.
 
-    Of a set: of the export of each dataset. tasks: one for each place where the export may be.
+    Of a set: of the export of each dataset.
     """
-    task = tasks[0]
     # Its dataset has another name each time.
     about: dict[str, str | int] = {"bqdump.project": task.request.options.project, "bqdump.task": task.owner.task}
     if signer := open_signer(task.settings):
@@ -116,8 +101,8 @@ async def drill(tasks: Sequence[RestoreTask], sample: Sample) -> Drilled:
         request = task.request._replace(compares=True, reading=ReadOptions(reader, checksums=True))
         with observed("drill", task.owner.execution, about, task.tell) as hear:
             # Nothing resumes a drill, so its receipts need not outlive it.
-            members = [member._replace(request=request, documents=MemoryStore(), signer=signer) for member in tasks]
-            done = await drills.drill([_observed_by(member, hear) for member in members], sample)
+            own = task._replace(request=request, documents=MemoryStore(), signer=signer)
+            done = await drills.drill(_observed_by(own, hear), sample)
             if done.problems:
                 hear(Incomplete("; ".join(done.problems[:3])))
     except Exception as error:
@@ -143,16 +128,14 @@ def _observed_by(task: RestoreTask, hear: Listener) -> RestoreTask:
     return task._replace(tell=hear).requesting(on_bill=bill)
 
 
-async def plan_restore(
-    tasks: Sequence[RestoreTask], choice: Choice | None = None, *, values: bool = False
-) -> Restoration:
+async def plan_restore(task: RestoreTask, choice: Choice | None = None, *, values: bool = False) -> Restoration:
     """Show what the same would do, and what it would bill, without writing anything."""
-    return await restores.plan_restore([task.requesting(compares=values) for task in tasks], choice or EVERY)
+    return await restores.plan_restore(task.requesting(compares=values), choice or EVERY)
 
 
-async def plan_drill(tasks: Sequence[RestoreTask], sample: Sample) -> Restoration:
+async def plan_drill(task: RestoreTask, sample: Sample) -> Restoration:
     """Show what a drill would restore, and what it would bill, without writing anything."""
-    return await drills.plan_drill([task.requesting(compares=True) for task in tasks], sample)
+    return await drills.plan_drill(task.requesting(compares=True), sample)
 
 
 async def list_restores(services: Services, settings: Settings, via: Target | None, abort: str = "") -> RestoreList:

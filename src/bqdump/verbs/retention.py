@@ -129,8 +129,8 @@ async def erase(store_at: StoreAt, settings: Settings, erasing: Erasing, *, dele
     cannot be erased now.
     """
     all_exports = await exports_at(store_at, settings)
-    exports = all_exports.each
-    for at in all_exports.sets:
+    exports, at = all_exports.each, all_exports.set_at
+    if at:
         await refuse_unfinished_set(at.store, at.settings, erasing.table)
         if delete:
             # What an erasure has left that was killed after its last dataset.
@@ -157,7 +157,7 @@ async def erase(store_at: StoreAt, settings: Settings, erasing: Erasing, *, dele
             missing[0] if missing else NotFoundError("erase", f"table {erasing.table}", f"there is no dataset {named}")
         )
     done = tuple([await erase_from(task._replace(delete=delete)) for task in having])
-    for at in all_exports.sets if delete else ():
+    if at and delete:
         await update_set(at.store, at.settings)
     notes = [note for task in having for note in await not_erased(task)]
     return Erasures(erased=delete, exports=done, notes=tuple(dict.fromkeys(notes)))

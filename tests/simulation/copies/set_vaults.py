@@ -30,7 +30,7 @@ from bqdump.ports.store import Lock
 from bqdump.repository.exports import exports_at
 from bqdump.repository.set_runs import read_set_manifest
 from bqdump.retain.prune import prune_exports
-from bqdump.sets.run import run_sets
+from bqdump.sets.run import run_set
 from bqdump.sets.task import SetTask
 from bqdump_memory import MemoryWarehouse
 from simulation.copies.laws import CopyLaws
@@ -194,7 +194,7 @@ class SetVaultWorld(SimulatedCopies):
         for table in self.rng.sample(("a", "b", "c"), self.rng.randint(0, 2)):
             self._put(table)
         task = SetTask(self.source, self.warehouse, self.here, run, Owner(run, 0), 1, _nothing_to_read)
-        return await run_sets(self.here, [task])
+        return await run_set(task)
 
     async def _copy(
         self, start: float = 0.0, *, every: bool = False, tasks: int = 1, locks: Sequence[int] = (30, 200, 1000, 5000)

@@ -93,9 +93,6 @@ class SetLaws:
             self.blame(f"{process} publishes {dataset} of {latest.run} without a manifest or a set")
             return
         self.published.add((dataset, latest.run))
-        if of_set.together:
-            open_ = [one.dataset for one in of_set.datasets if not self._is_complete(one.dataset, latest.run)]
-            self.hold(not open_, f"{process} publishes {dataset} of {latest.run}, and {open_} are not complete")
 
     def _is_true(self, dataset: str, manifest: Manifest | None) -> None:
         """Every table is what it was at the snapshot time of the set."""
@@ -107,15 +104,6 @@ class SetLaws:
                 rows = in_order(b"".join(one[0] for one, _ in found if one))
                 held = self.histories[dataset].content_at(entry.table, of_set.snapshot)
                 self.hold(rows == held, f"{dataset}.{entry.table} is not what it was at the set's snapshot time")
-
-    def _is_complete(self, dataset: str, run: str) -> bool:
-        """Whether every table of a dataset is exported, or a later run is published."""
-        view = self.views[dataset]
-        plan, latest = view.plan(run), view.latest()
-        if plan is None:
-            return False
-        later = latest is not None and latest.age > plan.age
-        return later or {unit.id for unit in view.units(plan)} <= view.receipts(run).keys()
 
     def _was_named(self, process: str) -> None:
         project, before = self.set_manifest(), self._named

@@ -18,8 +18,6 @@ MUTATIONS = (
              edit("if known and known.age > plan.age:", "if False:")),
     Mutation("each dataset is exported at a time of its own", Law.SETS, derived, "member_settings",
              edit("snapshot_time=rfc3339(plan.snapshot)", "snapshot_time=''")),
-    Mutation("datasets are published although another one is not complete", Law.SETS, work, "export_datasets",
-             edit("if len({*progress.ready, *progress.ended}) < len(running.plan.datasets):", "if False:")),
     Mutation("a dataset that fails ends the task", Law.SETS,
              work, "ENDS_THE_TASK", lambda _: BqdumpError, here_only=True),
     Mutation("a task that is late plans the set again", Law.SETS, obtain, "_make",

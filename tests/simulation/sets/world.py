@@ -7,8 +7,6 @@ import random
 from collections.abc import Callable, Coroutine
 from typing import Any
 
-import msgspec
-
 from bqdump.adapters.bigquery.gate import Gate
 from bqdump.adapters.memory import MemoryStore
 from bqdump.adapters.patience import Patience
@@ -19,7 +17,7 @@ from bqdump.core.settings.settings import Settings
 from bqdump.core.settings.target import Target
 from bqdump.export.task import ReadRoute
 from bqdump.ports.warehouse import JobError
-from bqdump.sets.run import SetResult, run_sets
+from bqdump.sets.run import SetResult, run_set
 from bqdump.sets.task import SetTask
 from bqdump_memory import MemoryWarehouse, gated
 from simulation.faults import Network
@@ -70,7 +68,7 @@ class SimulatedSet:
         self.histories = {name: History(self.loop.time, name) for name in names}
         clock = self.histories["a"].clock
         self.warehouse = MemoryWarehouse(self.store, clock, seconds=self._seconds, failing=self._job_ends)
-        self.settings = msgspec.structs.replace(SETTINGS, together=rng.random() < 0.4)
+        self.settings = SETTINGS
         self.laws = SetLaws(self.store, self.settings, self.histories, self.loop.stop)
         if rng.random() < 0.4:
             self.laws.failing.add(rng.choice(names))
@@ -149,9 +147,9 @@ class SimulatedSet:
         warehouse: Any = FaultyPort(self.warehouse, network, self.laws.heard)
         task = SetTask(RetryingStore(store, patience), gated(warehouse, Gate(patience)), self.settings, run,
                        owner, tasks, _nothing_to_read)  # fmt: skip
-        work: Coroutine[Any, Any, list[SetResult]] = run_sets(self.settings, [task])
+        work: Coroutine[Any, Any, SetResult] = run_set(task)
         try:
-            [result] = await process.execute(work)
+            result = await process.execute(work)
         except CrashedError:
             self.trace.add(process.name, "died", "", "")
             return None
@@ -182,15 +180,14 @@ class SimulatedSet:
         self._is_complete(run, ended)
 
     def _others_are_published(self, run: str) -> None:
-        """A dataset that fails holds back all, or none."""
+        """A dataset that fails holds back no other."""
         published = {dataset for dataset, of in self.laws.published if of == run}
-        expected = set() if self.settings.together else self.histories.keys() - self.laws.failing
+        expected = self.histories.keys() - self.laws.failing
         self.laws.hold(published == expected, f"{run} has published {sorted(published)}, not {sorted(expected)}")
         project = self.laws.set_manifest()
-        if not self.settings.together:
-            states = {one.dataset: one.state for one in project.datasets} if project else {}
-            wanted = {name: "failed" if name in self.laws.failing else "published" for name in self.histories}
-            self.laws.hold(states == wanted, f"project.json names {states}, not {wanted}")
+        states = {one.dataset: one.state for one in project.datasets} if project else {}
+        wanted = {name: "failed" if name in self.laws.failing else "published" for name in self.histories}
+        self.laws.hold(states == wanted, f"project.json names {states}, not {wanted}")
 
     def _is_complete(self, run: str, ended: list[Ended]) -> None:
         """The run with the latest snapshot time is what project.json names, with every dataset."""

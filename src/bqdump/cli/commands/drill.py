@@ -100,7 +100,7 @@ def drill(
         request = Request(parsed.options, run or settings.run_id, finish_run=finish_run)
 
         async def work(services: Services) -> Drilled:
-            tasks = verbs.restore_tasks(services, settings, parsed.via, request, me, tell=follower.hear)
+            tasks = verbs.restore_task(services, settings, parsed.via, request, me, tell=follower.hear)
             return await verbs.drill(tasks, size)
 
         done = finish(until_stopped(serve(settings, work, patient=True), follower))
@@ -115,7 +115,7 @@ def _plan(settings: Settings, parsed: Requested, run: str, size: Sample, *, as_j
     request, me = Request(parsed.options, run), Owner("plan", 0)
 
     def proposed(services: Services) -> Coroutine[Any, Any, Restoration]:
-        return verbs.plan_drill(verbs.restore_tasks(services, settings, parsed.via, request, me), size)
+        return verbs.plan_drill(verbs.restore_task(services, settings, parsed.via, request, me), size)
 
     return show_plan(settings, proposed, as_json=as_json)
 

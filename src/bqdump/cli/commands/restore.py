@@ -123,7 +123,7 @@ def _plan(
     settings: Settings, parsed: Requested, request: Request, choice: Choice, *, as_json: bool, verify: bool
 ) -> int:
     def proposed(services: Services) -> Coroutine[Any, Any, Restoration]:
-        tasks = verbs.restore_tasks(services, settings, parsed.via, request, Owner("plan", 0))
+        tasks = verbs.restore_task(services, settings, parsed.via, request, Owner("plan", 0))
         return verbs.plan_restore(tasks, choice, values=verify)
 
     return show_plan(settings, proposed, as_json=as_json)
@@ -153,7 +153,7 @@ async def _restore(
     verify: bool,
 ) -> Restoration:
     async with opened(settings, tasks, patient=True) as services:
-        at_each = verbs.restore_tasks(services, settings, parsed.via, request, me, tasks, tell)
+        at_each = verbs.restore_task(services, settings, parsed.via, request, me, tasks, tell)
         return await verbs.restore(at_each, choice, values=verify)
 
 

@@ -3,17 +3,14 @@
 from __future__ import annotations
 
 import importlib.util
-import shlex
 import sys
 from contextlib import suppress
 from typing import Any
 
 import click
-from msgspec.structs import replace
 
 from bqdump.cli.options import Command, finish, load_settings, settings_options
 from bqdump.core.errors import UsageError, install_hint
-from bqdump.core.sets.selection import all_targets
 from bqdump.services.keys import remembering, with_signed_drills
 from bqdump.services.opened import Services, serve
 
@@ -44,16 +41,13 @@ def ui(port: int, **options: Any) -> None:
     from bqdump.ui.app import serve as serve_console
 
     async def work(services: Services) -> None:
-        own = replace(settings, target=all_targets(settings)[0])
-        store = with_signed_drills(services.store_at, settings)(own.target)
+        store = with_signed_drills(services.store_at, settings)(settings.target)
         # A bucket that does not exist is an error of the command, not of each page.
         await store.folders(settings.layout.runs)
-        await serve_console(store, settings, port, listening, remembering(store, own))
+        await serve_console(store, settings, port, listening, remembering(store, settings))
 
     def listening(address: str) -> None:
         sys.stdout.write(f"The console is at {address} until Ctrl-C\n")
-        for target in all_targets(settings)[1:]:
-            sys.stdout.write(f"Datasets of another location: bqdump ui --to {shlex.quote(str(target))} --port 0\n")
         sys.stdout.flush()
 
     # Ctrl-C is the regular way to stop it.

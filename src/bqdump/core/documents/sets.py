@@ -78,7 +78,6 @@ class SetPlan(RunDocument, msgspec.Struct, frozen=True, kw_only=True):
     snapshot: Time
     settings: dict[str, Any]
     digest: str
-    together: bool
     listing: str
     datasets: tuple[Member, ...]
     skipped: tuple[SkippedDataset, ...] = ()
@@ -101,8 +100,8 @@ class Listings(msgspec.Struct, frozen=True, omit_defaults=True):
         return self.early[number] if self.early else {}
 
 
-class Ready(msgspec.Struct, frozen=True):
-    """A dataset has its plan, or every table of it is exported: see the folder. number: in the set's plan."""
+class DatasetPlanned(msgspec.Struct, frozen=True):
+    """A dataset has its plan. number: in the set's plan."""
 
     number: Count
     bills: Count = 0
@@ -198,7 +197,7 @@ class SetManifest(RunDocument, msgspec.Struct, frozen=True, kw_only=True):
 # What is below the folder of a set's run, as SetLayout names it.
 DOCUMENTS = re.compile(
     r"(plan|planner)\.json|listing-[0-9a-f]{1,32}\.json|report\.html"
-    r"|notified/[^/]+\.json|(planned|ready|ended)/\d+\.json|failures/\d+/[^/]+\.json|[0-9a-f]{16}/(manifest|signature(-[0-9a-f]{16})?)\.json",
+    r"|notified/[^/]+\.json|(planned|ended)/\d+\.json|failures/\d+/[^/]+\.json|[0-9a-f]{16}/(manifest|signature(-[0-9a-f]{16})?)\.json",
     re.DOTALL,
 )
 
@@ -219,13 +218,9 @@ class SetLayout(msgspec.Struct, frozen=True):
         """The tables of each dataset at the snapshot time."""
         return Document(f"{self.root}listing-{nonce}.json", Listings)
 
-    def planned(self, number: int) -> Document[Ready]:
+    def planned(self, number: int) -> Document[DatasetPlanned]:
         """The note that a dataset has its plan."""
-        return Document(f"{self.root}planned/{number:05d}.json", Ready, "note")
-
-    def ready(self, number: int) -> Document[Ready]:
-        """The note that every table of a dataset is exported, where all are published together."""
-        return Document(f"{self.root}ready/{number:05d}.json", Ready, "note")
+        return Document(f"{self.root}planned/{number:05d}.json", DatasetPlanned, "note")
 
     def ended(self, number: int) -> Document[Ended]:
         """The note that a dataset's export has ended."""

@@ -7,7 +7,7 @@ The plans of a set's datasets as one.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import Any, Literal, NamedTuple
 
@@ -78,51 +78,36 @@ class Export(Result, frozen=True, kw_only=True):
     reused: int = 0
 
 
-State = Literal["published", "superseded", "running"]
+def exported_set(
+    state: Literal["published", "superseded", "unfinished"],
+    plan: SetPlan,
+    manifest: SetManifest | None,
+    url: str,
+    document: str,
+) -> Export:
+    """The result in full: the sums of all datasets, and each of them.
 
-
-class AtTarget(NamedTuple):
-    """How a task's part of a set ended at one target.
-
+    state: how a task's part of the set ended.
     manifest: project.json as it is stored now, None where nothing is published or not all datasets have ended.
     url, document: of the bucket, and of project.json.
     """
-
-    state: Literal["published", "superseded", "unfinished"]
-    plan: SetPlan
-    manifest: SetManifest | None
-    url: str
-    document: str
-
-
-def exported_together(results: Sequence[AtTarget]) -> Export:
-    """The result in full: the sums of all datasets, and each of them."""
-    datasets = tuple(dataset for result in results for dataset in _datasets(result))
-    states = [result.state for result in results]
-    state: State = "running" if "unfinished" in states else "published" if "published" in states else "superseded"
-    first = results[0]
+    if manifest is None or manifest.run != plan.run:
+        datasets = tuple(DatasetExport(dataset=member.dataset, state="running") for member in plan.datasets)
+    else:
+        datasets = tuple(exported_dataset(url, entry) for entry in manifest.datasets)
     return Export(
-        run=first.plan.run,
-        state=state,
-        snapshot_time=time_of(first.plan.snapshot),
+        run=plan.run,
+        state="running" if state == "unfinished" else state,
+        snapshot_time=time_of(plan.snapshot),
         tables=sum(dataset.tables for dataset in datasets),
         rows=sum(dataset.rows for dataset in datasets),
         files=sum(dataset.files for dataset in datasets),
         bytes=sum(dataset.bytes for dataset in datasets),
-        manifest=f"{first.url}/{first.document}",
+        manifest=f"{url}/{document}",
         failed=(),
         skipped=(),
         datasets=datasets,
     )
-
-
-def _datasets(result: AtTarget) -> Iterator[DatasetExport]:
-    if result.manifest is None or result.manifest.run != result.plan.run:
-        for member in result.plan.datasets:
-            yield DatasetExport(dataset=member.dataset, state="running")
-        return
-    for entry in result.manifest.datasets:
-        yield exported_dataset(result.url, entry)
 
 
 def exported_dataset(url: str, entry: DatasetEntry) -> DatasetExport:
@@ -150,8 +135,8 @@ class DatasetPlan(NamedTuple):
     problem: str
 
 
-def planned_together(settings: Settings, sets: Sequence[SetPlan], parts: Sequence[DatasetPlan]) -> Planned:
-    """One plan with the tables of all datasets, which have their dataset's name. sets: that of each target."""
+def planned_together(settings: Settings, drafted: SetPlan, parts: Sequence[DatasetPlan]) -> Planned:
+    """One plan with the tables of all datasets, which have their dataset's name. drafted: that of the set."""
     plans = {part.dataset: part.plan for part in parts if part.plan}
     shares: list[dict[str, int]] = []
     for plan in plans.values():
@@ -164,7 +149,7 @@ def planned_together(settings: Settings, sets: Sequence[SetPlan], parts: Sequenc
         project=settings.project,
         dataset=settings.dataset,
         location=", ".join(sorted({part.location for part in parts})),
-        snapshot_time=time_of(min(plan.snapshot for plan in sets)),
+        snapshot_time=time_of(drafted.snapshot),
         mode=settings.template.mode,
         totals={key: sum(plan.totals[key] for plan in plans.values()) for key in sums},
         recommended_tasks=max((plan.recommended_tasks for plan in plans.values()), default=1),
@@ -175,24 +160,20 @@ def planned_together(settings: Settings, sets: Sequence[SetPlan], parts: Sequenc
         ],
         flags=tuple(_in(name, flag) if flag.table else msgspec.structs.replace(flag, table=name)
                     for name, plan in plans.items() for flag in plan.flags),
-        over=next((plan.over for plan in sets), ""),
+        over=drafted.over,
         removed=tuple(_in(name, table) for name, plan in plans.items() for table in plan.removed),
         kept=tuple(f"{name}.{table}" for name, plan in plans.items() for table in plan.kept),
         unchanged=tuple(_in(name, table) for name, plan in plans.items() for table in plan.unchanged),
         altered=tuple(_in(name, table) for name, plan in plans.items() for table in plan.altered),
         datasets=tuple(map(_summary, parts)),
         usd=round(sum(plan.usd for plan in plans.values()), 6),
-        skipped_datasets=_once(dataset for plan in sets for dataset in plan.skipped),
-        removed_datasets=_once(dataset for plan in sets for dataset in plan.removed),
+        skipped_datasets=drafted.skipped,
+        removed_datasets=drafted.removed,
     )  # fmt: skip
 
 
 def _in(dataset: str, item: Any) -> Any:
     return msgspec.structs.replace(item, table=f"{dataset}.{item.table}")
-
-
-def _once(items: Any) -> tuple[Any, ...]:
-    return tuple(dict.fromkeys(items))
 
 
 def _summary(part: DatasetPlan) -> PlannedDataset:

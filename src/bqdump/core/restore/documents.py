@@ -84,10 +84,9 @@ class Execution(msgspec.Struct, frozen=True):
 
 
 class DatasetRun(msgspec.Struct, frozen=True):
-    """One dataset of a set that is restored: where its set is exported to, and the run of its export ("": none)."""
+    """One dataset of a set that is restored, and the run of its export ("": none)."""
 
     dataset: Name
-    target: str
     run: str
 
 

@@ -36,9 +36,7 @@ def one_dataset(settings: Settings, dataset: str) -> Settings:
     except ValueError as error:
         raise UsageError(PLAN, dataset, f"its folder cannot be {prefix_of(settings, dataset)!r}: {error}") from None
     target = msgspec.structs.replace(settings.target, prefix=folder)
-    return msgspec.structs.replace(
-        settings, dataset=dataset, target=target, exclude_datasets=(), together=False, locations={}
-    )
+    return msgspec.structs.replace(settings, dataset=dataset, target=target, exclude_datasets=())
 
 
 def member_settings(settings: Settings, plan: SetPlan, dataset: str, listing: Sequence[Listed]) -> Settings:

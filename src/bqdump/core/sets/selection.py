@@ -1,4 +1,4 @@
-"""Which datasets of a project a set has, and where each one goes.
+"""Which datasets of a project a set has.
 
 Datasets of the last set that the next one does not have: named, and refused unless allowed, like tables.
 
@@ -16,7 +16,7 @@ from bqdump.core.documents.sets import LeavingReason, RemovedDataset, SetManifes
 from bqdump.core.errors import PLAN, UsageError
 from bqdump.core.risks import Risk
 from bqdump.core.settings.settings import Settings
-from bqdump.core.settings.target import NAME, Target, target_in
+from bqdump.core.settings.target import NAME
 from bqdump.core.sizes import counted, named
 from bqdump.core.tables.catalog import ListedDataset, select
 from bqdump.core.wording import close_name
@@ -43,7 +43,8 @@ def names_of(settings: Settings) -> tuple[tuple[str, ...], tuple[str, ...]]:
 def choose_datasets(listing: Sequence[ListedDataset], settings: Settings) -> Chosen:
     """The datasets that the settings name. Case matters, as in BigQuery; patterns match no hidden datasets (`_…`).
 
-    Raises UsageError for a name or pattern that matches nothing, or if nothing is left.
+    Raises UsageError for a name or pattern that matches nothing, if nothing is left, and for several locations where
+    the target is a bucket.
     """
     names, patterns = names_of(settings)
     known = {dataset.name: dataset for dataset in listing}
@@ -65,14 +66,29 @@ def choose_datasets(listing: Sequence[ListedDataset], settings: Settings) -> Cho
     left = [
         name for name, kept in zip(candidates, select(candidates, (), settings.exclude_datasets), strict=True) if kept
     ]
-    external = [name for name in left if known[name].kind == EXTERNAL]
-    skipped = [SkippedDataset(name, "an external dataset: its tables are not in BigQuery") for name in external]
+    elsewhere = [name for name in left if settings.location and not _is_in(known[name], settings.location)]
+    for name in elsewhere:
+        if name in names:
+            cause = f"{name} is in {known[name].location}"
+            hint = "Remove the setting to accept any location."
+            raise UsageError(PLAN, settings.location, cause, hint, setting="location")
+    skipped = [SkippedDataset(name, f"it is in {known[name].location}") for name in elsewhere]
+    external = [name for name in left if known[name].kind == EXTERNAL and name not in elsewhere]
+    skipped += [SkippedDataset(name, "an external dataset: its tables are not in BigQuery") for name in external]
     outside = {dataset.dataset for dataset in skipped}
     chosen = tuple(known[name] for name in left if name not in outside)
     if not chosen:
         cause = f"no dataset of project {settings.project} is left to export"
-        raise UsageError(PLAN, settings.dataset, cause, "{setting:exclude_datasets} leaves out all of them.")
+        hint = "{setting:exclude_datasets} leaves out all of them."
+        if elsewhere:
+            hint = f"{elsewhere[0]} is in {known[elsewhere[0]].location}, not in {settings.location}."
+        raise UsageError(PLAN, settings.dataset, cause, hint)
+    _refuse_locations(chosen, settings)
     return Chosen(chosen, tuple(skipped))
+
+
+def _is_in(dataset: ListedDataset, location: str) -> bool:
+    return dataset.location.lower() == location.lower()
 
 
 def new_by_pattern(names: Collection[str], exported: Collection[str], settings: Settings) -> str:
@@ -86,54 +102,19 @@ def new_by_pattern(names: Collection[str], exported: Collection[str], settings: 
     return f"New in this set: {named(new, NAMED)}. {hint}" if new else ""
 
 
-def by_target(chosen: Sequence[ListedDataset], settings: Settings) -> dict[Target, tuple[ListedDataset, ...]]:
-    """The datasets of each target. A bucket is in one location, so each location has a bucket of its own.
-
-    Raises UsageError, naming datasets and locations, where a location has none.
-    """
-    locations = {dataset.location.lower(): dataset.location for dataset in chosen}
-    _refuse_elsewhere(chosen, settings)
-    named = {name.lower() for name in settings.locations}
-    default = [location for key, location in sorted(locations.items()) if key not in named]
-    without = settings.target.bucket and len(default) > 1 and len(locations) > 1
-    if without or (default and not settings.target):
-        about = "; ".join(f"{location}: {_some(chosen, location)}" for location in locations.values())
-        missing = default if not settings.target else default[:1] and default[1:]
-        example = ", ".join(f'{location} = "gs://BUCKET-IN-{location.upper()}"' for location in missing)
-        cause = f"the datasets are in {counted(len(locations), 'location')} ({about}), and a bucket is in one"
-        hint = f"Give each location a bucket: a section [locations] in bqdump.toml with {example}."
-        raise UsageError(PLAN, f"project {settings.project}", cause, hint, setting="locations")
-    groups: dict[Target, list[ListedDataset]] = {}
-    for dataset in chosen:
-        groups.setdefault(target_in(dataset.location, settings.locations, settings.target), []).append(dataset)
-    return {target: tuple(datasets) for target, datasets in groups.items()}
-
-
-def all_targets(settings: Settings) -> list[Target]:
-    """The targets of a set, or of the export of one dataset."""
-    return targets_of(settings) if settings.names_several else [settings.target]
-
-
-def targets_of(settings: Settings) -> list[Target]:
-    """All targets that a set may go to: the default one first."""
-    targets = [settings.target] if settings.target else []
-    targets += [target_in(location, settings.locations, settings.target) for location in settings.locations]
-    return list(dict.fromkeys(targets))
-
-
-def _refuse_elsewhere(chosen: Sequence[ListedDataset], settings: Settings) -> None:
-    other = [
-        dataset for dataset in chosen if settings.location and dataset.location.lower() != settings.location.lower()
-    ]
-    if other:
-        cause = f"{other[0].name} is in {other[0].location}"
-        hint = "Remove the setting to accept any location."
-        raise UsageError(PLAN, settings.location, cause, hint, setting="location")
+def _refuse_locations(chosen: Sequence[ListedDataset], settings: Settings) -> None:
+    """Raise UsageError for datasets in several locations, since a bucket is in one."""
+    locations = sorted(locations_of(chosen).values())
+    if len(locations) < 2 or not settings.target.bucket:
+        return
+    about = "; ".join(f"{location}: {_some(chosen, location)}" for location in locations)
+    cause = f"the datasets are in {counted(len(locations), 'location')} ({about}), and a bucket is in one"
+    hint = f"Run a job for each location, with a bucket there, such as with {{setting:location={locations[0]}}}."
+    raise UsageError(PLAN, f"project {settings.project}", cause, hint, setting="location")
 
 
 def _some(chosen: Sequence[ListedDataset], location: str) -> str:
-    names = [dataset.name for dataset in chosen if dataset.location.lower() == location.lower()]
-    return named(names, NAMED)
+    return named([dataset.name for dataset in chosen if _is_in(dataset, location)], NAMED)
 
 
 def _guess(name: str, known: Sequence[str]) -> str:

@@ -14,7 +14,7 @@ from bqdump.core.documents.sets import SetPlan
 from bqdump.core.errors import PLAN, UsageError
 from bqdump.core.formats.formats import FORMATS
 from bqdump.core.settings.settings import BY_NAME, REQUIRED, RETENTION, RULES, SETTINGS, Setting, Settings
-from bqdump.core.settings.target import BUCKET, Target, names_several
+from bqdump.core.settings.target import BUCKET, Target
 from bqdump.core.settings.values import SecretValueError
 from bqdump.core.sizes import listed
 from bqdump.core.tables.catalog import select
@@ -133,9 +133,6 @@ def resolve(*sources: Source, required: Required = REQUIRED) -> Settings:
     settings = given_settings(*sources)
     target = _target(settings)
     present = {name for name, value in settings.items() if value.value} | ({"bucket"} if target.root else set())
-    if "locations" in present and names_several(settings["dataset"].value if "dataset" in settings else ""):
-        # Each location has a bucket of its own.
-        present.add("bucket")
     needed = required(target) if callable(required) else required
     if missing := [name for name in needed if name not in present]:
         names = [f"{{required:{name}}}" for name in missing]

@@ -19,7 +19,7 @@ from bqdump.core.risks import REFUSED, Risk
 from bqdump.core.settings import amounts
 from bqdump.core.settings import values as parse
 from bqdump.core.settings.table_settings import TableSettings, parse_tables
-from bqdump.core.settings.target import Target, names_several, parse_datasets, parse_locations, parse_target, record_of
+from bqdump.core.settings.target import Target, names_several, parse_datasets, parse_target, record_of
 from bqdump.core.settings.values import ROUTES
 from bqdump.core.tables.columns import POLICIES
 from bqdump.core.times import parse_time
@@ -32,14 +32,14 @@ RULES = (
 RETENTION = (*RULES, "abandoned_after")
 # Settings that may differ between two starts of one run: they do not change what is exported.
 START_SETTINGS = (
-    *("read_memory", "read_split", "concurrency", "run_id", "snapshot_time", "location", "max_bytes_billed"),
+    *("read_memory", "read_split", "concurrency", "run_id", "snapshot_time", "max_bytes_billed"),
     *("price_per_tib", "strict", "allow", "allow_partial", "patience", "endpoint", "job_timeout"),
     *("notify", "prune", *RETENTION, "sign", "trust", "newest_within"),
 )
 FULL_AFTER = 30 * 86_400
 ABANDONED_AFTER = 7 * 86_400
 # An export of a single dataset does not record them.
-SET_SETTINGS = ("exclude_datasets", "together", "locations")
+SET_SETTINGS = ("exclude_datasets", "location")
 
 
 class Settings(msgspec.Struct, frozen=True, kw_only=True):
@@ -49,8 +49,6 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     dataset: str
     target: Target
     exclude_datasets: tuple[str, ...] = ()
-    together: bool = False
-    locations: dict[str, str] = {}
     include: tuple[str, ...] = ()
     exclude: tuple[str, ...] = ()
     keep_others: bool = False
@@ -194,8 +192,6 @@ WHERE = (
 )
 DATASETS = "Dataset to export, or several: names and patterns (* and ?), each in its own folder."
 LEAVE_OUT = "Leave out datasets that match (* and ? allowed), where {setting:dataset} has a pattern."
-TOGETHER = "Publish several datasets only once every one of them is complete."
-PLACES = "Buckets for datasets in other locations than {setting:bucket}; in bqdump.toml: a section [locations]."
 KEEP = "Carry tables excluded by {setting:include}/{setting:exclude} over from the published export, unchanged."
 INCREMENTAL = "Export only tables that changed; reuse earlier files for others."
 FULL = "With {setting:incremental}: export even unchanged tables after this time (default: 30d); 0: never."
@@ -213,6 +209,7 @@ PATH = "File names, with one *. With {run}, each run has files of its own; witho
 PARTITIONS = "With {partition} in the path: export larger tables by partition; 0: all partitioned tables."
 KEY = "Cloud KMS key of all files and documents in the bucket (default: the bucket's key)."
 RUN_ID = "Name of the run (default: the execution's name, else the UTC time). An unfinished run resumes."
+LOCATED = "Required location of the dataset (default: any). Of a pattern of {setting:dataset}: only datasets there."
 SNAPSHOT = "Read all tables as of this time (default: now, by BigQuery's clock)."
 NOTIFY = "Post published and failed runs, and failed drills, to this https:// address, or a Slack webhook."
 JOB_TIMEOUT = "Let BigQuery cancel jobs that take longer; their tables fail (default: never)."
@@ -234,8 +231,6 @@ SETTINGS: tuple[Setting, ...] = (
     Setting("project", PROJECT, "ID", "Project of the dataset.", variable="PROJECT_ID"),
     Setting("dataset", parse_datasets, "NAME", DATASETS, variable="SOURCE_DATASET"),
     Setting("exclude_datasets", parse.patterns, "PATTERN,…", LEAVE_OUT),
-    Setting("together", parse.flag, "BOOL", TOGETHER),
-    Setting("locations", parse_locations, "LOCATION=gs://BUCKET,…", PLACES),
     Setting("bucket", parse.bucket, "NAME", "Bucket of the exports, without gs://.", variable="DESTINATION_BUCKET"),
     Setting("to", parse_target, "TARGET", WHERE),
     Setting("prefix", parse.prefix, "FOLDER", "Folder in the target. Each dataset needs its own."),
@@ -260,7 +255,7 @@ SETTINGS: tuple[Setting, ...] = (
     Setting("path", parse.text, "TEMPLATE", PATH),
     Setting("partitions_min_bytes", amounts.size, "SIZE", PARTITIONS),
     Setting("job_project", PROJECT, "ID", "Project that runs and pays for the jobs (default: the dataset's)."),
-    Setting("location", LOCATION, "NAME", "Required location of the dataset (default: any)."),
+    Setting("location", LOCATION, "NAME", LOCATED),
     Setting("concurrency", amounts.count, "N", "Concurrent jobs per task, 1 to 1000."),
     Setting("labels", parse.labels, "KEY=VALUE,…", "Labels of all jobs."),
     Setting("kms_key", KMS_KEY, "NAME", KEY),

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import msgspec
@@ -153,37 +153,3 @@ def parse_datasets(value: Any) -> str:
 def names_several(dataset: str) -> bool:
     """Whether this value of the setting may name several datasets, even if it matches a single one today."""
     return bool(dataset) and not NAME.fullmatch(dataset)
-
-
-def parse_locations(value: Any) -> dict[str, str]:
-    """Buckets by location: a table of TOML, or a string LOCATION=gs://BUCKET,…. Raises ValueError."""
-    if isinstance(value, str):
-        value = [item for item in value.split(",") if item.strip()]
-    if isinstance(value, Sequence):
-        pairs = [item.partition("=") for item in value if isinstance(item, str)]
-        if len(pairs) < len(value) or not all(equals for _, equals, _ in pairs):
-            raise ValueError("expected LOCATION=gs://BUCKET")
-        value = {location: bucket for location, _, bucket in pairs}
-    if not isinstance(value, Mapping):
-        raise ValueError("expected LOCATION=gs://BUCKET")
-    targets: dict[str, str] = {}
-    for location, place in value.items():
-        key = str(location).strip()
-        if not re.fullmatch(r"[A-Za-z0-9-]+", key):
-            raise ValueError(f"expected a location such as EU, not {key!r}")
-        target = parse_target(place) if isinstance(place, str) and "://" in place else None
-        if target is None:
-            raise ValueError(f"{key}: expected gs://BUCKET or gs://BUCKET/PREFIX")
-        if key.lower() in map(str.lower, targets):
-            raise ValueError(f"{key} is named twice")
-        targets[key] = str(target).rstrip("/")
-    return targets
-
-
-def target_in(location: str, locations: Mapping[str, str], default: Target) -> Target:
-    """Where datasets in this location are exported to: its own bucket, else the default one, with the same prefix."""
-    for name, place in locations.items():
-        if name.lower() == location.lower():
-            target = parse_target(place)
-            return target if target.prefix else Target(target.scheme, target.root, default.prefix)
-    return default
