@@ -167,7 +167,11 @@ def test_a_task_that_goes_on_keeps_what_it_has_begun(wide: Copies) -> None:
     assert 0 < len(quick.streamed) < TABLES + 2
 
 
-def test_a_task_that_is_started_again_goes_on_with_its_own_at_once(wide: Copies) -> None:
+def test_a_task_that_is_started_again_goes_on_with_its_own_at_once(
+    wide: Copies, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # It had not begun to help.
+    monkeypatch.setattr(move, "STREAMS", 4)
     first, again = OfTask(wide.target, holds=True), OfTask(wide.target)
 
     async def killed_and_started() -> float:

@@ -8,14 +8,13 @@ from __future__ import annotations
 import asyncio
 import hashlib
 from collections.abc import Coroutine, Iterable, Iterator, Mapping, Sequence
-from contextlib import AsyncExitStack
 from typing import Any, NamedTuple
 
 import msgspec
 from msgspec import structs
 
 from bqdump.concurrency import task_group
-from bqdump.copying.sharing import Begun, Shares
+from bqdump.copying.sharing import Batches, Begun
 from bqdump.copying.survey import COPY, Surveyed, Task, differs, known_files, not_as_exported, sources_of
 from bqdump.core.copy.manifest import PIECE_BYTES, Here, Item, Missing, copied_manifest
 from bqdump.core.copy.plan import CopyPlan
@@ -25,6 +24,7 @@ from bqdump.core.documents.manifest import Manifest
 from bqdump.core.errors import VerificationError, first_of
 from bqdump.core.progress.events import Checked, Checking
 from bqdump.core.sizes import counted
+from bqdump.pool.pool import work
 from bqdump.ports.mover import Moved
 from bqdump.ports.store import Copy, ObjectInfo
 from bqdump.repository.objects import present
@@ -54,35 +54,42 @@ async def move(
     """
     here: dict[str, Here] = {}
     own: list[Item] = []
-    shares = Shares(task, surveyed, begun, plan)
+    batches, missing = Batches(task, surveyed, begun, plan), dict(plan.missing)
     task.tell(Checking("copying", len(plan.files), plan.bytes))
+    room = _Room(REWRITES if task.mover.rewrites else STREAMS)
 
-    at_once = REWRITES if task.mover.rewrites else STREAMS
-    slots = asyncio.Semaphore(at_once)
-
-    async def move_next() -> bool:
-        async with AsyncExitStack() as at_work:
-            async with slots:
-                if (batch := await shares.take()) is None:
-                    return False
-                number, files = batch
-                await at_work.enter_async_context(shares.moving(number))
-                sent = await _move_files(task, surveyed, files, sources)
+    async def move_batch(number: int) -> None:
+        async with batches.moving(number):
+            try:
+                sent = await _move_files(task, surveyed, missing[number], sources)
+            finally:
+                room.sending.release()
             # Another batch is moved while this one is looked up and recorded.
             moved = await task.mover.settled(sent)
             arrived = [Arrived(file.info.name, file.info.generation, file.sha256) for file in moved]
             await _record(task, surveyed, number, arrived)
         here.update({file.name: Here(file.generation, file.sha256) for file in arrived})
-        own.extend(missing.item for missing, file in zip(files, moved, strict=True) if not file.by_another)
-        return True
+        own.extend(one.item for one, file in zip(missing[number], moved, strict=True) if not file.by_another)
+        room.begun.release()
 
-    async def stream() -> None:
-        while await move_next():
-            pass
-
-    await _together(stream() for _ in range(min(2 * at_once, len(plan.missing))))
+    await work(batches.dealt(room), move_batch)
     await _add_others(task, surveyed, plan, here)
     return Movement(here, own)
+
+
+class _Room:
+    """Room for so many batches that are sent, and as many more that are looked up and recorded."""
+
+    def __init__(self, at_once: int) -> None:
+        self.begun, self.sending = asyncio.Semaphore(2 * at_once), asyncio.Semaphore(at_once)
+
+    async def acquire(self) -> None:
+        await self.begun.acquire()
+        await self.sending.acquire()
+
+    def release(self) -> None:
+        self.sending.release()
+        self.begun.release()
 
 
 async def prove_others(task: Task, surveyed: Surveyed, moved: Movement) -> None:

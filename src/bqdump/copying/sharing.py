@@ -6,31 +6,34 @@ Notes on batches only save work: a batch may be moved by several tasks at once, 
 from __future__ import annotations
 
 import asyncio
-from collections import deque
-from collections.abc import Mapping, Sequence
+from collections.abc import AsyncIterator, Mapping
 from contextlib import AbstractAsyncContextManager, nullcontext
-from typing import NamedTuple
+from typing import NamedTuple, Never
 
 from msgspec import structs
 
 from bqdump.copying.survey import COPY, Place, Surveyed, Task, pruned_meanwhile
-from bqdump.core.copy.manifest import Missing, content_of
+from bqdump.core.copy.manifest import content_of
 from bqdump.core.copy.plan import CopyPlan
 from bqdump.core.dealing import share_out
 from bqdump.core.documents.copying import Copying, Expected, Renewed
+from bqdump.core.documents.run import Owner
 from bqdump.core.documents.target import Erasing, Latest
+from bqdump.core.documents.units import Claim
 from bqdump.core.errors import ConflictError, UnavailableError, UsageError
 from bqdump.core.retention.erased import finishing, underway
 from bqdump.core.retention.policy import Policy
 from bqdump.core.wording import placeholder
-from bqdump.pool.turn import PATIENCE_SECONDS, OthersTurn, Turn, at_work, pauses, takes_turn
+from bqdump.pool.pool import Held, Ledger, Pool, Room
+from bqdump.pool.turn import OthersTurn, Turn, at_work, pauses, takes_turn
 from bqdump.repository.published import read_latest
 from bqdump.repository.references import being_pruned, files_being_deleted
 from bqdump.repository.repository import create, delete, exists, load, overwrite, replace, value_of
 from bqdump.retain.leftovers import copies_of
 from bqdump.retain.survey import Task as Pruning
 
-Batch = tuple[int, tuple[Missing, ...]]
+# The claim of a task that was not read.
+ANOTHER = Claim(Owner("", 0))
 
 
 class Begun(NamedTuple):
@@ -180,75 +183,64 @@ def _announced(task: Task, surveyed: Surveyed) -> Copying:
     return Copying(surveyed.run, str(task.source.target), surveyed.content, files)
 
 
-class Shares:
-    """The batches that a copy lacks, dealt to its tasks: its own share first, then what no other task has begun."""
+Arrivals = Ledger[int, None, Never]
+
+
+class Batches(Pool[int, Arrivals]):
+    """The batches that a copy lacks. A task waits for those of the others: whatever is published has all of them."""
 
     def __init__(self, task: Task, surveyed: Surveyed, begun: Begun, plan: CopyPlan) -> None:
+        super().__init__(task.target.store, task.owner, Arrivals({}, {}, {}), waits=task.tasks > 1)
         self._task, self._names, self._begun = task, task.target.layout.run(surveyed.run), begun
-        self._left: dict[int, tuple[Missing, ...]] = dict(plan.missing)
-        self._own = deque(_dealt(plan.missing, task.tasks, task.owner.task))
-        self._free = deque[int]()
-        self._watched: dict[int, tuple[int, float]] = {}
-        self._one_at_a_time = asyncio.Lock()
+        weights = [sum(missing.item.size for missing in files) for _, files in plan.missing]
+        self._numbers = [number for number, _ in plan.missing]
+        self._own = [self._numbers[index] for index in share_out(weights, task.tasks)[task.owner.task]]
+        self._lost: set[int] = set()
 
-    async def take(self) -> Batch | None:
-        """A batch for this task to move; None once it has none, and those of other tasks have arrived."""
-        if self._task.tasks == 1:
-            return self._taken(self._own.popleft()) if self._own else None
-        async with self._one_at_a_time:
-            for pause in pauses():
-                while (number := self._next()) is not None:
-                    if await takes_turn(self._turn(number)):
-                        return self._taken(number)
-                if not self._left:
-                    return None
-                if (stopped := await self._look()) is not None:
-                    return self._taken(stopped)
-                if self._left and not self._free:
-                    await asyncio.sleep(pause)
-        raise AssertionError
+    async def dealt(self, room: Room) -> AsyncIterator[int]:
+        """The numbers of the batches that this task moves, each once there is room for it."""
+        own = set(self._own)
+        async for number, _ in self.take(self._own, [number for number in self._numbers if number not in own], room):
+            yield number
 
     def moving(self, number: int) -> AbstractAsyncContextManager[None]:
         """Around the work on a batch: shows the other tasks that it goes on, or that it has failed."""
         return nullcontext() if self._task.tasks == 1 else at_work(self._turn(number))
 
-    def _turn(self, number: int) -> Turn:
-        return Turn(self._task.target.store, self._names.batch(number), self._task.owner)
+    def takes(self, ledger: Arrivals, item: int) -> int | None:
+        """See Pool. Whose claims are is read of those of the own share only, when they turn out to be taken."""
+        free = item not in ledger.receipts and item not in self._lost
+        return 0 if free and (item in self._own or item not in ledger.claims) else None
 
-    def _taken(self, number: int) -> Batch:
-        return number, self._left.pop(number)
+    async def claim(self, item: int, ledger: Arrivals, replaces: int) -> bool:
+        """See Pool."""
+        if self._task.tasks == 1:
+            return True
+        if replaces:
+            return await replace(self.store, self._names.batch(item), self.owner, replaces) is not None
+        is_mine = await takes_turn(self._turn(item))
+        if not is_mine:
+            self._lost.add(item)
+        return is_mine
 
-    def _next(self) -> int | None:
-        for queue in (self._own, self._free):
-            while queue:
-                if (number := queue.popleft()) in self._left:
-                    return number
-        return None
-
-    async def _look(self) -> int | None:
-        """See what others have done and begun. A batch whose task has shown nothing for long is this task's now."""
-        store, now = self._task.target.store, asyncio.get_running_loop().time()
-        notes = await _generations(self._task, self._names.shared)
+    async def look(self) -> Arrivals:
+        """See Pool: what others have done and begun."""
+        claims = await _generations(self._task, self._names.shared)
         done = await _generations(self._task, self._names.arrivals)
-        copying = await store.stat(self._names.copying.name)
-        if copying is None or copying.generation != self._begun.copying:
-            # The copy is complete, or pruned: notes and records are deleted after that.
-            self._left.clear()
-        for number in list(self._left):
-            record = self._names.arrived(number).name
-            if record in done and done[record] != self._begun.records.get(record):
-                del self._left[number]
-                continue
-            note = self._names.batch(number)
-            generation = notes.get(note.name, 0)
-            last, since = self._watched.get(number, (0, now))
-            if not generation:
-                self._free.append(number)
-            elif generation != last:
-                self._watched[number] = generation, now
-            elif now - since > PATIENCE_SECONDS and await replace(store, note, self._task.owner, generation):
-                return number
-        return None
+        copying = await self.store.stat(self._names.copying.name)
+        # Once the copy is complete, or pruned, its claims and records are deleted.
+        over = copying is None or copying.generation != self._begun.copying
+        ledger = Arrivals({}, {}, {})
+        for number in self._numbers:
+            record, claim = self._names.arrived(number).name, self._names.batch(number).name
+            if over or (record in done and done[record] != self._begun.records.get(record)):
+                ledger.receipts[number] = None
+            elif claim in claims:
+                ledger.claims[number] = Held(ANOTHER, claims[claim])
+        return ledger
+
+    def _turn(self, number: int) -> Turn:
+        return Turn(self.store, self._names.batch(number), self.owner)
 
 
 async def publishes(task: Task, surveyed: Surveyed) -> bool:
@@ -274,12 +266,6 @@ def publishing(task: Task, surveyed: Surveyed) -> AbstractAsyncContextManager[No
     if task.tasks == 1 or not surveyed.items:
         return nullcontext()
     return at_work(Turn(task.target.store, task.target.layout.run(surveyed.run).publisher, task.owner))
-
-
-def _dealt(batches: Sequence[Batch], tasks: int, task: int) -> list[int]:
-    """The numbers of the batches in this task's share, the largest first."""
-    weights = [sum(file.item.size for file in batch) for _, batch in batches]
-    return [batches[index][0] for index in share_out(weights, tasks)[task]]
 
 
 async def _generations(task: Task, folder: str) -> dict[str, int]:

@@ -14,6 +14,7 @@ at any request, started twice, or started late.
 
 from __future__ import annotations
 
+import asyncio
 import logging
 from collections.abc import AsyncIterator, Awaitable, Callable, Hashable, Iterable, Sequence
 from typing import Any, Generic, NamedTuple, Protocol, TypeVar
@@ -27,6 +28,7 @@ from bqdump.core.documents.run import Owner
 from bqdump.core.documents.units import Claim, Folders
 from bqdump.core.errors import ENDS_THE_TASK, BqdumpError, QuotaError, open_files_error, out_of_files, words_of
 from bqdump.core.progress.log_events import LogEvent
+from bqdump.pool.turn import PATIENCE_SECONDS, pauses
 from bqdump.ports.store import Note, ObjectStore
 from bqdump.repository.repository import Loaded, create, swap
 
@@ -186,10 +188,13 @@ class Pool(Generic[Item, L]):
 
     untouched: what the task takes to be the ledger until a claim turns out to be taken: a first attempt finds its own
         share as nobody has touched it. None: it reads the ledger first.
+    waits: the task waits until the items of other tasks have ended, too. Claims show a pulse, and it takes over those
+        whose pulse has stopped.
     """
 
-    def __init__(self, store: ObjectStore, owner: Owner, untouched: L | None = None) -> None:
-        self.store, self.owner, self.untouched = store, owner, untouched
+    def __init__(self, store: ObjectStore, owner: Owner, untouched: L | None = None, *, waits: bool = False) -> None:
+        self.store, self.owner, self.untouched, self._waits = store, owner, untouched, waits
+        self._watched: dict[Item, tuple[int, float]] = {}
 
     async def look(self) -> L:
         """The current ledger, with its claims."""
@@ -243,6 +248,39 @@ class Pool(Generic[Item, L]):
                 if again:
                     # A fresh view shows who holds a lost claim: one of an earlier attempt may have arrived late.
                     view = None
+        if self._waits:
+            left = [item for item in (*own, *others) if item not in taken]
+            async for item, view in self._take_stopped(left, room):
+                yield item, view
+
+    async def _take_stopped(self, items: Sequence[Item], room: Room) -> AsyncIterator[tuple[Item, L]]:
+        """Wait until these items have ended. Those whose task has stopped, or has given them up, are this task's."""
+        for pause in pauses():
+            view = await self.look()
+            items = [item for item in items if not view.has_ended(item)]
+            stopped = {item: at for item in items if (at := self._stopped(view, item)) is not None}
+            for item, generation in stopped.items():
+                await room.acquire()
+                if await self.claim(item, view, generation):
+                    items.remove(item)
+                    yield item, view
+                else:
+                    room.release()
+            if not items:
+                return
+            if not stopped:
+                await asyncio.sleep(pause)
+
+    def _stopped(self, ledger: L, item: Item) -> int | None:
+        """The generation of a claim whose pulse has stopped, 0 where there is none; None for one that may be alive."""
+        if item not in ledger.claims:
+            return 0
+        generation, now = ledger.claims[item].generation, asyncio.get_running_loop().time()
+        last, since = self._watched.get(item, (0, now))
+        if generation != last:
+            self._watched[item] = generation, now
+            return None
+        return generation if now - since > PATIENCE_SECONDS else None
 
 
 async def work(taken: AsyncIterator[Work], do: Callable[[Work], Awaitable[None]]) -> int:
