@@ -19,6 +19,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis.strategies import none
 
+import chance
 import tiers
 from bqdump.adapters import lean_imports
 from virtual_time import run_skipping
@@ -96,12 +97,19 @@ def pytest_pyfunc_call(pyfuncitem: pytest.Function) -> bool | None:
 def pytest_addoption(parser: pytest.Parser) -> None:
     """What the targets of make differ in."""
     parser.addoption("--tier", choices=tiers.TIERS, default="all", help="which tests to run: see tests/tiers.py")
+    parser.addoption("--seed", type=int, help="what all chance follows from: see tests/chance.py (default: any)")
+    parser.addoption("--shuffle", action="store_true", help="run the tests in an order that follows from the seed")
     parser.addoption("--without", action="append", choices=tiers.ASIDE, default=[], help="leave this part out")
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    """Ctrl-C reaches the commands that tests start, also if a script runs the tests in its background."""
+    """Take the options; Ctrl-C reaches the commands that tests start, also if a script runs them in its background."""
     tiers.choose(config.getoption("tier"), config.getoption("without"))
+    if config.option.seed is None:
+        config.option.seed = chance.new_seed()
+    if config.getoption("numprocesses", None):
+        chance.seed_workers(config.option.seed)
+    chance.follow(config.option.seed)
     if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
         signal.signal(signal.SIGINT, signal.default_int_handler)
 
@@ -122,6 +130,25 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
     if left:
         items[:] = taken
         config.hook.pytest_deselected(items=left)
+    if config.option.shuffle:
+        chance.shuffle(config.option.seed, items)
+
+
+def pytest_report_header(config: pytest.Config) -> str:
+    """With what this session is repeated."""
+    return f"chance: {chance.how_to_repeat(config.option.seed, config.option.shuffle)}"
+
+
+def pytest_collectstart(collector: pytest.Collector) -> None:
+    """What a module of tests draws when it is imported does not depend on the modules before it."""
+    if isinstance(collector, pytest.Module):
+        chance.begin(collector.config.option.seed, collector.nodeid)
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_runtest_setup(item: pytest.Item) -> None:
+    """Each test begins with a chance of its own."""
+    chance.begin(item.config.option.seed, item.nodeid)
 
 
 def _test_and_variants(item: pytest.Item) -> tuple[str, tuple[str, ...]]:
@@ -159,8 +186,11 @@ def pytest_xdist_auto_num_workers(config: pytest.Config) -> int:
     return (os.cpu_count() or 1) + (3 if config.getoption("tier") == "all" else 0)
 
 
-def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
-    """Where skips are forbidden, name them."""
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: pytest.Config) -> None:
+    """Say how failures are repeated. Where skips are forbidden, name them."""
+    if terminalreporter.stats.get("failed") or terminalreporter.stats.get("error"):
+        repeated = chance.how_to_repeat(config.option.seed, config.option.shuffle)
+        terminalreporter.write_line(f"the same chance: {repeated}", yellow=True)
     for report in terminalreporter.stats.get("skipped", []):
         if os.environ.get("BQDUMP_FORBID_SKIPS"):
             terminalreporter.write_line(f"skipped, which is forbidden here: {report.nodeid}", red=True)

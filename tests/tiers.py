@@ -18,11 +18,10 @@ from typing import NamedTuple, TypeVar
 Point = TypeVar("Point")
 ALL, NONE = 1_000_000, 0
 
+# In memory, but for the files below, which start servers or search for long.
+MEMORY = ("core", "pool", "repository", "export", "check", "observe", "restore", "retain", "copying", "sets")
 QUICK = {
-    # In memory, but for the files below, which start servers or search for long.
-    **dict.fromkeys(
-        ("core", "pool", "repository", "export", "check", "observe", "restore", "retain", "copying", "sets"), ALL
-    ),
+    **dict.fromkeys(MEMORY, ALL),
     "copying/test_requests.py": NONE,
     "copying/test_thieves.py": NONE,
     "export/test_every_call.py": NONE,
@@ -127,7 +126,7 @@ class Tier(NamedTuple):
     step: int
 
 
-TIERS = {"quick": Tier(QUICK, 8), "test": Tier(TEST, 4), "all": Tier(None, 1)}
+TIERS = {"quick": Tier(QUICK, 4), "test": Tier(TEST, 4), "all": Tier(None, 1)}
 _chosen = TIERS["all"]
 _without = dict[str, int]()
 

@@ -31,7 +31,6 @@ from bqdump.restoration.task import Task
 from opened import everywhere
 from restore.killed import Counting, Killed, Mortal
 from restore.world import ROWS, SETTINGS, ExportedWorld
-from tiers import points
 
 OF_OUTPUT = ("quiet", "as_json")
 LATER = {"one": ["x", "y"], "two": ["z"], "none": ["w"]}
@@ -76,7 +75,7 @@ def task(world: ExportedWorld, **fields: Any) -> Task:
 
 def test_a_run_killed_anywhere_is_named_wherever_its_files_are_met_and_finished_without_the_source() -> None:
     half = 0
-    for number in points(range(10_000)):
+    for number in range(10_000):
         world = ExportedWorld()
         if not killed(world, number):
             break
