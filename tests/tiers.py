@@ -62,6 +62,7 @@ PAGES = (
     "docs/test_pages.py",
     "docs/test_readme_ja.py",
     "docs/test_reference.py",
+    "docs/test_source.py",
     "docs/test_words.py",
 )
 TEST = {

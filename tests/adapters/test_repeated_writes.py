@@ -24,5 +24,5 @@ class Busy(MemoryStore):
 
 async def test_a_conflict_with_an_object_that_was_deleted_since_stays_a_conflict() -> None:
     store = RetryingStore(Busy(), Patience(first_pause=0.0))
-    with pytest.raises(ConflictError):
+    with pytest.raises(ConflictError, match=r"cannot write planner\.json: it is there already\."):
         await store.write("planner.json", b"mine", 0)

@@ -130,6 +130,7 @@ def resume_through(stack: Stack, wanted: dict[str, Any], faults: list[dict[str, 
 
     A run that is published must be complete. Faults of operations that it had behind it are left for the next run.
     """
+    assert faults
     while faults:
         name, published, met = f"run{next(TIMES)}", False, 0
         settings = stack.settings(name)

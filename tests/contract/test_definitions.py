@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import re
 import time
 from collections.abc import Awaitable, Callable, Iterator, Sequence
 from typing import Any, Protocol, TypeVar
@@ -248,5 +249,5 @@ def test_a_missing_permission_is_denied(
     stage.define("inc")
     on(lambda warehouse: question(warehouse, stage.dataset))
     stage.deny(permission)
-    with pytest.raises(DeniedError):
+    with pytest.raises(DeniedError, match=re.escape(permission)):
         on(lambda warehouse: question(warehouse, stage.dataset))

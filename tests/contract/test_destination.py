@@ -203,6 +203,7 @@ def test_a_job_is_cancelled_while_it_is_at_work_and_nothing_happens_without_one(
             while (await destination.job(started.id, "EU")).state != "done":
                 await asyncio.sleep(0)
         await destination.cancel_job(started.id, "EU")
+        assert (await destination.job(started.id, "EU")).state == "done"
 
     on(stage, check, empty=True)
 

@@ -174,7 +174,7 @@ def test_a_session_that_has_ended_is_lost(source: Source) -> None:
     async def check(reader: Reader) -> None:
         session = await reader.open(wanted(source))
         stream = f"{session.streams[0]}x"
-        with pytest.raises((SessionLostError, NotFoundError)):
+        with pytest.raises((SessionLostError, NotFoundError), match=f"cannot read stream .*{stream}"):
             rows(reader, stream)
 
     on(source, check)

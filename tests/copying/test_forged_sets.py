@@ -357,7 +357,7 @@ def test_after_a_rotation_of_keys_the_newest_run_is_compared_and_signed_and_earl
     )
     assert [run.run for run in copied.not_copied] == (["n1", "n1"] if every and not old else [])
     after = locks(sets, "n1")
-    assert all((after[name] > before[name]) == every for name in before), (before, after)
+    assert {after[name] > before[name] for name in before} == {every}, (before, after)
 
 
 def locks(sets: Sets, run: str) -> dict[str, int]:

@@ -225,6 +225,7 @@ def test_a_damaged_file_of_the_source_ends_every_task_without_a_wait(wide: Copie
         return ended, asyncio.get_running_loop().time()
 
     ended, seconds = together(all_of_them())
+    assert len(ended) == 2
     assert all(isinstance(error, VerificationError) and "t05_" in str(error) for error in ended), ended
     assert seconds < 30.0
     assert wide.latest() == ""

@@ -71,8 +71,8 @@ def test_a_bucket_takes_all_names() -> None:
 @given(st.text())
 def test_names_that_differ_by_case_or_form_are_alike(name: str) -> None:
     for other in (name.lower(), unicodedata.normalize("NFD", name), unicodedata.normalize("NFC", name)):
-        if other.casefold() == name.casefold() or other != name.lower():
-            assert MAC.alike(other) == MAC.alike(name)
+        # What casefold does not bring together are letters that Unicode has twice.
+        assert MAC.alike(other) == MAC.alike(name) or (other.casefold() != name.casefold() and other == name.lower())
 
 
 @pytest.mark.parametrize(

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import io
-from contextlib import suppress
 from datetime import date, datetime
 from decimal import Decimal
 from pathlib import Path
@@ -113,7 +112,7 @@ def test_a_column_of_nulls_has_counts_and_no_bounds() -> None:
 
 @given(data=st.binary(max_size=200))
 def test_any_footer_gives_facts_or_one_clear_error(data: bytes) -> None:
-    with suppress(DocumentError):
+    with pytest.raises(DocumentError, match="cannot read the Parquet footer of the file"):
         file_facts(data, "the file")
 
 
@@ -122,9 +121,13 @@ def test_any_footer_gives_facts_or_one_clear_error(data: bytes) -> None:
 def test_a_changed_footer_gives_facts_or_one_clear_error(at: int, byte: int) -> None:
     footer = bytearray(footer_of(parquet(ROWS[:1], TYPES, ids=False)))
     footer[at % len(footer)] = byte
-    with suppress(DocumentError):
+    facts, problem = None, ""
+    try:
         second_footer(bytes(footer), INSTANTS, "the file")
-        file_facts(bytes(footer), "the file")
+        facts = file_facts(bytes(footer), "the file")
+    except DocumentError as error:
+        problem = str(error)
+    assert "the file" in problem or (facts and facts.rows >= 0)
 
 
 def test_a_wide_decimal_is_mapped_but_left_out() -> None:

@@ -32,7 +32,7 @@ def test_signed_numbers_are_zigzag_encoded(value: int, encoded: bytes) -> None:
 
 
 def test_a_number_that_the_data_cut_off_is_an_index_error() -> None:
-    with pytest.raises(IndexError):
+    with pytest.raises(IndexError, match="index out of range"):
         unsigned(b"\x80", 0)
 
 

@@ -69,6 +69,7 @@ def test_two_executions_that_wait_for_one_job_both_say_that_it_failed() -> None:
         return await asyncio.gather(*map(run, tasks), return_exceptions=True)
 
     ends = asyncio.run(both())
+    assert len(ends) == 2
     assert all(isinstance(end, TablesFailedError) for end in ends), ends
     assert all("bad: invalid: no such column" in str(end) for end in ends)
     assert store.peek("_bqdump/latest.json") is None

@@ -146,7 +146,9 @@ def test_a_prefix_is_not_given_back_under_a_run_that_is_planned_meanwhile(step: 
     ended = asyncio.run(all_three())
     published = [one for one in ended if isinstance(one, TaskResult)]
     assert len(published) == 1
-    assert all(isinstance(one, UsageError) for one in ended if isinstance(one, BaseException))
+    failed = [one for one in ended if isinstance(one, BaseException)]
+    assert failed
+    assert all(isinstance(one, UsageError) for one in failed)
 
 
 def test_deleting_the_two_documents_that_the_refusal_names_hands_a_prefix_over(scene: Scene) -> None:

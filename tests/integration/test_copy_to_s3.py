@@ -62,7 +62,9 @@ def test_every_command_works_on_a_copy_in_s3(stage: Stage, s3: S3Server) -> None
     called = stage.command("copy", DEST)
     assert called.code == 0, called.text
     assert "Copied 3 files" in called.out
-    assert all(file.sha256 for entry in copied(s3, "r2").tables for file in entry.files)
+    digests = [file.sha256 for entry in copied(s3, "r2").tables for file in entry.files]
+    assert len(digests) == 3
+    assert all(digests)
     project = ("--project", stage.project)
     via = ("--via", f"gs://{stage.bucket}/via")
     for arguments, expected in (

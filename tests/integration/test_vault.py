@@ -205,6 +205,7 @@ def test_files_that_a_newer_run_names_are_locked_until_its_date(vault: Stage) ->
     assert origin
     there = objects(vault)
     names = [file.name for table in manifest(vault, "three").tables for file in table.files]
+    assert names
     assert all("/two/" in name for name in names)
     ends = {until(there[name]).timestamp() * 1000 for name in names}
     assert ends == {origin.locked_until}

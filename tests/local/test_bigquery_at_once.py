@@ -337,7 +337,7 @@ def test_what_a_killed_process_had_not_finished_is_removed_at_the_next_start(tmp
 def test_only_a_folder_that_another_stack_uses_is_called_so(tmp_path: Path) -> None:
     folder = tmp_path / "blocks"
     (folder / "bigquery.duckdb").mkdir(parents=True)
-    with pytest.raises(duckdb.IOException):
+    with pytest.raises(duckdb.IOException, match="Is a directory"):
         Warehouse(folder)
 
 

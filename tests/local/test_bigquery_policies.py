@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -92,7 +93,7 @@ def test_the_policies_of_all_tables_need_both_permissions(world: Cloud, permissi
     name = world.dataset()
     world.control("PUT", "denied", {"projects": {PROJECT: [permission]}})
     try:
-        with pytest.raises(Forbidden):
+        with pytest.raises(Forbidden, match=re.escape(f"does not have {permission} permission")):
             world.sql(f"SELECT table_name FROM {name}.INFORMATION_SCHEMA.ROW_ACCESS_POLICIES")
     finally:
         world.control("PUT", "denied", {"projects": {}})

@@ -194,7 +194,7 @@ def test_indexes_need_a_permission_of_their_tables(world: Cloud) -> None:
     name = world.dataset()
     world.control("PUT", "denied", {"projects": {PROJECT: ["bigquery.tables.list"]}})
     try:
-        with pytest.raises(Forbidden):
+        with pytest.raises(Forbidden, match=r"does not have bigquery\.tables\.list permission"):
             world.sql(f"SELECT ddl FROM {name}.INFORMATION_SCHEMA.SEARCH_INDEXES")
     finally:
         world.control("PUT", "denied", {"projects": {}})

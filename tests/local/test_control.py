@@ -125,9 +125,9 @@ def test_a_fault_answers_in_the_format_of_the_api_without_effect(http: Http, sta
 
 def test_official_clients_raise_the_exception_of_the_fault(http: Http, bucket: Any) -> None:
     faults(http, {"status": 503, "times": 1}, {"status": 429, "times": 1})
-    with pytest.raises(ServiceUnavailable):
+    with pytest.raises(ServiceUnavailable, match="Service unavailable: try again later"):
         bucket.blob("present").reload(retry=None)
-    with pytest.raises(TooManyRequests):
+    with pytest.raises(TooManyRequests, match="429 GET"):
         bucket.blob("present").reload(retry=None)
     bucket.blob("present").reload(retry=None)
 

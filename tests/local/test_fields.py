@@ -42,6 +42,8 @@ STRUCTS: list[type[msgspec.Struct]] = [template.RunRequest, template.Overrides, 
 STRUCTS += [template.ExecutionTemplate, template.TaskTemplate, template.Container, template.Variable]
 DECODED = {field.encode_name for struct in STRUCTS for field in msgspec.structs.fields(struct)}
 SCHEMAS = [(api, name) for api, schemas in APIS.items() for name in schemas]
+# Those of which anything is used or kept.
+FILLED = [(api, name) for api, name in SCHEMAS if APIS[api][name].effect or APIS[api][name].recorded]
 DOCS = Path(__file__).parents[2] / "docs" / "internals" / "local-stack.md"
 # The types of fields without a schema.
 TYPES = {
@@ -90,11 +92,13 @@ def test_every_field_of_the_api_is_in_exactly_one_group(api: str, name: str) -> 
     assert set(fields.known) == set(described(api, name))
 
 
-@pytest.mark.parametrize(("api", "name"), SCHEMAS)
+@pytest.mark.parametrize(("api", "name"), FILLED)
 def test_what_a_field_contains_is_checked_too(api: str, name: str) -> None:
     """Only the contents of fields that are recorded as a whole need no check."""
     fields = APIS[api][name]
-    for field, part in (fields.effect | fields.recorded).items():
+    parts = fields.effect | fields.recorded
+    assert parts
+    for field, part in parts.items():
         inner = contained(api, name, field)
         if field in fields.effect or part:
             kind = described(api, name)[field].get("type", "object")

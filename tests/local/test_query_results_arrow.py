@@ -101,7 +101,7 @@ def test_the_stream_of_a_job_is_compressed_as_the_request_says(world: Cloud, rea
 
 
 def test_the_stream_of_an_unknown_job_is_not_found(reads: BigQueryReadClient) -> None:
-    with pytest.raises(exceptions.NotFound):
+    with pytest.raises(exceptions.NotFound, match="jobs/none/streams/_default"):
         list(reads.read_rows(f"projects/{PROJECT}/locations/US/jobs/none/streams/_default", 0))
 
 

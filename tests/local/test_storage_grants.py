@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from typing import Any
 
@@ -52,14 +53,19 @@ def test_a_condition_is_evaluated_for_a_name(expression: str, true: bool) -> Non
 
 
 @pytest.mark.parametrize(
-    "expression",
+    ("expression", "problem"),
     [
-        'resource.name.matches(".*")', "resource.type", 'resource.name.endsWith("x"', "", '"a" "b"', "|| true",
-        " || ".join(['resource.name == "x"'] * 14),
+        ('resource.name.matches(".*")', "cannot evaluate '.matches"),
+        ("resource.type", "cannot evaluate 'resource.type'"),
+        ('resource.name.endsWith("x"', ") is missing"),
+        ("", "it ends too early"),
+        ('"a" "b"', 'unexpected "b"'),
+        ("|| true", "cannot evaluate ' true'"),
+        (" || ".join(['resource.name == "x"'] * 14), "more than 12 logical operators"),
     ],
-)  # fmt: skip
-def test_a_condition_that_cannot_be_evaluated_is_refused(expression: str) -> None:
-    with pytest.raises(ConditionError):
+)
+def test_a_condition_that_cannot_be_evaluated_is_refused(expression: str, problem: str) -> None:
+    with pytest.raises(ConditionError, match=re.escape(problem)):
         parse(expression)
 
 

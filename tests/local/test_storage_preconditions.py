@@ -187,7 +187,7 @@ def test_the_official_client_gets_the_same_results(address: str, http: Http) -> 
     client = storage_client(address)
     blob = client.bucket(BUCKET).blob("object")
     blob.upload_from_string(b"1", if_generation_match=0)
-    with pytest.raises(PreconditionFailed):
+    with pytest.raises(PreconditionFailed, match="the pre-conditions you specified did not hold"):
         blob.upload_from_string(b"2", if_generation_match=0)
     with pytest.raises(PreconditionFailed):
         blob.delete(if_generation_match=blob.generation + 1)

@@ -142,9 +142,16 @@ def test_a_table_that_disappears_does_not_disturb_the_turn() -> None:
     assert in_turn(["a", "c"], 5, "z") == ("a", "c")
 
 
-@pytest.mark.parametrize(("tables", "sample"), [(0, ""), (-1, ""), (None, "ten"), (None, "0%"), (1, "10%")])
-def test_a_sample_that_is_none_is_refused(tables: int | None, sample: str) -> None:
-    with pytest.raises(UsageError):
+@pytest.mark.parametrize(
+    ("tables", "sample", "problem"),
+    [
+        (0, "", "tables 0: expected at least 1 table"), (-1, "", "tables -1: expected at least 1 table"),
+        (None, "ten", "sample 'ten': expected a share such as 10%"), (None, "0%", "expected a share from 0.1% to 100%"),
+        (1, "10%", "cannot be used together with sample"),
+    ],
+)  # fmt: skip
+def test_a_sample_that_is_none_is_refused(tables: int | None, sample: str, problem: str) -> None:
+    with pytest.raises(UsageError, match=problem):
         sample_of(tables, sample)
 
 
@@ -232,7 +239,7 @@ def test_a_killed_drill_leaves_tables_that_expire_and_does_not_disturb_the_next(
                 left += 1
                 lifetimes.add(world.big.resources["project", name]["defaultTableExpirationMs"])
                 tables = world.big.datasets["project", name]
-                assert all(world.definition(table, name).get("expirationTime") for table in tables)
+                assert [one for one in tables if not world.definition(one, name).get("expirationTime")] == []
         else:
             break
         assert drilled(world).state == "proven"

@@ -157,7 +157,7 @@ def test_without_permission_to_create_datasets_nothing_is_drilled(world: Restore
             return True
 
     world.big.refused = Every()
-    with pytest.raises(DeniedError):
+    with pytest.raises(DeniedError, match=r"cannot create dataset p\.bqdump_drill_\w+: no permission"):
         drill(world)
 
 

@@ -58,9 +58,8 @@ def test_a_run_shows_its_own_bytes_and_those_of_earlier_runs(unchanged: Tables) 
 
 
 def test_a_run_that_shares_nothing_shows_its_file_size_only(unchanged: Tables) -> None:
-    for tiles in shown(unchanged.store, unchanged.settings, "r2", "runs/r2"):
-        assert "file size" in tiles
-        assert not {OWN, SHARED} & {*tiles}
+    report, page = shown(unchanged.store, unchanged.settings, "r2", "runs/r2")
+    assert {OWN, SHARED, "file size"} & {*report} == {OWN, SHARED, "file size"} & {*page} == {"file size"}
 
 
 def test_unchanged_partitions_count_as_shared() -> None:

@@ -31,7 +31,7 @@ def test_hostile_text_is_escaped_and_control_characters_are_shown() -> None:
 
 
 def test_a_misspelled_name_in_a_template_is_an_error() -> None:
-    with pytest.raises(UndefinedError):
+    with pytest.raises(UndefinedError, match="'misspelled' is undefined"):
         environment().from_string("{{ misspelled }}").render()
 
 

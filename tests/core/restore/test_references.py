@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 import sqlglot
-from hypothesis import given
+from hypothesis import assume, given
 from hypothesis import strategies as st
 from sqlglot import exp
 
@@ -162,9 +162,9 @@ def test_strings_and_comments_never_change(text: str) -> None:
 @given(TEXTS)
 def test_mapping_there_and_back_names_the_same_tables(text: str) -> None:
     there = mapped(text, Moves(SOURCE, NEAR))
-    if "back" not in text and "my-proj.back" not in text:
-        again = mapped(there.text, Moves(NEAR, SOURCE))
-        assert mapped(again.text, Moves(SOURCE, TARGET)).text == mapped(text, Moves(SOURCE, TARGET)).text
+    assume("back" not in text)
+    again = mapped(there.text, Moves(NEAR, SOURCE))
+    assert mapped(again.text, Moves(SOURCE, TARGET)).text == mapped(text, Moves(SOURCE, TARGET)).text
 
 
 TABLES = st.sampled_from(["shop.a", "`my-proj.shop.b`", "`my-proj`.shop.c", "my-proj.shop.d", "crm.e", "cte"])
