@@ -241,3 +241,71 @@ def test_an_error_of_the_system_for_open_files_ends_the_task() -> None:
 
     with pytest.raises(OSError, match="Too many"):
         asyncio.run(outcome(failing(), "t", "restore"))
+
+
+class Killed(BaseException):
+    """The process has ended."""
+
+
+class Mortal:
+    """A store of a process that is killed at its request number `at`, before or after that has had its effect."""
+
+    def __init__(self, store: MemoryStore, at: int, *, late: bool) -> None:
+        self._store, self._left, self._late = store, at, late
+
+    def __getattr__(self, name: str) -> Any:
+        request = getattr(self._store, name)
+
+        async def dying(*given: Any, **named: Any) -> Any:
+            self._left -= 1
+            if self._left == 0 and not self._late:
+                raise Killed
+            answer = await request(*given, **named)
+            if self._left == 0:
+                raise Killed
+            return answer
+
+        return self.notes if name == "notes" else dying
+
+    async def notes(self, folder: str) -> AsyncIterator[Any]:
+        self._left -= 1
+        if self._left == 0:
+            raise Killed
+        async for page in self._store.notes(folder):
+            yield page
+
+
+async def _end_all(store: Any, owner: Owner) -> bool:
+    """Do a task's part of ITEMS; whether it has seen that all have ended."""
+    pool, room = Items(store, owner), Room(2)
+    share = [item for number, item in enumerate(ITEMS) if number % 2 == owner.task]
+
+    async def do(taken: tuple[str, Notes]) -> None:
+        document = LAYOUT.receipt(taken[0])
+        await record(store, document, receipt(taken[0], f"{owner.execution}{owner.task}"))
+        room.release()
+
+    await work(pool.take(share, [item for item in ITEMS if item not in share], room), do)
+    ledger, _ = await read_notes(store, LAYOUT, [LAYOUT.receipts])
+    return all(map(ledger.has_ended, ITEMS))
+
+
+@pytest.mark.parametrize("late", [False, True], ids=["before", "after"])
+@pytest.mark.parametrize("after", [FIRST, OTHER], ids=["restarted", "another execution"])
+def test_tasks_that_are_killed_at_any_request_leave_all_items_with_one_end_each(after: Owner, late: bool) -> None:
+    async def main() -> int:
+        for at in range(1, 100):
+            store, mortal = MemoryStore(), None
+            mortal = Mortal(store, at, late=late)
+            try:
+                await _end_all(mortal, FIRST)
+            except* Killed:
+                first = {name: store.peek(name) for name in store.names_now() if "/receipts/" in name}
+                await _end_all(store, SECOND)
+                assert await _end_all(store, after)
+                assert {name: store.peek(name) for name in first} == first, "an end that is recorded stays"
+            else:
+                return at
+        raise AssertionError
+
+    assert asyncio.run(main()) > 2 * len(ITEMS)

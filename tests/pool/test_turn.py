@@ -11,7 +11,7 @@ from bqdump.core.documents.document import Document
 from bqdump.core.documents.run import Owner
 from bqdump.core.errors import UnavailableError, UsageError
 from bqdump.pool import turn as turns
-from bqdump.pool.turn import OthersTurn, Turn, giving_up, pauses, takes_turn
+from bqdump.pool.turn import OthersTurn, Turn, at_work, giving_up, pauses, take_or_await, takes_turn
 from bqdump.ports.store import Stored
 from bqdump.repository.repository import create, overwrite, value_of
 
@@ -119,3 +119,28 @@ def test_pauses_grow_up_to_a_limit() -> None:
     made = [next(growing) for _ in range(30)]
     assert made == sorted(made)
     assert (made[0], made[-1]) == (0.1, 5.0)
+
+
+def test_what_another_task_makes_in_its_turn_is_found_and_what_it_gives_up_is_taken() -> None:
+    async def main() -> None:
+        store, waits = MemoryStore(), list[Owner]()
+        assert await take_or_await(turn(store, FIRST), _nothing) is None, "nobody else had the turn"
+
+        looks = iter([None, None, "made"])
+
+        async def find() -> str | None:
+            return next(looks)
+
+        assert await take_or_await(turn(store, SECOND), find, waits=waits.append) == "made"
+        assert waits == [FIRST]
+        with pytest.raises(UsageError):
+            async with at_work(turn(store, FIRST)):
+                raise UsageError("plan", "x", "no")
+        assert await take_or_await(turn(store, SECOND), _nothing) is None
+        assert await value_of(store, NOTE) == SECOND
+
+    asyncio.run(main())
+
+
+async def _nothing() -> str | None:
+    return None

@@ -5,7 +5,6 @@ Notes on batches only save work: a batch may be moved by several tasks at once, 
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import AsyncIterator, Mapping
 from contextlib import AbstractAsyncContextManager, nullcontext
 from typing import NamedTuple, Never
@@ -25,7 +24,7 @@ from bqdump.core.retention.erased import finishing, underway
 from bqdump.core.retention.policy import Policy
 from bqdump.core.wording import placeholder
 from bqdump.pool.pool import Held, Ledger, Pool, Room
-from bqdump.pool.turn import OthersTurn, Turn, at_work, pauses, takes_turn
+from bqdump.pool.turn import Turn, at_work, take_or_await, takes_turn
 from bqdump.repository.published import read_latest
 from bqdump.repository.references import being_pruned, files_being_deleted
 from bqdump.repository.repository import create, delete, exists, load, overwrite, replace, value_of
@@ -248,17 +247,12 @@ async def publishes(task: Task, surveyed: Surveyed) -> bool:
     if task.tasks == 1 or not surveyed.items:
         return True
     names = task.target.layout.run(surveyed.run)
-    turn = Turn(task.target.store, names.publisher, task.owner)
-    publisher = OthersTurn(turn)
-    for pause in pauses():
-        if await takes_turn(turn):
-            return True
+
+    async def is_complete() -> bool | None:
         copying = await value_of(task.target.store, names.copying)
-        if copying is None or not copying.files:
-            return False
-        if not await publisher.is_over():
-            await asyncio.sleep(pause)
-    raise AssertionError
+        return None if copying and copying.files else True
+
+    return not await take_or_await(Turn(task.target.store, names.publisher, task.owner), is_complete)
 
 
 def publishing(task: Task, surveyed: Surveyed) -> AbstractAsyncContextManager[None]:

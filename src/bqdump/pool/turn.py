@@ -13,7 +13,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from contextlib import asynccontextmanager, suppress
-from typing import NamedTuple
+from typing import NamedTuple, TypeVar
 
 from bqdump.core.documents.document import Document
 from bqdump.core.documents.run import Owner
@@ -21,6 +21,7 @@ from bqdump.core.errors import BqdumpError
 from bqdump.ports.store import ObjectStore
 from bqdump.repository.repository import create, load, overwrite, replace
 
+Found = TypeVar("Found")
 # A task whose note has not changed for this long, by the waiting task's own clock, is considered dead.
 PATIENCE_SECONDS = 60.0
 FIRST_PAUSE, LONGEST_PAUSE = 0.1, 5.0
@@ -94,6 +95,31 @@ class OthersTurn:
             self._seen, self._since = stored.generation, now
             return False
         return now - self._since > PATIENCE_SECONDS and await _takes_over(self._turn, stored.generation)
+
+
+async def take_or_await(
+    turn: Turn,
+    find: Callable[[], Awaitable[Found | None]],
+    *,
+    succeeds: bool = True,
+    waits: Callable[[Owner], None] = lambda holder: None,
+) -> Found | None:
+    """None once it is this task's turn; else what another task has made in its turn meanwhile.
+
+    find: looks for that.
+    succeeds: see takes_turn.
+    waits: called once, with the task that this one waits for.
+    """
+    others, pause, is_over, told = OthersTurn(turn), pauses(), True, False
+    while not is_over or not await takes_turn(turn, succeeds=succeeds):
+        if (found := await find()) is not None:
+            return found
+        if not (is_over := await others.is_over()):
+            if others.holder and not told:
+                waits(others.holder)
+                told = True
+            await asyncio.sleep(next(pause))
+    return None
 
 
 def pauses() -> Iterator[float]:

@@ -42,7 +42,7 @@ from bqdump.core.wording import COMMANDS, fill
 from bqdump.export.planning.definitions import DESCRIBE_AT_ONCE
 from bqdump.export.planning.survey import chosen_to_change, early_reading
 from bqdump.export.planning.target import check_target
-from bqdump.pool.turn import OthersTurn, at_work, pauses, takes_turn
+from bqdump.pool.turn import at_work, take_or_await
 from bqdump.ports.warehouse import Warehouse
 from bqdump.repository.prefix_owner import claim_prefix, release_prefix
 from bqdump.repository.repository import overwrite, replace, value_of
@@ -158,14 +158,7 @@ async def draft_set(task: SetTask, chosen: Chosen, listed: Sequence[str], before
 
 async def _make_or_await(task: SetTask, chosen: Chosen, listed: Sequence[str]) -> RunningSet:
     """The plan that this task makes, or another one. Listing all tables is the work of one task."""
-    planning, pause = OthersTurn(task.planning), pauses()
-    over = True
-    while not over or not await takes_turn(task.planning):
-        if running := await _stored_set(task):
-            return running
-        if not (over := await planning.is_over()):
-            await asyncio.sleep(next(pause))
-    return await _make(task, chosen, listed)
+    return await take_or_await(task.planning, partial(_stored_set, task)) or await _make(task, chosen, listed)
 
 
 async def _make(task: SetTask, chosen: Chosen, listed: Sequence[str]) -> RunningSet:

@@ -11,7 +11,7 @@ from simulation.mutations import Mutation, edit
 
 MUTATIONS = (
     Mutation("the manifest is stored before the files are moved", Law.COPIED, move, "move",
-             edit("    await _together(stream() for _ in range(min(2 * at_once, len(plan.missing))))",
+             edit("    await work(batches.dealt(room), move_batch)",
                   "    here.update({one.item.target: Here(1, '') for one in plan.files})")),
     Mutation("latest.json of the copies goes back in time", Law.COPIED, finish, "_point",
              edit("latest.age > ready.age or latest == marked", "latest == marked")),

@@ -11,7 +11,7 @@ from functools import partial
 
 from bqdump.core.documents.codec import encode
 from bqdump.core.documents.manifest_index import unchanged_parts
-from bqdump.core.documents.run import Plan
+from bqdump.core.documents.run import Owner, Plan
 from bqdump.core.documents.target import Newest
 from bqdump.core.errors import PLAN, UnavailableError, UsageError
 from bqdump.core.plan.guards import COSTS_ONLY, refuse, sentence
@@ -29,7 +29,7 @@ from bqdump.export.planning.reuse import refers
 from bqdump.export.planning.survey import Earlier, Request
 from bqdump.export.planning.target import check_bucket, check_target, of_dataset
 from bqdump.export.task import Made, Obtained, RunningExport, StoredManifest, Task
-from bqdump.pool.turn import PATIENCE_SECONDS, OthersTurn, Turn, at_work, pauses, takes_turn
+from bqdump.pool.turn import PATIENCE_SECONDS, Turn, at_work, take_or_await
 from bqdump.ports.store import BucketInfo
 from bqdump.repository.prefix_owner import claim_prefix, release_prefix
 from bqdump.repository.references import pruned_early, refuse_pruned
@@ -51,14 +51,38 @@ async def make_or_await(task: Task, *, new: bool = False) -> Obtained:
 
     new: the run had no tombstone a moment ago.
     """
+    bucket, first = await _claim(task)
+    others = False
+
+    async def find() -> Plan | None:
+        nonlocal others
+        others = True
+        return await value_of(task.store, task.layout.plan)
+
+    # The planner of another execution may be at work as well.
+    if plan := await take_or_await(_turn(task), find, succeeds=False, waits=partial(_log_wait, task)):
+        return Obtained(plan)
+    if others:
+        # A task that gave planning up has given the prefix back.
+        bucket, first = await _claim(task)
+    return await _make(task, bucket, new=new and not others, first=first)
+
+
+async def _claim(task: Task) -> tuple[BucketInfo | None, bool]:
+    """The bucket, and whether nothing is published: see claim_prefix."""
     # The target comes first: what a bucket with a retention policy has received cannot be deleted.
     bucket = await check_bucket(task.store, task.settings)
     async with of_dataset(task.warehouse, task.settings):
-        first = await claim_prefix(task.store, task.settings, task.run)
-    # The planner of another execution may be at work as well.
-    if not await takes_turn(_turn(task), succeeds=False):
-        return await _await_plan(task)
-    return await _make(task, bucket, new=new, first=first)
+        return bucket, await claim_prefix(task.store, task.settings, task.run)
+
+
+def _log_wait(task: Task, planner: Owner) -> None:
+    message = (
+        "waiting for the plan: task %d of execution %s is planning run %s. "
+        "This task takes over if that one stops for %d seconds"
+    )
+    waits = LogEvent.TASK_WAITS_FOR_PLAN.extra()
+    log.info(message, planner.task, planner.execution, task.run, PATIENCE_SECONDS, extra=waits)
 
 
 def _turn(task: Task) -> Turn:
@@ -129,25 +153,6 @@ async def _store_objects(task: Task, draft: Draft) -> tuple[list[tuple[str, int]
     generations = await asyncio.gather(*(task.store.write(name, data, 0) for name, data in objects))
     stored = [(name, generation) for (name, _), generation in zip(objects, generations, strict=True)]
     return stored, sum(len(data) for _, data in objects)
-
-
-async def _await_plan(task: Task) -> Obtained:
-    """Wait until another task has stored the plan. Plan in its place where it gives up, or its pulse stops."""
-    planning, pause = OthersTurn(_turn(task)), pauses()
-    told = False
-    while True:
-        if plan := await value_of(task.store, task.layout.plan):
-            return Obtained(plan)
-        if await planning.is_over():
-            return await make_or_await(task)
-        if not told and (planner := planning.holder):
-            message = (
-                "waiting for the plan: task %d of execution %s is planning run %s. "
-                "This task takes over if that one stops for %d seconds"
-            )
-            waits, told = LogEvent.TASK_WAITS_FOR_PLAN.extra(), True
-            log.info(message, planner.task, planner.execution, task.run, PATIENCE_SECONDS, extra=waits)
-        await asyncio.sleep(next(pause))
 
 
 def _log_plan(export: RunningExport) -> None:
