@@ -45,6 +45,7 @@ from bqdump.core.documents.target import (
     Newest,
     Pointer,
     PrefixOwner,
+    Proofs,
     Publishing,
     Stages,
 )
@@ -216,6 +217,7 @@ STRATEGIES: dict[type[msgspec.Struct], Any] = {
     IcebergTables: st.builds(IcebergTables, run=RUN, tables=st.dictionaries(TEXT, TEXT, max_size=3)),
     Publishing: st.builds(Publishing, RUN, TIME, TEXT, st.none() | LATEST),
     Intent: st.builds(Intent, RUN, some(TEXT)),
+    Proofs: st.builds(Proofs, proven=st.dictionaries(TEXT, TEXT), different=st.dictionaries(TEXT, TEXT)),
     Drill: st.builds(
         Drill, run=RUN, snapshot=TIME, dataset=TEXT, tool=TEXT, began=TIME, ended=TIME, tables=COUNT, of=COUNT,
         rows=COUNT, different=COUNT, failed=COUNT, problems=some(TEXT), last=TEXT,

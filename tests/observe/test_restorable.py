@@ -1,67 +1,152 @@
-"""When an export was last proven restorable: in the list of runs, the status, the report and the console."""
+"""What drills have proven of a run, table by table: in the list of runs, the status, the report and the evidence."""
 
 from __future__ import annotations
 
 import asyncio
+import itertools
 from collections.abc import AsyncIterator
+from typing import Any
 
 import pytest
 from msgspec.structs import replace
 
 from bqdump.adapters.memory import MemoryStore
+from bqdump.core.documents.run import Owner
 from bqdump.core.documents.target import Drill
-from bqdump.core.restore.drill import Restorable, ago, of_the_rest, restorable
-from bqdump.core.times import EPOCH, time_of
+from bqdump.core.restore.drill import Restorable, ago, of_the_rest
+from bqdump.core.times import time_of
 from bqdump.export.publish.report import report_page
+from bqdump.export.run import run
+from bqdump.export.task import Task
 from bqdump.ports.store import Note
 from bqdump.repository.repository import create
 from bqdump.verbs import report, runs, status
+from bqdump_memory import MemoryWarehouse
 from observe.test_history import SETTINGS, two_runs
-from opened import everywhere, snapshot_of
+from opened import everywhere
+from proofs import drilled, note_of
 
 DAY = 24 * 3600
 NOW = 1_800_000_000_000
+LAYOUT = SETTINGS.layout
 
 
-def noted(run: str, days: int, tables: int = 38, problems: tuple[str, ...] = (), of: int = 38) -> Drill:
-    """A drill so many days ago."""
-    began = NOW - days * DAY * 1000
-    return Drill(run=run, snapshot=began, dataset="p.d", tool="1", began=began, ended=began, tables=tables, of=of,
-                 different=len(problems), problems=problems)  # fmt: skip
+def drill(store: MemoryStore, run: str, days: int, *tables: str, **fields: Any) -> Drill:
+    """A drill of a run, so many days ago, that has proven these tables; all without any."""
+    return drilled(store, LAYOUT, run, NOW - days * DAY * 1000, tables or None, **fields)
 
 
-def drilled(store: MemoryStore, *drills: Drill) -> MemoryStore:
-    """The store with notes on drills of its runs."""
-    for drill in drills:
-        note(store, replace(drill, snapshot=snapshot_of(store, SETTINGS.layout, drill.run)))
+def restorable(store: MemoryStore, run: str) -> Restorable:
+    found = asyncio.run(status(everywhere(store), SETTINGS, run)).restorable
+    assert found
+    return found
+
+
+def text(store: MemoryStore, run: str) -> str:
+    return restorable(store, run).text(NOW / 1000)
+
+
+def evidence(store: MemoryStore, run: str) -> str:
+    return " ".join(asyncio.run(report(everywhere(store), SETTINGS, run, drill=True))[1].decode().split())
+
+
+def test_a_run_that_no_drill_has_restored_is_never_proven() -> None:
+    assert text(two_runs(), "r2") == "never"
+
+
+def test_all_tables_by_one_drill() -> None:
+    store = two_runs()
+    drill(store, "r2", 3)
+    assert text(store, "r2") == "4 of 4 tables, 3 days ago"
+
+
+def test_samples_add_up_to_all_tables() -> None:
+    store = two_runs()
+    drill(store, "r2", 9, "comes", "grows")
+    assert text(store, "r2") == "2 of 4 tables, 9 days ago"
+    drill(store, "r2", 3, "same", "widens")
+    assert text(store, "r2") == "4 of 4 tables, the oldest proof 9 days old"
+    assert "Proven restorable" in evidence(store, "r2")
+
+
+def test_a_smaller_drill_takes_nothing_away() -> None:
+    store = two_runs()
+    drill(store, "r2", 9)
+    drill(store, "r2", 3, "same")
+    assert text(store, "r2") == "4 of 4 tables, the oldest proof 9 days old"
+    drill(store, "r2", 1)
+    assert text(store, "r2") == "4 of 4 tables, 24 hours ago"
+
+
+def test_a_table_that_a_drill_found_different_is_proven_no_more() -> None:
+    store = two_runs()
+    drill(store, "r2", 9)
+    drill(store, "r2", 3, "grows", different=("same",))
+    assert text(store, "r2") == "3 of 4 tables, the oldest proof 9 days old; the newest drill failed: same: rows"
+    drill(store, "r2", 2, "same")
+    assert text(store, "r2") == "4 of 4 tables, the oldest proof 9 days old"
+
+
+def test_a_drill_that_could_not_restore_a_table_takes_no_proof_away() -> None:
+    store = two_runs()
+    drill(store, "r2", 9)
+    failed = replace(note_of(store, LAYOUT, "r2", NOW - DAY * 1000, ()), failed=1, problems=("same: denied",))
+    asyncio.run(create(store, LAYOUT.drill("failed"), failed))
+    assert text(store, "r2") == "4 of 4 tables, 9 days ago; the newest drill failed: same: denied"
+
+
+def three_incremental_runs() -> MemoryStore:
+    """Of the last one, an earlier run exported all but the table `two`."""
+    store, clock = MemoryStore(), itertools.count(1_800_000_000_000)
+    warehouse = MemoryWarehouse(store, lambda: next(clock))
+    settings = replace(SETTINGS, incremental=True, path="{run}/{table}_*.{ext}")
+    for table in ("one", "two", "three"):
+        warehouse.put("project", "data", table, ["row"])
+    for name in ("r1", "r2", "r3"):
+        if name == "r3":
+            warehouse.put("project", "data", "two", ["another"])
+        asyncio.run(run(Task(store, warehouse, settings, name, Owner(name, 0), 1)))
     return store
 
 
-def note(store: MemoryStore, drill: Drill) -> None:
-    asyncio.run(create(store, SETTINGS.layout.drill(f"{drill.began}-{drill.run}"), drill))
+def test_a_proof_counts_for_every_run_that_has_the_same_files_of_the_table() -> None:
+    store = three_incremental_runs()
+    drill(store, "r2", 6)
+    assert text(store, "r3") == "2 of 3 tables, 6 days ago"
+    assert restorable(store, "r3").run == "r2"
+    page = evidence(store, "r3")
+    assert "Proven in part" in page
+    assert "2 of 3 tables were restored" in page
+    assert page.count("never</td>") == 1
+    drill(store, "r3", 1, "two")
+    assert text(store, "r3") == "3 of 3 tables, the oldest proof 6 days old"
 
 
-@pytest.mark.parametrize(
-    ("drills", "text"),
-    [
-        ([], "never"),
-        ([noted("r1", 3)], "3 days ago (all 38 tables)"),
-        ([noted("r1", 9, 11), noted("r1", 3, 12)], "3 days ago (12 of 38 tables)"),
-        ([noted("r1", 9), noted("r1", 3, 12)], "3 days ago (12 of 38 tables), all tables 9 days ago"),
-        (
-            [noted("r1", 9), noted("r2", 3, 12)],
-            "3 days ago (12 of 38 tables), all tables of run r1 9 days ago",
-        ),
-        (
-            [noted("r1", 9), noted("r2", 3, 0, ("one: rows",))],
-            "9 days ago (all 38 tables); the newest drill failed: one: rows",
-        ),
-        ([noted("r2", 3, 0, ("one: rows",))], "never; the newest drill failed: one: rows"),
-        ([noted("r2", 3, 0, ("one: rows",)), noted("r2", 2)], "2 days ago (all 38 tables)"),
-    ],
-)  # fmt: skip
-def test_it_is_described_in_words(drills: list[Drill], text: str) -> None:
-    assert restorable(drills).text(NOW / 1000) == text
+def test_files_that_another_run_exported_anew_are_not_proven_although_they_have_the_same_bytes() -> None:
+    store = two_runs()
+    drill(store, "r1", 6)
+    assert text(store, "r2") == "never; run r1 was, 6 days ago"
+
+
+def test_the_status_of_a_run_shows_no_other_runs_drill_as_its_own() -> None:
+    store = two_runs()
+    drill(store, "r2", 3, "comes")
+    assert text(store, "r1") == "never; run r2 was, 3 days ago"
+    assert (restorable(store, "r1").tables, restorable(store, "r1").of) == (0, 4)
+
+
+def test_the_list_of_runs_has_the_proofs_of_each_run() -> None:
+    store = two_runs()
+    drill(store, "r1", 9, "goes", "same")
+    drill(store, "r1", 5, "grows")
+    drill(store, "r2", 9, "same")
+    drill(store, "r2", 3, "comes", different=("widens",))
+    found = {line.run: line for line in asyncio.run(runs(everywhere(store), SETTINGS))}
+    first, second = found["r1"], found["r2"]
+    assert (first.proven_tables, first.provable_tables) == (3, 4)
+    assert (first.proven, first.oldest_proof) == (time_of(NOW - 5 * DAY * 1000), time_of(NOW - 9 * DAY * 1000))
+    assert (second.proven_tables, second.drill_problem) == (2, "widens: rows")
+    assert second.restorable.short(NOW / 1000) == "2 of 4 tables, the oldest proof 9 days old"
 
 
 def test_times_in_the_past_are_written_in_one_unit() -> None:
@@ -72,58 +157,41 @@ def test_times_in_the_past_are_written_in_one_unit() -> None:
 
 
 def test_one_table_is_singular() -> None:
-    assert Restorable(EPOCH, "r", 1, 1).extent == "1 table"
-
-
-def test_each_run_has_its_newest_proof() -> None:
-    store = drilled(two_runs(), noted("r1", 9, 4, of=4), noted("r1", 3, 2, of=4), noted("r2", 2, 0, ("one: rows",)))
-    found = {line.run: line for line in asyncio.run(runs(everywhere(store), SETTINGS))}
-    assert (found["r1"].proven, found["r1"].proven_tables, found["r1"].provable_tables) == (
-        time_of(NOW - 3 * DAY * 1000), 2, 4,
-    )  # fmt: skip
-    assert (found["r2"].proven, found["r2"].drill_problem) == (None, "one: rows")
+    assert Restorable(time_of(NOW), "r", 1, 1).extent == "1 of 1 table"
 
 
 @pytest.mark.parametrize(
-    ("drills", "left", "text"),
-    [
-        ([noted("r1", 3, 4, of=4)], 3, "3 days ago (all 3 tables)"),
-        ([noted("r1", 3, 3, of=4)], 3, "3 days ago (2 of 3 tables)"),
-        ([noted("r1", 3, 1, of=4)], 3, "never"),
-        ([noted("r1", 9, 4, of=4), noted("r1", 3, 1, of=4)], 3, "9 days ago (all 3 tables)"),
-        ([noted("r1", 3, 4, of=4)], 0, "never"),
-        ([noted("r1", 3, 2, of=4)], 5, "3 days ago (2 of 4 tables)"),
-    ],
+    ("proven", "of", "left", "found"),
+    [(4, 4, 3, (3, 3)), (3, 4, 3, (2, 3)), (1, 4, 3, (0, 3)), (4, 4, 0, (0, 0)), (2, 4, 5, (2, 4))],
 )
-def test_tables_that_were_erased_since_count_no_more(drills: list[Drill], left: int, text: str) -> None:
-    assert of_the_rest(restorable(drills), left).text(NOW / 1000) == text
-
-
-def test_a_run_has_no_more_proven_tables_than_tables() -> None:
-    store = drilled(two_runs(), noted("r2", 3, 5, of=5))
-    found = next(line for line in asyncio.run(runs(everywhere(store), SETTINGS)) if line.run == "r2")
-    assert (found.tables, found.proven_tables, found.provable_tables) == (4, 4, 4)
+def test_tables_that_were_erased_since_count_no_more(proven: int, of: int, left: int, found: tuple[int, int]) -> None:
+    rest = of_the_rest(Restorable(time_of(NOW), "r1", proven, of, "", time_of(NOW)), left)
+    assert (rest.tables, rest.of) == found
 
 
 def test_a_drill_of_a_pruned_run_proves_nothing_of_the_run_that_has_its_id_now() -> None:
     store = two_runs()
-    note(store, noted("r2", 3))
+    gone = replace(note_of(store, LAYOUT, "r2", NOW), snapshot=1, proofs="0" * 64)
+    asyncio.run(create(store, LAYOUT.drill("gone"), gone))
     found = {line.run: line for line in asyncio.run(runs(everywhere(store), SETTINGS))}
-    assert (found["r2"].proven, found["r2"].all_proven) == (None, None)
-    now = asyncio.run(status(everywhere(store), SETTINGS, "r2"))
-    assert now.restorable == Restorable()
+    assert (found["r2"].proven, found["r2"].proven_tables) == (None, 0)
+    assert text(store, "r2") == "never"
     _, page = asyncio.run(report_page(store, SETTINGS, "r2"))
-    assert "last proven restorable</dt><dd>never" in page.decode().replace("\n", "")
-    _, evidence = asyncio.run(report(everywhere(store), SETTINGS, "r2", drill=True))
-    assert "No drill has restored run r2 yet" in evidence.decode()
-    # Of another run, the status still shows it: the exports of this place were restorable then.
-    other = asyncio.run(status(everywhere(store), SETTINGS, "r1"))
-    assert other.restorable
-    assert other.restorable.run == "r2"
+    assert "proven restorable</dt><dd>never" in page.decode().replace("\n", "")
+    assert "No drill has restored tables of run r2 yet" in evidence(store, "r2")
+
+
+def test_proofs_that_are_not_those_of_their_note_prove_nothing() -> None:
+    store = two_runs()
+    note = drill(store, "r2", 3)
+    store.put_now(LAYOUT.proofs(note.proofs).name, b'{"format_version":1,"proven":{}}\n')
+    assert restorable(store, "r2").tables == 0
 
 
 def test_drills_are_read_by_one_listing_however_many_there_are(monkeypatch: pytest.MonkeyPatch) -> None:
-    store = drilled(two_runs(), *(noted(f"r{number % 2 + 1}", number) for number in range(50)))
+    store = two_runs()
+    for number in range(40):
+        drill(store, f"r{number % 2 + 1}", number + 1)
     requested: list[str] = []
     listed = store.notes
 
@@ -137,20 +205,17 @@ def test_drills_are_read_by_one_listing_however_many_there_are(monkeypatch: pyte
 
 
 def test_a_note_that_cannot_be_read_does_not_hide_the_others() -> None:
-    store = drilled(two_runs(), noted("r1", 3))
+    store = two_runs()
+    drill(store, "r1", 3)
     asyncio.run(store.write_note("_bqdump/drills/broken.json", b"{", 0))
     asyncio.run(store.write_note("_bqdump/drills/later.json", b'{"format_version":99}', 0))
     assert asyncio.run(runs(everywhere(store), SETTINGS))[1].proven
 
 
-def test_status_and_report_show_it() -> None:
-    store = drilled(two_runs(), noted("r1", 3))
-    found = asyncio.run(status(everywhere(store), SETTINGS, "r2"))
-    assert found.restorable
-    assert found.restorable.run == "r1"
+def test_the_report_shows_it() -> None:
+    store = two_runs()
+    drill(store, "r2", 3, "same")
     _, page = asyncio.run(report_page(store, SETTINGS))
-    assert "last proven restorable" in page.decode()
-    # The page is that of run r2.
-    assert "(all 38 tables of run r1)" in page.decode()
-    assert found.restorable.text(NOW / 1000, found.latest) == "3 days ago (all 38 tables of run r1)"
-    assert found.restorable.text(NOW / 1000, "r1") == "3 days ago (all 38 tables)"
+    shown = page.decode().replace("\n", "")
+    assert "proven restorable</dt><dd>1 of 4 tables</dd>" in shown
+    assert "oldest proof</dt><dd>2027-01-12</dd>" in shown

@@ -12,7 +12,6 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 from bqdump.adapters.memory import MemoryStore
 from bqdump.adapters.signing_keys import FileKey
-from bqdump.core.documents.target import Drill
 from bqdump.core.settings.settings import Settings
 from bqdump.ports.store import ObjectStore
 from bqdump.repository.drills import sign_drill
@@ -21,7 +20,7 @@ from bqdump.services.keys import with_signed_drills
 from bqdump.ui.archive import Archive
 from bqdump.verbs import inspection
 from observe.test_trust import ANOTHER, KEY, public
-from opened import snapshot_of
+from proofs import note_of
 from retain.scene import LAYOUT, SETTINGS, Scene
 
 
@@ -32,8 +31,7 @@ def trusting(tmp_path: Path) -> Settings:
 
 def drilled(store: MemoryStore, name: str, began: int, key: Ed25519PrivateKey | None = None) -> None:
     """Store a note that says that all was proven."""
-    snapshot = snapshot_of(store, LAYOUT, "r1")
-    note = Drill(run="r1", snapshot=snapshot, dataset="p.d", tool="1", began=began, ended=began, tables=2, of=2)
+    note = note_of(store, LAYOUT, "r1", began)
     document = LAYOUT.drill(name)
 
     async def both() -> None:

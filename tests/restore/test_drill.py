@@ -19,13 +19,14 @@ from bqdump.core.documents.run import Failure, Owner
 from bqdump.core.documents.target import Drill
 from bqdump.core.errors import DeniedError, NotFoundError, UnavailableError, UsageError
 from bqdump.core.progress.log_events import LogEvent
-from bqdump.core.restore.drill import Drilled, Restorable, Sample, in_turn, restorable, sample_of
+from bqdump.core.restore.drill import Drilled, Restorable, Sample, in_turn, sample_of
 from bqdump.core.restore.plan import Options
 from bqdump.core.restore.planning import LIFETIME_MS
 from bqdump.core.settings.target import Target
+from bqdump.core.times import time_of
 from bqdump.export.run import run as export
 from bqdump.export.task import Task as ExportTask
-from bqdump.repository.drills import read_drills, store_of_signed_drills
+from bqdump.repository.drills import read_drills, read_proof, store_of_signed_drills
 from bqdump.repository.published import read_manifest
 from bqdump.repository.repository import create
 from bqdump.restoration import finish
@@ -55,6 +56,10 @@ def notes(world: ExportedWorld) -> list[Drill]:
     return asyncio.run(read_drills(world.store, SETTINGS.layout))
 
 
+def proof(world: ExportedWorld) -> Restorable:
+    return asyncio.run(read_proof(world.store, SETTINGS.layout, world.manifest.run))
+
+
 def removed(world: ExportedWorld, name: str) -> None:
     found = world.store.peek(name)
     assert found
@@ -65,15 +70,16 @@ def scratch(world: ExportedWorld) -> list[str]:
     return [name for _, name in world.big.datasets if name.startswith(NAME)]
 
 
-def test_a_drill_restores_everything_drops_it_and_leaves_one_note() -> None:
+def test_a_drill_restores_everything_drops_it_and_leaves_one_note_with_its_tables() -> None:
     world = ExportedWorld()
     before = world.store.names_now()
     done = drilled(world)
     assert (done.state, done.tables, done.of, done.rows) == ("proven", ("none", "one", "two"), 3, 3)
     assert scratch(world) == []
-    (new,) = set(world.store.names_now()) - set(before)
-    assert new.startswith("_bqdump/drills/")
+    new = set(world.store.names_now()) - set(before)
     (note,) = notes(world)
+    assert {name.startswith("_bqdump/drills/") for name in new} == {True}
+    assert new - {name for name in new if name.endswith(".json")} == {SETTINGS.layout.proofs(note.proofs).name}
     assert (note.proven, note.run, note.tables, note.of, note.rows) == (True, "r1", 3, 3, 3)
     assert note.dataset == f"project.{done.dataset}"
 
@@ -125,6 +131,9 @@ def test_tables_take_turns_until_every_table_is_proven() -> None:
     turns = [drilled(world, Sample(tables=2)).tables for _ in range(3)]
     assert turns == [("t0", "t1"), ("t2", "t3"), ("t0", "t4")]
     assert [note.of for note in notes(world)] == [5, 5, 5]
+    # What they have proven adds up.
+    assert [note.altogether for note in notes(world)] == [2, 4, 5]
+    assert (proof(world).complete, proof(world).oldest) == (True, time_of(notes(world)[0].ended))
 
 
 @pytest.mark.parametrize("share", ["10%", "15%", "34%", "50%", "99%"])
@@ -170,24 +179,25 @@ def test_views_alone_prove_nothing_of_an_export_with_rows(caplog: pytest.LogCapt
     with caplog.at_level(logging.INFO):
         done = drilled(world, request=Request(replace(SCRATCH, include=("v",))))
     assert (done.state, done.tables, done.of, done.objects) == ("proven", (), 3, 1)
-    assert restorable(notes(world)) == Restorable()
+    assert proof(world) == Restorable(of=3)
     assert LogEvent.DRILL_PROVEN not in [getattr(one, "event", "") for one in caplog.records]
     # What an earlier drill found is still the newest finding, and what one proved the newest proof.
     world.change_manifest(tables=tuple(replace(entry, rows=7) for entry in world.manifest.tables))
     drilled(world, Sample(tables=1))
     drilled(world, request=Request(replace(SCRATCH, include=("v",))))
-    assert "none: " in restorable(notes(world)).problem
+    assert "none: " in proof(world).problem
 
 
 def test_a_table_whose_export_failed_is_one_that_a_drill_does_not_prove(caplog: pytest.LogCaptureFixture) -> None:
     world = ExportedWorld({"one": ["x"]})
     failure = Failure("00001-00000", "two", "job", 1, "invalid", "it has no columns", Owner("r1", 0))
     world.change_manifest(status="partial", failed=(failure,))
+    # The index is that of the manifest before.
+    removed(world, SETTINGS.layout.run(world.manifest.run).contents.name)
     with caplog.at_level(logging.INFO):
         done = drilled(world)
     assert (done.state, done.tables, done.of) == ("proven", ("one",), 2)
-    proof = restorable(notes(world))
-    assert (proof.extent, proof.all_proven) == ("1 of 2 tables", None)
+    assert (proof(world).extent, proof(world).complete) == ("1 of 2 tables", False)
     assert f"1 of 2 tables of run {done.run} can be restored" in caplog.text
 
 

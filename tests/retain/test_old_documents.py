@@ -9,6 +9,7 @@ from bqdump.core.restore.documents import Restores
 from bqdump.core.retention.pruned import Pruned
 from bqdump.repository.drills import read_drills
 from bqdump.repository.repository import overwrite
+from proofs import drilled
 from retain.scene import DAY, LAYOUT, Scene
 
 RESTORES = Restores(LAYOUT)
@@ -91,9 +92,8 @@ def test_documents_of_an_unknown_age_stay(scene: Scene) -> None:
 
 def test_old_drills_go_but_for_the_newest_proofs_of_kept_runs(scene: Scene) -> None:
     scene.run("a", "b")
-    gone = [drill(scene, "pruned"), drill(scene, "a"), drill(scene, "a", tables=1, last="items")]
+    gone = [drill(scene, "pruned"), drill(scene, "a"), drill(scene, "a", tables=1, last="items"), drill(scene, "a")]
     stay = [
-        drill(scene, "a"),
         drill(scene, "a", tables=1, last="items"),
         drill(scene, "a", different=1),
         drill(scene, "b"),
@@ -102,7 +102,7 @@ def test_old_drills_go_but_for_the_newest_proofs_of_kept_runs(scene: Scene) -> N
     scene.store.put_now(unreadable, b"garbage")
     assert prune_after(scene, 10).notes == ()
     result = prune_after(scene, 30)
-    assert result.notes == ("Removed documents that are older than 30 days: 3 drills.",)
+    assert result.notes == ("Removed documents that are older than 30 days: 4 drills.",)
     assert result.left == (unreadable,)
     assert scene.names(LAYOUT.drills) == sorted([*stay, unreadable])
     assert not set(gone) & set(scene.names())
@@ -110,9 +110,21 @@ def test_old_drills_go_but_for_the_newest_proofs_of_kept_runs(scene: Scene) -> N
 
 def test_the_last_proof_stays_although_its_run_was_pruned(scene: Scene) -> None:
     scene.run("a", "b")
-    proof, _ = drill(scene, "pruned"), drill(scene, "pruned", tables=1)
-    failed = drill(scene, "pruned", different=1)
+    older, proof, failed = drill(scene, "pruned"), drill(scene, "pruned", tables=1), drill(scene, "pruned", different=1)
     prune_after(scene, 40)
-    assert scene.names(proof)
-    assert [one.proven for one in asyncio.run(read_drills(scene.store, LAYOUT))] == [True, True, False]
-    assert scene.names(failed)
+    assert [one.proven for one in asyncio.run(read_drills(scene.store, LAYOUT))] == [True, False]
+    assert (scene.names(older), scene.names(proof), scene.names(failed)) == ([], [proof], [failed])
+
+
+def test_drills_stay_as_long_as_what_they_have_proven_counts(scene: Scene) -> None:
+    scene.run("a")
+    orders = (None, ("items",), ("sales",), ("items",))
+    drills = [
+        drilled(scene.store, LAYOUT, "a", scene.now + number * DAY, tables) for number, tables in enumerate(orders)
+    ]
+    scene.now += 4 * DAY
+    scene.store.clock = lambda: scene.now
+    prune_after(scene, 40)
+    stored = asyncio.run(read_drills(scene.store, LAYOUT))
+    assert [one.began for one in stored] == [one.began for one in drills[2:]]
+    assert stored[-1].altogether == 2

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
+from datetime import datetime
 
 import msgspec
 import pytest
@@ -13,20 +14,20 @@ from msgspec.structs import replace
 from bqdump import verbs
 from bqdump.adapters.memory import MemoryStore
 from bqdump.cli.main import start
-from bqdump.core.documents.target import Drill
 from bqdump.core.errors import DeniedError, UsageError
 from bqdump.core.progress.log_events import LogEvent
-from bqdump.core.restore.drill import Drilled, Restorable, Sample, restorable
+from bqdump.core.restore.drill import Drilled, Restorable, Sample
 from bqdump.core.restore.plan import Options
+from bqdump.core.times import time_of
 from bqdump.observe.status import Status
 from bqdump.repository.drills import read_drills
-from bqdump.repository.repository import create
 from bqdump.restoration import obtain, planning
 from bqdump.restoration.drill import drill as drill_all
 from bqdump.restoration.planning import Draft, draft
 from bqdump.restoration.task import Task
 from logged import logged
-from opened import everywhere, open_given, snapshot_of
+from opened import everywhere, open_given
+from proofs import drilled
 from sets.restores import RestoreWorld
 
 DATASETS = ("ops_eu", "ops_us", "sales")
@@ -66,7 +67,7 @@ def test_every_dataset_of_a_set_is_drilled(world: RestoreWorld, caplog: pytest.L
 def test_the_status_of_a_set_shows_when_it_was_last_proven_restorable(
     world: RestoreWorld, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Of each dataset, and of the set, which the oldest proof decides."""
+    """Of each dataset, and of the set, whose tables add up."""
 
     def shown() -> tuple[Status, str]:
         open_given(monkeypatch, lambda _: world.store)
@@ -75,30 +76,29 @@ def test_the_status_of_a_set_shows_when_it_was_last_proven_restorable(
         return asyncio.run(verbs.status(everywhere(world.store), world.settings())), capsys.readouterr().out
 
     found, text = shown()
-    assert [one.restorable for one in found.datasets] == [Restorable()] * 3
-    assert (found.restorable, text.count("last proven restorable: never")) == (Restorable(), 1)
-    noted = {name: proof(world, name, days) for name, days in (("ops_eu", 1), ("ops_us", 9))}
+    assert [one.restorable for one in found.datasets] == [Restorable(of=2)] * 3
+    assert (found.restorable, text.count("proven restorable: never")) == (Restorable(of=6), 1)
+    prove(world, "ops_eu", 1)
+    oldest = prove(world, "ops_us", 9)
     found, text = shown()
-    assert [one.restorable for one in found.datasets] == [*noted.values(), Restorable()]
-    assert found.restorable == Restorable()
-    assert "\n    last proven restorable: 9 days ago (all 2 tables)\n" in text
-    assert text.endswith("\n  last proven restorable: never\n")
-    noted["sales"] = proof(world, "sales", 3, tables=1)
+    assert [one.restorable.extent for one in found.datasets if one.restorable] == ["2 of 2 tables"] * 2 + [
+        "0 of 2 tables"
+    ]
+    assert "\n    proven restorable: 2 of 2 tables, 9 days ago\n" in text
+    assert text.endswith("\n  proven restorable: 4 of 6 tables, the oldest proof 9 days old\n")
+    newest = prove(world, "sales", 0, "items")
     found, text = shown()
-    assert found.restorable == Restorable(noted["ops_us"].proven, "", 5, 6)
-    assert text.endswith("\n  last proven restorable: 9 days ago (5 of 6 tables)\n")
-    proof(world, "sales", 2, tables=0, problems=("items: rows",))
-    assert shown()[1].endswith("9 days ago (5 of 6 tables); the newest drill failed: sales: items: rows\n")
+    assert found.restorable == Restorable(newest, "", 5, 6, "", oldest)
+    assert text.endswith("\n  proven restorable: 5 of 6 tables, the oldest proof 9 days old\n")
+    prove(world, "sales", -1, "orders", different=("items",))
+    assert shown()[1].endswith("9 days old; the newest drill failed: sales: items: rows\n")
 
 
-def proof(world: RestoreWorld, dataset: str, days: int, tables: int = 2, problems: tuple[str, ...] = ()) -> Restorable:
-    """Store the note on a drill so many days ago, and return what it proves."""
+def prove(world: RestoreWorld, dataset: str, days: int, *tables: str, different: tuple[str, ...] = ()) -> datetime:
+    """Store the note on a drill so many days ago, of these tables (default: all); when it ended."""
     layout = world.settings(prefix=f"x/{dataset}/").layout
-    taken, began = snapshot_of(world.store, layout, "r1"), round(time.time() * 1000) - days * 86_400_000 - 1000
-    note = Drill(run="r1", snapshot=taken, dataset=f"p.{dataset}", tool="1", began=began, ended=began, tables=tables,
-                 of=2, different=len(problems), problems=problems)  # fmt: skip
-    asyncio.run(create(world.store, layout.drill(f"{began}-r1"), note))
-    return restorable([note])
+    began = round(time.time() * 1000) - days * 86_400_000 - 1000
+    return time_of(drilled(world.store, layout, "r1", began, tables or None, different).ended)
 
 
 def test_named_tables_are_drilled_in_the_datasets_that_have_them(world: RestoreWorld) -> None:

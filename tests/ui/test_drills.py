@@ -1,56 +1,46 @@
-"""The console shows when an export was last proven restorable."""
+"""The console shows what drills have proven of an export."""
 
 from __future__ import annotations
 
 import asyncio
 import time
-from typing import Any
 
 from msgspec.structs import replace
 
-from bqdump.core.documents.target import Drill
 from bqdump.repository.repository import create
-from browser.scenes import Scene, shop
+from browser.scenes import shop
 from browser.site import Site
-from opened import snapshot_of
+from proofs import drilled, note_of
 from ui.test_app import ask
 
 
-def drill(scene: Scene, began: int, tables: int, **changes: Any) -> Drill:
-    snapshot = snapshot_of(scene.store, scene.settings.layout, "first")
-    values = {"dataset": "p.d", "tool": "1", "began": began, "ended": began, "tables": tables, "of": 38, **changes}
-    return Drill(run="first", snapshot=snapshot, **values)
-
-
-def test_the_first_page_shows_the_newest_proof_and_a_failure_after_it() -> None:
+def test_the_first_page_shows_what_is_proven_and_a_failure_after_it() -> None:
     scene = shop()
     asyncio.run(scene.export("first"))
     site = Site(scene.store, scene.settings)
+    layout, began = scene.settings.layout, round(time.time() * 1000) - 3 * 24 * 3600 * 1000
     try:
-        assert "Last proven restorable:</strong> never." in ask(site, "/")[2]
-        began = round(time.time() * 1000) - 3 * 24 * 3600 * 1000
-        good = drill(scene, began, 38)
-        asyncio.run(create(scene.store, scene.settings.layout.drill("1"), good))
+        assert "Proven restorable:</strong> never." in ask(site, "/")[2]
+        drilled(scene.store, layout, "first", began)
         page = ask(site, "/")[2]
-        assert "3 days ago (all 38 tables), run" in page
-        assert ">proven</span>" in page
-        bad = drill(scene, began + 1, 1, different=1, problems=("<orders>: rows",))
-        asyncio.run(create(scene.store, scene.settings.layout.drill("2"), bad))
+        assert "<strong>Proven restorable:</strong> 3 of 3 tables, 3 days ago." in page
+        assert 'class="badge good">proven</span>' in page
+        drilled(scene.store, layout, "first", began + 1, (), ("orders",), ("<orders>: rows",))
         page = ask(site, "/")[2]
-        assert "the newest drill failed: &lt;orders&gt;: rows" in page
+        assert "2 of 3 tables, 3 days ago; the newest drill failed: &lt;orders&gt;: rows" in page
         assert ">drill failed</span>" in page
     finally:
         site.close()
 
 
-def test_a_pruned_run_with_the_id_of_this_one_is_not_the_last_proven() -> None:
+def test_a_pruned_run_with_the_id_of_this_one_proves_nothing_of_it() -> None:
     scene = shop()
     asyncio.run(scene.export("first"))
     site = Site(scene.store, scene.settings)
     try:
-        pruned = drill(scene, 1, 38)
-        asyncio.run(create(scene.store, scene.settings.layout.drill("1"), replace(pruned, snapshot=1)))
-        assert "Last proven restorable:</strong> never." in ask(site, "/")[2]
+        note = replace(note_of(scene.store, scene.settings.layout, "first", 1), snapshot=1, proofs="0" * 64)
+        asyncio.run(create(scene.store, scene.settings.layout.drill("1"), note))
+        assert "Proven restorable:</strong> never." in ask(site, "/")[2]
     finally:
         site.close()
 
@@ -60,10 +50,9 @@ def test_a_run_of_which_some_tables_were_proven_is_not_called_proven() -> None:
     asyncio.run(scene.export("first"))
     site = Site(scene.store, scene.settings)
     try:
-        some = drill(scene, 1, 3, of=4, last="c")
-        asyncio.run(create(scene.store, scene.settings.layout.drill("1"), some))
+        drilled(scene.store, scene.settings.layout, "first", 1, ("orders", "customers"))
         page = ask(site, "/")[2]
-        assert ">3 of 4 tables proven</span>" in page
+        assert 'class="badge warn">2 of 3 tables proven</span>' in page
         assert ">proven</span>" not in page
     finally:
         site.close()

@@ -9,14 +9,13 @@ from contextlib import suppress
 import pytest
 from starlette.requests import Request
 
-from bqdump.core.documents.target import Drill
 from bqdump.core.errors import DatasetsFailedError, DocumentError, NotFoundError
-from bqdump.repository.repository import create
+from bqdump.repository.manifests import read_contents
 from bqdump.ui.archive import Collection
 from bqdump.ui.frame import Place
 from bqdump.ui.run import ENDED, run_page
 from bqdump.ui.sets import datasets_page, set_live_part, set_run_page
-from opened import snapshot_of
+from proofs import drilled
 from sets.world import SetWorld
 
 DAY = 86_400_000
@@ -51,14 +50,14 @@ def test_the_first_page_shows_the_whole_and_each_dataset(world: SetWorld) -> Non
     assert '<a href="/runs/first">' in page
 
 
-def test_the_first_page_shows_when_each_dataset_was_last_proven(world: SetWorld) -> None:
+def test_the_first_page_shows_how_many_tables_of_each_dataset_are_proven(world: SetWorld) -> None:
     began = round(time.time() * 1000) - 3 * DAY
     layout = world.settings(prefix="x/ops_eu/").layout
-    good = Drill(run="first", snapshot=snapshot_of(world.store, layout, "first"), dataset="p.ops_eu", tool="1",
-                 began=began, ended=began, tables=2, of=3)  # fmt: skip
-    asyncio.run(create(world.store, layout.drill("1"), good))
+    contents = asyncio.run(read_contents(world.store, layout.run("first")))
+    assert contents
+    drilled(world.store, layout, "first", began, [line.table for line in contents.tables][:1])
     page = shown(world)
-    assert "<td>3 days ago (2 of 3 tables)</td>" in page
+    assert f"<td>1 of {len(contents.tables)} tables, 3 days ago</td>" in page
     assert "<td>never</td>" in page
 
 

@@ -25,8 +25,8 @@ from bqdump.core.times import EPOCH, milliseconds_of, parse_time, time_in, time_
 from bqdump.core.wording import COMMANDS, fill
 from bqdump.observe.status import status_with
 from bqdump.ports.store import ObjectStore
-from bqdump.repository.drills import read_drills
-from bqdump.repository.manifests import contents_of
+from bqdump.repository.drills import proof_of, read_drills
+from bqdump.repository.manifests import contents_of, read_contents
 from bqdump.repository.notes import readable_tags
 from bqdump.repository.published import readable_latest
 from bqdump.repository.references import is_left_over, read_storage
@@ -53,7 +53,7 @@ class RunLine(Result, frozen=True, kw_only=True):
     carried: number of tables carried over from earlier runs, the oldest of which is as of `oldest_snapshot_time`.
     reused: number of unchanged tables, whose files earlier runs exported.
     proven: when a drill last proved that `proven_tables` of `provable_tables` of the run can be restored.
-    all_proven: when a single drill last proved all.
+    oldest_proof: when a drill proved the table of these whose proof is the oldest.
     drill_problem: what the newest drill of the run found instead.
     tags: those of `bqdump runs --tag`.
     dataset: where a run exports several: the dataset, or `*` for all of them together; else "".
@@ -81,7 +81,7 @@ class RunLine(Result, frozen=True, kw_only=True):
     proven_tables: int = 0
     provable_tables: int = 0
     drill_problem: str = ""
-    all_proven: datetime | None = None
+    oldest_proof: datetime | None = None
     tags: tuple[str, ...] = ()
     dataset: str = ""
     reused: int = 0
@@ -99,7 +99,7 @@ class RunLine(Result, frozen=True, kw_only=True):
     def restorable(self) -> Restorable:
         """What drills have proven about the run."""
         tables, of = self.proven_tables, self.provable_tables
-        return Restorable(self.proven, self.run, tables, of, self.drill_problem, self.all_proven, self.run)
+        return Restorable(self.proven, self.run, tables, of, self.drill_problem, self.oldest_proof)
 
     @property
     def whole(self) -> bool:
@@ -114,9 +114,27 @@ async def list_runs(store: ObjectStore, settings: Settings, *, storage: ObjectSt
     """
     latest = await readable_latest(store, settings)
     drills = await read_drills(store, settings.layout)
-    lines = await read_runs(store, settings, latest.run if latest else "", {}, drills)
-    lines = await with_tags(store, settings, await with_lost_manifests(store, settings, lines))
+    read = await read_runs(store, settings, latest.run if latest else "", {}, drills)
+    proven = await with_proof_of_published(store, settings, read, drills)
+    lines = await with_tags(store, settings, await with_lost_manifests(store, settings, proven))
     return with_storage(lines, await read_storage(storage, settings)) if storage else lines
+
+
+async def with_proof_of_published(
+    store: ObjectStore, settings: Settings, lines: Iterable[RunLine], drills: Sequence[Drill]
+) -> list[RunLine]:
+    """The same runs, the published one with all that drills have proven of its tables, also in earlier runs."""
+
+    async def proven(line: RunLine) -> RunLine:
+        contents = None
+        with suppress(DocumentError, VerificationError):
+            if line.published and drills:
+                contents = await read_contents(store, settings.layout.run(line.run))
+        if contents is None:
+            return line
+        return with_proof(line, (await proof_of(store, settings.layout, contents, drills)).restorable)
+
+    return list(await gathered(proven, list(lines), READS_AT_ONCE))
 
 
 async def with_lost_manifests(store: ObjectStore, settings: Settings, lines: Iterable[RunLine]) -> list[RunLine]:
@@ -195,14 +213,18 @@ def _with_proof(line: RunLine, proofs: Mapping[tuple[str, int], Restorable]) -> 
     proof = proofs.get((line.run, milliseconds_of(line.snapshot_time))) if line.snapshot_time else None
     if proof is None:
         return line
-    proof = of_the_rest(proof, line.tables + line.failed)
+    return with_proof(line, of_the_rest(proof, line.tables + line.failed))
+
+
+def with_proof(line: RunLine, proof: Restorable) -> RunLine:
+    """The same run with what drills have proven of it."""
     return replace(
         line,
         proven=proof.proven,
         proven_tables=proof.tables,
         provable_tables=proof.of,
         drill_problem=proof.problem,
-        all_proven=proof.all_proven,
+        oldest_proof=proof.oldest,
     )
 
 

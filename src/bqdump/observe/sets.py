@@ -50,7 +50,7 @@ async def set_status(at: SetAt, run: str = "", plain: SetAt | None = None, drill
 
     async def proven(dataset: DatasetStatus) -> DatasetStatus:
         store, settings, _ = at.export(dataset.dataset)
-        return replace(dataset, restorable=await read_proof(store, settings.layout, plan.run, time_of(plan.snapshot)))
+        return replace(dataset, restorable=await read_proof(store, settings.layout, plan.run))
 
     found = await gathered(dataset, range(len(plan.datasets)), AT_ONCE)
     datasets = tuple(await gathered(proven, found, AT_ONCE) if drills else found)

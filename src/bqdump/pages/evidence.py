@@ -8,7 +8,7 @@ from typing import NamedTuple
 from bqdump.core.documents.manifest import Manifest, TableEntry
 from bqdump.core.documents.target import Drill
 from bqdump.core.plan.altered import altered_words
-from bqdump.core.restore.drill import Restorable, of_the_rest, restorable
+from bqdump.core.restore.drill import Proof, Restorable
 from bqdump.core.sizes import counted, size_text
 from bqdump.core.times import milliseconds_of
 from bqdump.core.version import VERSION
@@ -37,24 +37,29 @@ class Stored(NamedTuple):
 
 
 def render_evidence(
-    manifest: Manifest, stored: Stored, drills: Sequence[Drill], now: int, signed: Sequence[Drill] | None = None
+    manifest: Manifest,
+    stored: Stored,
+    drills: Sequence[Drill],
+    proof: Proof,
+    now: int,
+    signed: Sequence[Drill] | None = None,
 ) -> bytes:
     """The page: the verdict first, then what was exported when, how it was proven, and the checksums of every file.
 
     drills: of all runs, the earliest first.
+    proof: what those that count have proven.
     now: when the page is made, in ms.
     signed: the drills that count, where the notes on them have to be signed.
     """
     own = [drill for drill in drills if (drill.run, drill.snapshot) == (manifest.run, manifest.snapshot)]
     earlier = [drill for drill in drills if drill not in own]
-    proof = restorable([drill for drill in own if signed is None or drill in signed])
     altered = [(table.table, words) for table in manifest.tables if (words := altered_words(table, manifest.settings))]
     files = [(entry.table, file) for entry in manifest.tables for file in entry.files]
     return document(
         "evidence.html",
         f"{manifest.project}.{manifest.dataset}",
         about=manifest,
-        verdict=verdict(manifest, of_the_rest(proof, len(manifest.tables) + len(manifest.failed))),
+        verdict=verdict(manifest, proof.restorable),
         facts=_facts(manifest, stored),
         stored=stored,
         drills=own[::-1],
@@ -62,7 +67,10 @@ def render_evidence(
         earlier_of=len(earlier),
         unsigned=[drill for drill in drills if signed is not None and drill not in signed],
         altered=altered,
-        tables=[(entry, rows_of(entry), size_of(entry), _read(manifest, entry)) for entry in manifest.tables[:ROWS]],
+        tables=[
+            (entry, rows_of(entry), size_of(entry), _read(manifest, entry), proof.tables.get(entry.table))
+            for entry in manifest.tables[:ROWS]
+        ],
         files=files[:ROWS],
         files_of=len(files),
         made=time_text(now),
@@ -71,21 +79,21 @@ def render_evidence(
 
 
 def verdict(manifest: Manifest, proof: Restorable) -> Verdict:
-    """What the drills of the run have proven."""
+    """What the drills have proven of the run."""
     if proof.problem:
         return Verdict("bad", "Not proven", f"The newest drill of run {manifest.run} failed: {proof.problem}")
-    if proof.proven is None:
+    if proof.proven is None or proof.oldest is None:
         return Verdict(
-            "warn", "Not proven", f"No drill has restored run {manifest.run} yet: bqdump drill {manifest.run}"
+            "warn", "Not proven", f"No drill has restored tables of run {manifest.run} yet: bqdump drill {manifest.run}"
         )
-    when = time_text(milliseconds_of(proof.all_proven or proof.proven))
-    if proof.all_proven is None:
-        some = f"{proof.tables:,} of {counted(proof.of, 'table')} with rows were restored and compared value by value"
-        return Verdict("warn", "Proven in part", f"{some} on {when}.")
+    newest, oldest = time_text(milliseconds_of(proof.proven)), time_text(milliseconds_of(proof.oldest))
+    when = f"on {newest}" if newest == oldest else f"between {oldest} and {newest}"
     of = counted(proof.of, "table")
-    return Verdict(
-        "good", "Proven restorable", f"All {of} with rows were restored and compared value by value on {when}."
-    )
+    if proof.complete:
+        some = f"All {of} were" if proof.of > 1 else "The table was"
+        return Verdict("good", "Proven restorable", f"{some} restored and compared value by value {when}.")
+    some = f"{proof.tables:,} of {of} {'was' if proof.tables == 1 else 'were'} restored and compared value by value"
+    return Verdict("warn", "Proven in part", f"{some} {when}.")
 
 
 def _facts(manifest: Manifest, stored: Stored) -> list[tuple[str, str]]:

@@ -64,7 +64,7 @@ def render_report(
         f"{manifest.project}.{manifest.dataset}",
         about=manifest,
         verdict=verdict(manifest),
-        totals=[*totals(manifest), *_proof(proven, manifest.run)],
+        totals=[*totals(manifest), *_proof(proven)],
         chart=gantt(own_bars(manifest.tables)),
         rows=largest,
         root=root,
@@ -75,11 +75,12 @@ def render_report(
     )
 
 
-def _proof(proven: Restorable | None, run: str) -> list[tuple[str, str]]:
+def _proof(proven: Restorable | None) -> list[tuple[str, str]]:
     if proven is None:
         return []
-    date = f"{time_text(proven.proven)[:10]} ({proven.extent_of(run)})" if proven.proven else NEVER
-    return [("last proven restorable", f"{date}; the newest drill failed" if proven.problem else date)]
+    found = [("proven restorable", proven.extent if proven.proven else NEVER)]
+    found += [("oldest proof", time_text(proven.oldest)[:10])] if proven.oldest else []
+    return [*found, *([("newest drill", "failed")] if proven.problem else [])]
 
 
 def _row(entry: TableEntry) -> Row:

@@ -3,29 +3,34 @@
 from __future__ import annotations
 
 import re
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import suppress
-from datetime import datetime
+from hashlib import sha256
 from typing import Any, cast
 
-from msgspec.structs import replace
+from msgspec import structs
 
 from bqdump.concurrency import gathered
-from bqdump.core.documents.codec import decode
+from bqdump.core.documents.codec import decode, encode
 from bqdump.core.documents.document import STATE
 from bqdump.core.documents.layout import Layout
+from bqdump.core.documents.manifest_index import Contents
 from bqdump.core.documents.notes import encode_note
 from bqdump.core.documents.signature import Signature, envelope_of_drill
-from bqdump.core.documents.target import Drill
+from bqdump.core.documents.target import Drill, Proofs
 from bqdump.core.errors import DocumentError
-from bqdump.core.restore.drill import Restorable, restorable, without_namesakes
+from bqdump.core.restore.drill import Proof, Restorable, add_up, restorable
+from bqdump.core.restore.objects import RESTORABLE
 from bqdump.core.settings.target import Target
+from bqdump.core.times import milliseconds_of
 from bqdump.ports.signer import Signer, TrustedKeys
 from bqdump.ports.store import Note, ObjectStore
-from bqdump.repository.repository import create, value_of
+from bqdump.repository.manifests import read_contents
+from bqdump.repository.repository import create, read, value_of
 
 DRILL = re.compile(rf"(?:.*/)?{STATE}/drills/[^/]+\.json", re.DOTALL)
 SIGNATURES_AT_ONCE = 16
+PROOFS_AT_ONCE = 32
 
 
 async def read_drills(store: ObjectStore, layout: Layout) -> list[Drill]:
@@ -38,22 +43,71 @@ async def read_drills(store: ObjectStore, layout: Layout) -> list[Drill]:
     return sorted(drills, key=lambda drill: drill.began)
 
 
-async def read_proof(store: ObjectStore, layout: Layout, run: str, taken: datetime | None) -> Restorable:
-    """What drills have proven about the exports of a target. taken: the snapshot time of this run."""
-    return restorable(without_namesakes(await read_drills(store, layout), {run: taken}))
+async def read_proof(store: ObjectStore, layout: Layout, run: str) -> Restorable:
+    """What drills have proven of a run; nothing while it has no manifest."""
+    with suppress(DocumentError):
+        if contents := await read_contents(store, layout.run(run)):
+            return (await proof_of(store, layout, contents, await read_drills(store, layout))).restorable
+    return Restorable()
+
+
+async def proof_of(store: ObjectStore, layout: Layout, contents: Contents, drills: Sequence[Drill]) -> Proof:
+    """What these drills have proven of a run. drills: of all runs, the earliest first.
+
+    One read for each drill, the newest first, until every table has a proof.
+    """
+    wanted = {line.table: contents.files_of(line) for line in contents.tables if line.kind not in RESTORABLE}
+    noted = [drill for drill in drills if drill.proofs]
+    found: list[tuple[Drill, Proofs]] = []
+    undecided = set(wanted)
+    while noted and undecided:
+        some, noted = noted[-PROOFS_AT_ONCE:], noted[:-PROOFS_AT_ONCE]
+        read = await gathered(lambda drill: _proofs(store, layout, drill), some, PROOFS_AT_ONCE)
+        found[:0] = [(drill, proofs) for drill, proofs in zip(some, read, strict=True) if proofs]
+        for proofs in filter(None, read):
+            tables = (*proofs.proven.items(), *proofs.different.items())
+            undecided -= {table for table, files in tables if wanted.get(table) == files}
+    proven = add_up(wanted, found)
+    own = [drill for drill in drills if (drill.run, drill.snapshot) == (contents.run, contents.snapshot)]
+    others = [drill for drill in drills if drill.run != contents.run or drill in own]
+    return Proof(restorable(proven, len(wanted) + len(contents.failed), own, others), proven)
+
+
+async def _proofs(store: ObjectStore, layout: Layout, drill: Drill) -> Proofs | None:
+    """The tables that a drill has proven; None where they are not those of its note."""
+    document = layout.proofs(drill.proofs)
+    with suppress(DocumentError):
+        stored = await read(store, document)
+        if stored and sha256(stored.data).hexdigest() == drill.proofs:
+            return decode(stored.data, Proofs, document.name)
+    return None
 
 
 def proven_together(proofs: Mapping[str, Restorable]) -> Restorable | None:
-    """What drills have proven about a set, from its datasets' proofs: the oldest one decides. None without any."""
+    """What drills have proven of a set, from its datasets' proofs. None without any."""
     if not proofs:
         return None
     problem = next((f"{name}: {proof.problem}" for name, proof in proofs.items() if proof.problem), "")
-    proven = [proof.proven for proof in proofs.values() if proof.proven]
-    if len(proven) < len(proofs):
-        return Restorable(problem=problem)
     tables, of = sum(proof.tables for proof in proofs.values()), sum(proof.of for proof in proofs.values())
-    every = [proof.all_proven for proof in proofs.values() if proof.all_proven]
-    return Restorable(min(proven), "", tables, of, problem, min(every) if len(every) == len(proofs) else None)
+    newest = max((proof.proven for proof in proofs.values() if proof.proven), default=None)
+    oldest = min((proof.oldest for proof in proofs.values() if proof.oldest), default=None)
+    return Restorable(newest, "", tables, of, problem, oldest)
+
+
+async def with_proofs(
+    store: ObjectStore, layout: Layout, contents: Contents, note: Drill, proven: Sequence[str], different: Sequence[str]
+) -> Drill:
+    """The note on a drill of a run, with what it adds to the proofs of earlier drills. The tables are stored."""
+    files = {line.table: contents.files_of(line) for line in contents.tables}
+    both = [{name: files[name] for name in names if name in files} for names in (proven, different)]
+    if not any(both):
+        return note
+    proofs = Proofs(proven=both[0], different=both[1])
+    digest = sha256(encode(proofs)).hexdigest()
+    await create(store, layout.proofs(digest), proofs)
+    note = structs.replace(note, proofs=digest)
+    found = (await proof_of(store, layout, contents, [*await read_drills(store, layout), note])).restorable
+    return structs.replace(note, altogether=found.tables, oldest=milliseconds_of(found.oldest) if found.oldest else 0)
 
 
 async def sign_drill(
@@ -62,7 +116,7 @@ async def sign_drill(
     """Sign the note on a drill that is about to be stored under this object name, so that none is left without."""
     unsigned = envelope_of_drill(encode_note(note), name, "" if target.folder else str(target))
     signature = Signature(await signer.key_id(), await signer.sign(unsigned.signed))
-    await create(store, layout.drill_signature(name), replace(unsigned, signatures=(signature,)))
+    await create(store, layout.drill_signature(name), structs.replace(unsigned, signatures=(signature,)))
 
 
 async def signed_drills(store: ObjectStore, target: Target, layout: Layout, keys: TrustedKeys) -> list[Drill]:
@@ -97,7 +151,7 @@ class _SignedDrills:
         if (note.name, note.generation) in self._signed:
             return True
         prefix = note.name.rpartition(f"{STATE}/drills/")[0]
-        target = "" if self._target.folder else str(replace(self._target, prefix=prefix))
+        target = "" if self._target.folder else str(structs.replace(self._target, prefix=prefix))
         expected = envelope_of_drill(note.data, note.name, target)
         try:
             envelope = await value_of(self._store, Layout(prefix).drill_signature(note.name))

@@ -6,6 +6,7 @@ The index of a manifest, made from the manifest. What of it retention reads.
 from __future__ import annotations
 
 import hashlib
+from contextlib import suppress
 
 import msgspec
 from msgspec.structs import replace
@@ -17,6 +18,7 @@ from bqdump.core.documents.layout import Layout
 from bqdump.core.documents.manifest import File, Head, Manifest, TableEntry
 from bqdump.core.documents.manifest_index import Contents, Line, attempt_of, earlier_bytes
 from bqdump.core.documents.retention import RetainedFiles, Tombstone
+from bqdump.core.documents.run_layout import RunLayout
 from bqdump.core.documents.target import Latest
 from bqdump.core.documents.validation import CHANGED, problem
 from bqdump.core.errors import DocumentError, NotFoundError, VerificationError
@@ -129,6 +131,18 @@ def contents_of(manifest: bytes, name: str) -> Contents:
             raise DocumentError("read", name, f"its table {len(lines) + 1} is not valid ({error})") from None
         at += len(entry)
     return Contents(tables=tuple(lines), **{name: getattr(whole, name) for name in Head.__struct_fields__})
+
+
+async def read_contents(store: ObjectStore, layout: RunLayout) -> Contents | None:
+    """The index of a run's manifest, made anew where it is damaged or missing; None without a manifest.
+
+    Raises DocumentError if both are damaged, or another run's.
+    """
+    with suppress(DocumentError):
+        if (contents := await value_of(store, layout.contents)) and f"/{contents.run}/" in layout.root:
+            return contents
+    stored = await read(store, layout.manifest)
+    return contents_of(stored.data, layout.manifest.name) if stored else None
 
 
 def _line(manifest: _Manifest, entry: TableEntry, offset: int, length: int) -> Line:

@@ -14,6 +14,7 @@ from typing import NamedTuple
 
 from msgspec.structs import replace
 
+from bqdump.core.documents.codec import encode
 from bqdump.core.documents.manifest import Manifest
 from bqdump.core.errors import ENDS_THE_TASK, BqdumpError, DeniedError, VerificationError
 from bqdump.core.progress.log_events import LogEvent, about
@@ -27,7 +28,8 @@ from bqdump.core.sizes import counted
 from bqdump.core.tables.catalog import Dataset
 from bqdump.core.times import time_of
 from bqdump.core.wording import COMMANDS, fill
-from bqdump.repository.drills import read_drills
+from bqdump.repository.drills import read_drills, with_proofs
+from bqdump.repository.manifests import contents_of
 from bqdump.repository.repository import create
 from bqdump.restoration.obtain import Proposal, propose, take_part
 from bqdump.restoration.planning import plan_one, planned_bill, refuse_more
@@ -160,7 +162,7 @@ async def drill_prepared(prepared: Prepared) -> Drilled:
         done = nothing_restored(manifest, options, NotCreated(f"run {manifest.run}", "RUN", FILES, cause), bill.bytes)
     result = _drilled(prepared, done, began, time.monotonic() - start)
     _report(result, {"dataset": manifest.dataset, "target": str(task.settings.target)})
-    await _take_note(task, result)
+    await _take_note(task, manifest, result)
     return result
 
 
@@ -193,8 +195,11 @@ def _drilled(prepared: Prepared, done: Restoration, began: int, seconds: float) 
     )
 
 
-async def _take_note(task: Task, result: Drilled) -> None:
-    note, target = note_on(result), task.settings.target
+async def _take_note(task: Task, manifest: Manifest, result: Drilled) -> None:
+    target, layout = task.settings.target, task.settings.layout
+    contents = contents_of(encode(manifest), layout.run(manifest.run).manifest.name)
+    different = [failure.name for failure in result.different]
+    note = await with_proofs(task.store, layout, contents, note_on(result), result.tables, different)
     at = time_of(note.began).strftime("%Y%m%dT%H%M%SZ")
     document = task.settings.layout.drill(f"{at}-{result.dataset.removeprefix(NAME)}")
     if task.signer:

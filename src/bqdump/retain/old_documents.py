@@ -12,7 +12,7 @@ from typing import NamedTuple
 
 from bqdump.core.documents.codec import decode
 from bqdump.core.documents.document import STATE
-from bqdump.core.documents.layout import SIGNATURE, Layout
+from bqdump.core.documents.layout import PROOFS, SIGNATURE, Layout
 from bqdump.core.documents.target import Drill
 from bqdump.core.errors import BqdumpError, DeniedError, DocumentError
 from bqdump.core.restore.documents import DOCUMENTS, RestoreLayout, Restores
@@ -58,7 +58,7 @@ class Old(NamedTuple):
         objects = tuple(info for info in self.objects if info.name not in names)
         results = tuple(info for info in self.results if info.name not in names)
         executions, drills = (
-            sum(f"{STATE}/{of}/" in info.name and not info.name.endswith(SIGNATURE) for info in objects)
+            sum(f"{STATE}/{of}/" in info.name and not info.name.endswith((SIGNATURE, PROOFS)) for info in objects)
             for of in ("executions", "drills")
         )
         return self._replace(objects=objects, results=results, executions=executions, drills=drills)
@@ -71,6 +71,7 @@ class Documents(NamedTuple):
     drills: the earliest first, each with its object.
     unreadable: the names of drills that cannot be read.
     signatures: of drills.
+    proofs: what drills have proven, by table.
     """
 
     restores: Mapping[RestoreLayout, Sequence[ObjectInfo]]
@@ -78,6 +79,7 @@ class Documents(NamedTuple):
     drills: tuple[tuple[Drill, ObjectInfo], ...]
     unreadable: tuple[str, ...]
     signatures: tuple[ObjectInfo, ...] = ()
+    proofs: tuple[ObjectInfo, ...] = ()
 
 
 async def list_documents(store: ObjectStore, layout: Layout) -> Documents:
@@ -97,7 +99,8 @@ async def list_documents(store: ObjectStore, layout: Layout) -> Documents:
     drills.sort(key=lambda drill: drill[0].began)
     restores = {layouts.restore(name): objects for name, objects in folders.items()}
     signatures = tuple(info for info in infos.values() if info.name.endswith(SIGNATURE))
-    return Documents(restores, tuple(executions), tuple(drills), tuple(unreadable), signatures)
+    proofs = tuple(info for info in infos.values() if info.name.endswith(PROOFS))
+    return Documents(restores, tuple(executions), tuple(drills), tuple(unreadable), signatures, proofs)
 
 
 def old_of(documents: Documents, now: int, kept: Container[str]) -> Old:
@@ -123,6 +126,12 @@ def old_of(documents: Documents, now: int, kept: Container[str]) -> Old:
     stay = {info.name for _, info in documents.drills if info not in drills}.union(documents.unreadable)
     signatures = [
         info for info in documents.signatures if info.name.removesuffix(SIGNATURE) not in stay and _are_old([info], now)
+    ]
+    proofs = {drill.proofs for drill, info in documents.drills if info.name in stay}
+    signatures += [
+        info
+        for info in documents.proofs
+        if info.name.rpartition("/")[2].removesuffix(PROOFS) not in proofs and _are_old([info], now)
     ]
     return Old(
         (*objects, *executions, *drills, *signatures),
@@ -190,19 +199,25 @@ def _are_old(infos: Iterable[ObjectInfo], now: int) -> bool:
 
 def _old_drills(drills: Sequence[tuple[Drill, ObjectInfo]], now: int, kept: Container[str]) -> list[ObjectInfo]:
     """The drills that show nothing any more which is still of interest. drills: the earliest first."""
-    needed = {info.name for _, info in _newest(drills)}
+    needed = [*_newest(drills)]
     for run in {drill.run for drill, _ in drills}:
         if run in kept:
-            needed |= {info.name for _, info in _newest([drill for drill in drills if drill[0].run == run])}
-    return [info for drill, info in drills if drill.began < now - OLD_MS and info.name not in needed]
+            needed += _newest([drill for drill in drills if drill[0].run == run])
+    names = {info.name for _, info in needed}
+    # Proofs add up: what the newest drills count was proven by drills since then.
+    since = min((drill.oldest for drill, _ in needed if drill.oldest), default=now)
+    return [
+        info
+        for drill, info in drills
+        if drill.began < now - OLD_MS and info.name not in names and not (drill.proofs and drill.ended >= since)
+    ]
 
 
 def _newest(drills: Sequence[tuple[Drill, ObjectInfo]]) -> Iterator[tuple[Drill, ObjectInfo]]:
-    """Of these drills, the earliest first: the last one, the last proof, that of all tables, and whose turn it was."""
+    """Of these drills, the earliest first: the last one, the last proof, and whose turn it was."""
     yield from drills[-1:]
     proves: Sequence[Callable[[Drill], bool]] = (
         lambda drill: drill.proven,
-        lambda drill: drill.proven and drill.tables == drill.of,
         lambda drill: drill.last != "",
     )
     for shows in proves:

@@ -23,6 +23,7 @@ from bqdump.core.documents.target import Drill
 from bqdump.core.documents.validation import CHANGED
 from bqdump.core.errors import DocumentError, NotFoundError, VerificationError
 from bqdump.core.progress.tally import Progress, View
+from bqdump.core.restore.drill import Proof
 from bqdump.core.sets.member import one_dataset
 from bqdump.core.settings.settings import Settings
 from bqdump.observe.history import (
@@ -36,7 +37,7 @@ from bqdump.observe.history import (
 from bqdump.observe.status import newest_run
 from bqdump.pool.tables import Ledger
 from bqdump.ports.store import ObjectStore
-from bqdump.repository.drills import read_drills
+from bqdump.repository.drills import proof_of, read_drills
 from bqdump.repository.exports import Exports, exports_at
 from bqdump.repository.manifests import contents_of, problem_of
 from bqdump.repository.published import read_latest
@@ -138,6 +139,11 @@ class Archive:
     async def drills(self) -> list[Drill]:
         """All drills, the earliest first."""
         return await read_drills(self.store, self.settings.layout)
+
+    async def proof(self, run: str) -> Proof | None:
+        """What drills have proven of a run, None while it has no manifest."""
+        contents, drills = await self.contents(run), await self.drills()
+        return await proof_of(self.store, self.settings.layout, contents, drills) if contents else None
 
     async def published(self) -> str:
         """The published run, "" when there is none."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Callable, Coroutine
+from contextlib import suppress
 from typing import Any
 
 from starlette.requests import Request
@@ -12,11 +13,11 @@ from starlette.responses import Response
 
 from bqdump.core.documents.manifest_index import mixed_times
 from bqdump.core.errors import DocumentError, VerificationError
-from bqdump.core.restore.drill import restorable, without_namesakes
+from bqdump.core.restore.drill import Restorable
 from bqdump.core.sizes import size_text
 from bqdump.core.times import time_text
 from bqdump.core.wording import COMMANDS
-from bqdump.observe.history import RunLine
+from bqdump.observe.history import RunLine, with_proof
 from bqdump.pages.text import count_text, duration_text
 from bqdump.ui.archive import Archive
 from bqdump.ui.frame import Chart, Point, chart, page, page_number
@@ -36,6 +37,14 @@ COLOURS = {state: (css, state) for css, state in (("work", "complete"), ("late",
 OTHER = ("wait", "other states")
 
 
+async def _proven(archive: Archive, published: str) -> Restorable:
+    """What drills have proven of the published run."""
+    with suppress(DocumentError):
+        if published and (proof := await archive.proof(published)):
+            return proof.restorable
+    return Restorable()
+
+
 async def runs_page(archive: Archive, request: Request) -> Response:
     """All runs: result, duration and size of each."""
     (named, unclear), (newest, unknown), drills = await asyncio.gather(
@@ -50,7 +59,9 @@ async def runs_page(archive: Archive, request: Request) -> Response:
     lines = await archive.judged(lines, {line.run for line in [*lines[(now - 1) * EACH : now * EACH], *drawn]})
     shown = lines[(now - 1) * EACH : now * EACH]
     published = next((line for line in lines if line.published), None)
-    proven = restorable(without_namesakes(drills, {line.run: line.snapshot_time for line in lines}))
+    proven = await _proven(archive, named)
+    lines = [with_proof(line, proven) if line.run == named else line for line in lines]
+    shown = [with_proof(line, proven) if line.run == named else line for line in shown]
     ended = [line for line in shown if _ended(line)]
     locks = await archive.locks([line.run for line in sorted(ended, key=lambda line: not line.published)])
     readable = [line for line in lines if line.state != "unreadable"]

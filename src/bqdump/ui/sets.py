@@ -18,9 +18,8 @@ from starlette.responses import HTMLResponse, Response
 from bqdump.concurrency import gathered
 from bqdump.core.documents.sets import DatasetEntry, SetManifest
 from bqdump.core.errors import DocumentError, NotFoundError, VerificationError
-from bqdump.core.restore.drill import restorable, without_namesakes
+from bqdump.core.restore.drill import Restorable
 from bqdump.core.sizes import counted
-from bqdump.core.times import time_in
 from bqdump.core.wording import COMMANDS, fill
 from bqdump.observe.history import RunLine
 from bqdump.observe.sets import SetRun, runs_together, set_status
@@ -100,12 +99,11 @@ def _left(manifest: SetManifest, names: Sequence[str]) -> list[str]:
 
 
 async def _proven(collection: Collection, manifest: SetManifest) -> dict[str, str]:
-    """When a drill last proved each dataset's export, of which run, and what the newest one found."""
+    """What drills have proven of each dataset's export, and what the newest one found."""
 
     async def text(dataset: DatasetEntry) -> tuple[str, str]:
-        drills = await (await collection.of(dataset.dataset)).drills()
-        own = without_namesakes(drills, {dataset.run: time_in(dataset.snapshot_time)})
-        return dataset.dataset, restorable(own).text(time.time(), dataset.run)
+        proof = await (await collection.of(dataset.dataset)).proof(dataset.run) if dataset.run else None
+        return dataset.dataset, (proof.restorable if proof else Restorable()).text(time.time())
 
     return dict(await gathered(text, manifest.datasets, AT_ONCE))
 

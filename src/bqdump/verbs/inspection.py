@@ -45,8 +45,9 @@ from bqdump.pages.evidence import Stored, render_evidence
 from bqdump.pages.report import render_set
 from bqdump.ports.data_reader import QueryShell
 from bqdump.ports.store import ObjectStore
-from bqdump.repository.drills import read_drills, read_proof, signed_drills
+from bqdump.repository.drills import proof_of, read_drills, read_proof, signed_drills
 from bqdump.repository.exports import AT_ONCE, Exports, SetAt, StoreAt, exports_at, published_set
+from bqdump.repository.manifests import contents_of
 from bqdump.repository.published import name_a_dataset, read_manifest, read_replacing
 from bqdump.services.keys import open_trusted, trusting, with_signed_drills
 from bqdump.services.opening import open_reader
@@ -81,7 +82,7 @@ async def _status(store: ObjectStore, settings: Settings, run: str, plain: Objec
         return replace(shown, state="not trusted", problem=fill(error.cause, COMMANDS), resume="")
     if by := await read_replacing(store, settings):
         status = replace(status, replaced_by=by.run, finish=fill(by.call, COMMANDS))
-    return replace(status, restorable=await read_proof(store, settings.layout, status.run, status.snapshot_time))
+    return replace(status, restorable=await read_proof(store, settings.layout, status.run))
 
 
 async def runs(store_at: StoreAt, settings: Settings, *, storage: bool = False) -> Rows[RunLine]:
@@ -250,8 +251,10 @@ async def evidence_page(store: ObjectStore, settings: Settings, run: str = "") -
     digest = hashlib.sha256(content.data).hexdigest()
     stored = Stored(address, check, len(content.data), digest, content.generation)
     signed, note = await _signatures(store, settings, name)
-    drills = await read_drills(store, settings.layout)
-    return name, render_evidence(manifest, stored._replace(signatures=note), drills, int(time.time() * 1000), signed)
+    drills, contents = await read_drills(store, settings.layout), contents_of(content.data, document.name)
+    proof = await proof_of(store, settings.layout, contents, drills if signed is None else signed)
+    at = int(time.time() * 1000)
+    return name, render_evidence(manifest, stored._replace(signatures=note), drills, proof, at, signed)
 
 
 async def _signatures(store: ObjectStore, settings: Settings, run: str) -> tuple[list[Drill] | None, str]:

@@ -141,6 +141,8 @@ def _print_runs(lines: Sequence[RunLine], *, storage: bool) -> None:
     for line in lines:
         if older := mixed_times(line.carried, time_text(line.oldest_snapshot_time)):
             sys.stdout.write(f"run {line.run}: {older}\n")
+        if line.drill_problem:
+            sys.stdout.write(f"run {line.run}: the newest drill failed: {line.drill_problem}\n")
         if line.problem:
             part = f" of {line.dataset}" if line.dataset not in ("", ALL) else ""
             tell(f"bqdump: run {line.run}{part}: {line.problem}")
@@ -175,4 +177,6 @@ def _numbers(line: RunLine) -> tuple[str, str, str, str]:
 def _proof(line: RunLine, now: float) -> str:
     """When the run was last proven restorable; nothing for a run that is neither drilled nor published, or of a set."""
     expected = line.published and line.dataset != ALL
-    return line.restorable.text(now) if line.proven or line.drill_problem or expected else ""
+    if not (line.proven or line.drill_problem or expected):
+        return ""
+    return f"{line.restorable.short(now)}{'; drill failed' if line.drill_problem else ''}"

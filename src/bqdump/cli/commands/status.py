@@ -29,6 +29,8 @@ from bqdump.observe.status import SILENT_SECONDS, DatasetStatus, Status, newest_
 from bqdump.repository.published import begun
 from bqdump.services.opened import Services, serve
 
+# The states of a run from which tables can be restored.
+RESTORABLE = ("published", "complete", "partial", "superseded")
 # Seconds between two looks at a set, since each look reads the progress of every dataset.
 PAUSE_SECONDS = 3.0
 
@@ -180,20 +182,20 @@ def _progress(dataset: DatasetStatus) -> str:
     return ", ".join(parts)
 
 
-def _proven(found: Restorable, run: str) -> str:
-    return f"last proven restorable: {found.text(time.time(), run)}"
+def _proven(found: Restorable) -> str:
+    return f"proven restorable: {found.text(time.time())}"
 
 
 def _lines(datasets: Sequence[DatasetStatus]) -> Iterator[str]:
     """Each dataset of a set. Where no drill has looked at any of them, the line about the set says so."""
-    drilled = any(dataset.restorable and dataset.restorable != Restorable() for dataset in datasets)
+    drilled = any(found and (found.proven or found.problem) for found in (dataset.restorable for dataset in datasets))
     for dataset in datasets:
         yield f"  {dataset.dataset}: {_progress(dataset)}"
         yield from (f"    {failure.table}: {failure.reason}: {failure.message}" for failure in dataset.failed)
         if dataset.problem and not dataset.failed:
             yield f"    {dataset.problem}"
         if drilled and dataset.restorable:
-            yield f"    {_proven(dataset.restorable, dataset.latest)}"
+            yield f"    {_proven(dataset.restorable)}"
 
 
 def _text(progress: Status) -> str:
@@ -235,6 +237,6 @@ def _text(progress: Status) -> str:
         lines.append(f"  {seen}" if progress.latest else f"  {unseen}")
     if progress.finish:
         lines.append(f"  {begun(progress.replaced_by, progress.finish)}")
-    if progress.latest and progress.restorable:
-        lines.append(f"  {_proven(progress.restorable, progress.latest)}")
+    if progress.state in RESTORABLE and progress.restorable:
+        lines.append(f"  {_proven(progress.restorable)}")
     return "\n".join(lines) + "\n"

@@ -17,7 +17,7 @@ from bqdump.core.documents.retention import Erasure, Tags
 from bqdump.core.documents.run_layout import RunLayout
 from bqdump.core.documents.sets import SetLayout, SetManifest
 from bqdump.core.documents.signature import Envelope
-from bqdump.core.documents.target import Drill, Erasing, Latest, Newest, PrefixOwner, Publishing, Stages
+from bqdump.core.documents.target import Drill, Erasing, Latest, Newest, PrefixOwner, Proofs, Publishing, Stages
 
 if TYPE_CHECKING:
     from bqdump.core.documents.manifest_index import Summary
@@ -37,6 +37,8 @@ SMALL_DOCUMENTS = (
 )
 # What follows the name of the note on a drill in that of its signature.
 SIGNATURE = ".sig"
+# What the names of the proofs of drills end with.
+PROOFS = ".proofs"
 # The folders of a run, and of a restore, that hold notes.
 NOTES = (["claims"], ["readings"], ["receipts"], ["failures"], ["references"])
 RESTORE_NOTES = (["claims"], ["receipts"], ["failures"])
@@ -109,6 +111,10 @@ class Layout(Struct, frozen=True):
     def drill(self, name: str) -> Document[Drill]:
         """What this drill proved."""
         return Document(f"{self.drills}{name}.json", Drill, "note")
+
+    def proofs(self, digest: str) -> Document[Proofs]:
+        """The tables that drills have proven, by its SHA-256."""
+        return Document(f"{self.drills}{digest}{PROOFS}", Proofs)
 
     def drill_signature(self, note: str) -> Document[Envelope]:
         """The signature of the note on a drill. note: its object name."""

@@ -15,7 +15,7 @@ import msgspec
 from msgspec import Meta
 
 from bqdump.core.documents.document import FORMAT_VERSION, LARGEST, Count, ReadAt, Time
-from bqdump.core.documents.fingerprints import Seen, Side
+from bqdump.core.documents.fingerprints import Seen, Side, fingerprint
 from bqdump.core.documents.manifest import Carried, Head, Manifest, TableEntry, Totals
 from bqdump.core.sizes import counted
 
@@ -74,6 +74,16 @@ class Contents(Head, frozen=True, kw_only=True):
     """A manifest without definitions and files."""
 
     tables: tuple[Line, ...]
+
+    def files_of(self, line: Line) -> str:
+        """A fingerprint of the files of a table: who exported them, their bytes, how they were made, and its columns.
+
+        Those of partitions that were all exported earlier, in whichever runs, are told by their bytes.
+        """
+        origin = line.carried or self
+        mixed = line.carried is None and 0 < line.earlier == line.size
+        by = [] if mixed else [origin.run, origin.snapshot]
+        return fingerprint([by, line.content, line.made, line.schema])
 
 
 class Summary(msgspec.Struct, frozen=True, kw_only=True):

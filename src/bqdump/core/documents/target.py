@@ -167,6 +167,17 @@ class Intent(msgspec.Struct, frozen=True):
     format_version: int = FORMAT_VERSION
 
 
+class Proofs(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """What a drill found, by table: a fingerprint of the files that it restored.
+
+    proven: of tables that came back with the export's values. different: of those that did not.
+    """
+
+    format_version: int = FORMAT_VERSION
+    proven: dict[str, str]
+    different: dict[str, str] = msgspec.field(default_factory=dict)
+
+
 class Drill(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """A restore into a scratch dataset that was compared with the export, and dropped.
 
@@ -179,6 +190,9 @@ class Drill(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     failed: the number of tables and objects that could not be restored.
     problems: the first of these, in words.
     last: in a drill of some tables the last of them in alphabetical order, after which the next drill goes on.
+    proofs: the SHA-256 of its Proofs, "" where no table is among them.
+    altogether: the number of the run's tables that it and the drills before it have proven, with the same files.
+    oldest: the end of the oldest of these drills.
     """
 
     format_version: int = FORMAT_VERSION
@@ -198,6 +212,9 @@ class Drill(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     failed: Count = 0
     problems: tuple[str, ...] = ()
     last: str = ""
+    proofs: str = ""
+    altogether: Count = 0
+    oldest: Time = 0
 
     @property
     def proven(self) -> bool:

@@ -16,7 +16,7 @@ from msgspec.structs import replace
 
 from bqdump.core.dealing import parse_sample
 from bqdump.core.documents.notes import shortened
-from bqdump.core.documents.target import Drill
+from bqdump.core.documents.target import Drill, Proofs
 from bqdump.core.errors import UsageError
 from bqdump.core.restore.plan import NotRestored
 from bqdump.core.restore.result import NotCreated, name_in
@@ -160,12 +160,16 @@ NEVER = "never"
 
 @public
 class Restorable(msgspec.Struct, frozen=True):
-    """The newest drill that proved an export: when, of which run, with how many tables of those that have rows.
+    """How many tables of a run drills have proven, of those that have rows, and when.
 
-    proven: None if there is none. Of a set, the oldest proof of its datasets, and no run.
-    problem: what the newest drill found instead, "" if that one proved the export.
-    all_proven: when a single drill last proved all tables, None if none has.
-    all_run: of which run.
+    A proof of a table counts for every run that has the same files of it.
+
+    proven: when the newest drill among these ended, None if there is none.
+    run: the run that it restored; of a set, "".
+    oldest: when the oldest one ended.
+    problem: what the newest drill of the run found instead, "" if that one proved the export.
+    other: where no table is proven, the run that a drill has last proven, "" if there is none.
+    other_proven: when.
     """
 
     proven: datetime | None = None
@@ -173,62 +177,110 @@ class Restorable(msgspec.Struct, frozen=True):
     tables: int = 0
     of: int = 0
     problem: str = ""
-    all_proven: datetime | None = None
-    all_run: str = ""
+    oldest: datetime | None = None
+    other: str = ""
+    other_proven: datetime | None = None
 
-    def text(self, now: float, run: str = "") -> str:
-        """Such as "3 days ago (all 38 tables)"; with what the newest drill found. now: in seconds since 1970 UTC.
+    @property
+    def complete(self) -> bool:
+        """Whether every table is proven."""
+        return self.proven is not None and self.tables >= self.of
 
-        run: the one that is shown; a proof of another one names its run.
+    def text(self, now: float) -> str:
+        """Such as "38 of 38 tables, the oldest proof 6 days old"; with what the newest drill found.
+
+        now: in seconds since 1970 UTC.
         """
-        since = f"{ago(now - self.proven.timestamp())} ({self.extent_of(run)})" if self.proven else NEVER
-        if self.all_proven and self.all_proven != self.proven:
-            of_run = f" of run {self.all_run}" if self.all_run not in ("", self.run) else ""
-            since = f"{since}, all tables{of_run} {ago(now - self.all_proven.timestamp())}"
-        return f"{since}; the newest drill failed: {self.problem}" if self.problem else since
+        found = self.short(now)
+        if self.other and self.other_proven:
+            found = f"{found}; run {self.other} was, {ago(now - self.other_proven.timestamp())}"
+        return f"{found}; the newest drill failed: {self.problem}" if self.problem else found
 
-    def extent_of(self, run: str) -> str:
-        """How many tables were proven, in words; and of which run, if it is another one than `run` ("": any)."""
-        return self.extent if run in ("", self.run) or not self.run else f"{self.extent} of run {self.run}"
+    def short(self, now: float) -> str:
+        """The same without other runs and problems."""
+        if self.proven is None:
+            return NEVER
+        newest, oldest = (ago(now - (at or self.proven).timestamp()) for at in (self.proven, self.oldest))
+        age = newest if newest == oldest else f"the oldest proof {oldest.removesuffix(' ago')} old"
+        return f"{self.extent}, {age}"
 
     @property
     def extent(self) -> str:
         """How many tables were proven, in words."""
-        of = counted(self.of, "table")
-        if self.tables < self.of:
-            return f"{self.tables:,} of {of}"
-        return f"all {of}" if self.of > 1 else of
+        return f"{self.tables:,} of {counted(self.of, 'table')}"
 
 
-def restorable(drills: Sequence[Drill]) -> Restorable:
-    """What these drills, the earliest first, have proven; those of views and routines alone say nothing of rows."""
+class TableProof(NamedTuple):
+    """When a table was last proven (ms), and the run that the drill restored."""
+
+    at: int
+    run: str
+
+
+class Proof(NamedTuple):
+    """What drills have proven of a run, and when each of its tables was last proven."""
+
+    restorable: Restorable
+    tables: Mapping[str, TableProof]
+
+
+def add_up(wanted: Mapping[str, str], drills: Sequence[tuple[Drill, Proofs]]) -> dict[str, TableProof]:
+    """When each of these tables was last proven. wanted: the fingerprints of their files. drills: the earliest first.
+
+    A drill that found a table different takes away what earlier ones have proven of it.
+    """
+    proven: dict[str, TableProof] = {}
+    for drill, proofs in drills:
+        for table, files in proofs.proven.items():
+            if wanted.get(table) == files:
+                proven[table] = TableProof(drill.ended, drill.run)
+        for table, files in proofs.different.items():
+            if wanted.get(table) == files:
+                proven.pop(table, None)
+    return proven
+
+
+def restorable(
+    proven: Mapping[str, TableProof], of: int, own: Sequence[Drill], every: Sequence[Drill] = ()
+) -> Restorable:
+    """What drills have proven of a run that has `of` tables.
+
+    own: the drills of the run; every: those of all runs; both the earliest first.
+    """
+    problem = problem_of(own)
+    if not proven:
+        last = next((drill for drill in reversed(every) if drill.proven and drill.tables), None)
+        if last is None or last in own:
+            return Restorable(of=of, problem=problem)
+        return Restorable(of=of, problem=problem, other=last.run, other_proven=time_of(last.ended))
+    newest, oldest = max(proven.values()), min(proven.values())
+    return Restorable(time_of(newest.at), newest.run, len(proven), of, problem, time_of(oldest.at))
+
+
+def problem_of(drills: Sequence[Drill]) -> str:
+    """What the newest of these drills found; "" if it proved something, or there is none."""
     drills = [drill for drill in drills if drill.tables or not (drill.of and drill.proven)]
     newest = drills[-1] if drills else None
-    problem = "" if newest is None or newest.proven else next(iter(newest.problems), "it has no details")
-    proofs = [drill for drill in drills if drill.proven]
-    if not proofs:
-        return Restorable(problem=problem)
-    last = proofs[-1]
-    every = [drill for drill in proofs if drill.tables == drill.of]
-    all_proven, all_run = (time_of(every[-1].ended), every[-1].run) if every else (None, "")
-    return Restorable(time_of(last.ended), last.run, last.tables, last.of, problem, all_proven, all_run)
+    return "" if newest is None or newest.proven else next(iter(newest.problems), "it has no details")
 
 
 def by_run(drills: Sequence[Drill]) -> dict[tuple[str, int], Restorable]:
-    """The same for each run that was drilled, by its id and its snapshot time.
+    """What drills have proven of each run that was drilled, by its id and its snapshot time, from their notes alone.
 
     Once a run is pruned, another one may have its id.
     """
     of_run: dict[tuple[str, int], list[Drill]] = {}
     for drill in drills:
         of_run.setdefault((drill.run, drill.snapshot), []).append(drill)
-    return {run: restorable(some) for run, some in of_run.items()}
+    return {run: _noted(some) for run, some in of_run.items()}
 
 
-def without_namesakes(drills: Sequence[Drill], runs: Mapping[str, datetime | None]) -> list[Drill]:
-    """The drills, without those of pruned runs that had the id of one of these. runs: the snapshot time of each."""
-    known = {run: milliseconds_of(snapshot) for run, snapshot in runs.items() if snapshot}
-    return [drill for drill in drills if known.get(drill.run, drill.snapshot) == drill.snapshot]
+def _noted(drills: Sequence[Drill]) -> Restorable:
+    problem, last = problem_of(drills), next((drill for drill in reversed(drills) if drill.proofs), None)
+    if last is None or not last.altogether:
+        return Restorable(problem=problem)
+    at, oldest = time_of(last.ended), time_of(last.oldest)
+    return Restorable(at, last.run, last.altogether, last.of, problem, oldest)
 
 
 def of_the_rest(proof: Restorable, tables: int) -> Restorable:
@@ -241,9 +293,7 @@ def of_the_rest(proof: Restorable, tables: int) -> Restorable:
         return proof
     if proof.tables > erased:
         return replace(proof, tables=proof.tables - erased, of=tables)
-    if proof.all_proven and tables:
-        return replace(proof, proven=proof.all_proven, run=proof.all_run, tables=tables, of=tables)
-    return Restorable(problem=proof.problem)
+    return Restorable(of=tables, problem=proof.problem)
 
 
 def ago(seconds: float) -> str:

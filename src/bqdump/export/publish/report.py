@@ -82,10 +82,8 @@ async def report_page(store: ObjectStore, settings: Settings, run: str = "", sin
     since: show what changed since this run. Raises NotFoundError where there is no such run.
     """
     from bqdump.core.documents.changes import compare
-    from bqdump.core.restore.drill import restorable, without_namesakes
-    from bqdump.core.times import time_of
     from bqdump.pages.report import render_report, render_unpublished
-    from bqdump.repository.drills import read_drills
+    from bqdump.repository.drills import read_proof
 
     layout = settings.layout.run(run)
     manifest = await value_of(store, layout.manifest) if run else await read_manifest(store, settings)
@@ -100,6 +98,5 @@ async def report_page(store: ObjectStore, settings: Settings, run: str = "", sin
     # The caller stores the page elsewhere.
     folder = settings.target.folder
     root = f"{Path(folder).absolute().as_uri()}/" if folder else ""
-    drills = await read_drills(store, settings.layout)
-    proven = restorable(without_namesakes(drills, {manifest.run: time_of(manifest.snapshot)}))
+    proven = await read_proof(store, settings.layout, manifest.run)
     return manifest.run, render_report(manifest, changes, root, proven=proven)
