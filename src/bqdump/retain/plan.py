@@ -119,7 +119,20 @@ def plan_of(survey: Survey, task: Task) -> PrunePlan:
     held = {run: end for run, end in locks.items() if end > task.now}
     reasons |= {run: (f"{LOCKED} {rfc3339(end)}",) for run, end in held.items()}
     notes = (*survey.passed, *_named(untrusted), *jobs, *bucket, *_held(held.values()))
-    return PrunePlan(survey, reasons, survey.deleting, notes)
+    return PrunePlan(survey, reasons, tuple(_open_deletions(survey, reasons)), notes)
+
+
+def _open_deletions(survey: Survey, reasons: Mapping[str, Sequence[str]]) -> Iterator[Loaded[Tombstone]]:
+    """The runs whose deletion goes on. Of one of which only files are left that runs name which stay, nothing can go.
+
+    Where this prune deletes runs, it looks at all of them, as it may be the last ones to name these files.
+    """
+    stays = all(reasons.values())
+    for tombstone in survey.deleting:
+        run, files = tombstone.value.run, tombstone.value.files
+        rests = tombstone.value.emptied and not tombstone.value.left
+        if not (stays and rests and all(run in file.name and survey.storage.names(file) for file in files)):
+            yield tombstone
 
 
 def _held(ends: Collection[int]) -> Iterator[str]:

@@ -157,7 +157,8 @@ async def _unnamed(task: Task, files: Iterable[ObjectVersion], own: Collection[s
         unnamed.keep(copying.names if copying else ())
 
     known = None
-    while known != pruned:
+    # Nothing may be left to look for: then no manifest is read.
+    while unnamed.files and known != pruned:
         known = set(pruned)
         runs = await task.store.folders(task.layout.runs)
         await gathered(look, [run for run in runs if run not in marked], READS_AT_ONCE)

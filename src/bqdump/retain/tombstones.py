@@ -50,6 +50,8 @@ async def examine(task: Task, plan: PrunePlan) -> PrunePlan:
 
 async def mark_deleted(task: Task, plan: PrunePlan, runs: Sequence[Complete | Unfinished]) -> PrunePlan:
     """Propose the deletion of these runs, and decide it for those that nothing speaks against."""
+    if not runs:
+        return plan
     proposed = [Proposed(run, await _propose(task, run)) for run in runs]
     deletions, kept = list[Loaded[Tombstone]](), dict[str, str]()
     objections = await _objections(task, plan, proposed)

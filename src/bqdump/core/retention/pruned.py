@@ -174,6 +174,10 @@ class Storage:
                 self._alone[owner] -= file.size
         self._named[run] = count, size
 
+    def names(self, file: ObjectVersion) -> bool:
+        """Whether a run that was added names this file."""
+        return hash((file.name, file.generation)) in self._owner
+
     def of(self, run: str) -> Usage:
         """The usage of a run that was added."""
         return Usage(*self._named[run], self._alone[run])
