@@ -89,7 +89,7 @@ def test_what_is_no_definition_has_no_look(definition: bytes) -> None:
         ("TABLE", {"streamingBuffer": {"estimatedRows": "0"}}, "streaming buffer"),
         ("TABLE", {"maxStaleness": "0-0 0 1:0:0"}, "max_staleness is set"),
         ("TABLE", {"timePartitioning": {"type": "DAY", "expirationMs": "1000"}}, "its partitions expire"),
-        ("TABLE", {"expirationTime": "9000"}, "the table expires"),
+        ("TABLE", {"expirationTime": "9000"}, ""),
         (
             "TABLE",
             {"schema": {"fields": [{"name": "a", "type": "STRING", "policyTags": {"names": ["x"]}}]}},

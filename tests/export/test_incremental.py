@@ -51,6 +51,12 @@ class UnchangedTables(Overlap):
     async def run(self, name: str, **settings: Any) -> TaskResult:
         return await run(self.task(name, **settings))
 
+    def expires(self, table: str, time: int) -> None:
+        """Let a table have this expiration, in ms."""
+        tables = self.warehouse.datasets["p", "d"]
+        definition = msgspec.json.decode(tables[table].definition) | {"expirationTime": str(time)}
+        tables[table] = tables[table]._replace(definition=msgspec.Raw(msgspec.json.encode(definition)))
+
     async def entry(self, table: str) -> TableEntry:
         return next(entry for entry in (await self.manifest()).tables if entry.table == table)
 
@@ -92,6 +98,17 @@ async def test_the_third_run_exports_nothing_of_what_did_not_change(settings: Se
     # Its content was read at the snapshot time of r2, and is that of r3, too.
     assert (read_time_of(manifest, entry), snapshot_of(manifest, entry)) == (world.now - 1000, world.now)
     assert manifest.oldest_snapshot_time == manifest.snapshot_time
+
+
+async def test_a_table_that_expires_is_carried_like_others_until_its_expiration_changes() -> None:
+    """It is dropped as a whole, so its rows do not change before."""
+    world = UnchangedTables()
+    for name in ("r1", "r2", "r3"):
+        world.expires("a", 2_000_000_000_000)
+        await world.run(name)
+    assert await world.origins() == {"a": "r2", "b": "r2"}
+    world.expires("a", 3_000_000_000_000)
+    assert await world.reasons() == {"a": "properties changed"}
 
 
 @BOTH

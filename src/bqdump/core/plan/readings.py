@@ -108,9 +108,8 @@ def changing(definition: msgspec.Raw) -> str:
         return "streaming buffer"
     if state.max_staleness:
         return "max_staleness is set"
-    if state.partitions_expire_ms:
-        return PARTITIONS_EXPIRE
-    return "the table expires" if state.expiration_time else ""
+    # A table that expires is dropped as a whole. Of partitions, no property of the table says which are left.
+    return PARTITIONS_EXPIRE if state.partitions_expire_ms else ""
 
 
 def difference(before: Reading, now: Reading) -> str:

@@ -106,7 +106,6 @@ class TableState(msgspec.Struct, rename="camel"):
     num_rows: str | int | None = None
     last_modified_time: str | int | None = None
     max_staleness: str | None = None
-    expiration_time: str | int | None = None
     streaming_buffer: Any = None
     biglake_configuration: Any = None
     time_partitioning: _Partitioning | None = None
