@@ -120,7 +120,9 @@ def serve_stack() -> Iterator[Stack]:
         patch.setenv("STORAGE_EMULATOR_HOST", storage)
         patch.setenv("BIGQUERY_EMULATOR_HOST", bigquery)
         patch.setenv("BIGQUERY_STORAGE_GRPC_ENDPOINT", reads)
+        # Listings stay cheaper than requests for each job, however short the interval.
         patch.setattr(watch, "SHORTEST", 0.01)
+        patch.setattr(watch, "LISTINGS", 1000.0)
         # A run is resumed after its planner has ended.
         patch.setattr(turns, "PATIENCE_SECONDS", 0.0)
         http = opened.enter_context(Http(storage))
