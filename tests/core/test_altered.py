@@ -55,9 +55,15 @@ def test_members_and_elements_are_named_by_their_path() -> None:
     assert [one.type for one in altered("json", "query", [record])] == ["ARRAY<FLOAT64>", "JSON"]
 
 
-def test_a_nested_column_that_became_a_string_loses_its_json_nulls_only() -> None:
+def test_a_nested_column_that_became_a_string_loses_its_json_nulls_and_signs_of_zeros_only() -> None:
     record = Column("r", "STRUCT", fields=(Column("j", "JSON"), Column("s", "STRING"), Column("f", "FLOAT64")))
-    assert [(one.path, one.change) for one in altered_as_texts([record])] == [("r.j", DOCUMENT)]
+    numbers = Column("l", "FLOAT64", repeated=True)
+    assert [(one.path, one.change) for one in altered_as_texts([record, numbers])] == [
+        ("r.j", DOCUMENT),
+        ("r.f", SIGN),
+        ("l", SIGN),
+    ]
+    assert [*altered_as_texts([Column("i", "INTERVAL"), Column("j", "JSON", repeated=True)])] == []
 
 
 def table(name: str, fields: list[dict[str, Any]], **changed: Any) -> TablePlan:

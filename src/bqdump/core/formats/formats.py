@@ -98,8 +98,8 @@ def formats_that_hold(route: str, columns: Sequence[Column]) -> list[str]:
     return [format_ for format_ in SERVER if not unfit(format_, route, columns)]
 
 
-# A string of JSON (see statements.as_text) writes NULL and a JSON null alike.
-JSON_NULL = "a JSON null becomes NULL"
+# What a string of JSON (see statements.as_text) writes alike, by type; of JSON only where NULL is possible.
+IN_TEXTS = {"JSON": "a JSON null becomes NULL", "FLOAT64": "-0.0 becomes 0.0"}
 
 
 class Altered(NamedTuple):
@@ -124,9 +124,11 @@ def altered(format_: str, route: str, columns: Iterable[Column]) -> Iterator[Alt
 def altered_as_texts(columns: Iterable[Column]) -> Iterator[Altered]:
     """The same for columns that are exported as strings."""
     for column in columns:
-        for path, member in _members(column, column.name):
-            if member.type == "JSON" and not (member.required or member.repeated):
-                yield Altered(path, member.text, JSON_NULL)
+        nested = _members(column, column.name) if column.fields else [(column.name, column)] * column.repeated
+        for path, member in nested:
+            never_null = member.type == "JSON" and (member.required or member.repeated)
+            if member.type in IN_TEXTS and not never_null:
+                yield Altered(path, member.text, IN_TEXTS[member.type])
 
 
 def _below(format_: str, route: str, column: Column, path: str) -> Iterator[Altered]:

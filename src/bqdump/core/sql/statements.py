@@ -177,11 +177,14 @@ def _hashed(column: Column, ref: str, parameter: str) -> str:
 def as_text(column: Column, ref: str) -> str:
     """A column's value as a STRING: JSON of what is nested, else as CAST writes it. NULL stays NULL.
 
-    A stored array is never NULL. A GEOGRAPHY cannot be cast: it is WKT.
+    A stored array is never NULL. A GEOGRAPHY cannot be cast: it is WKT. In JSON a zero has no sign: which functions of
+    GoogleSQL keep it is not documented.
 
     Source: https://cloud.google.com/bigquery/docs/reference/standard-sql/json_functions#json_encodings
     """
     json = f"TO_JSON_STRING({_for_json(column, ref, 0)})"
+    if _has_float(column):
+        json = f"REGEXP_REPLACE({json}, {SIGNED_ZERO}, r'\\1\\2')"
     if column.repeated:
         return json
     if column.type == "STRUCT":
@@ -191,6 +194,14 @@ def as_text(column: Column, ref: str) -> str:
 
 # What TO_JSON_STRING has no encoding for, as text.
 JSON_LACKS = {"RANGE": "CAST({} AS STRING)", "GEOGRAPHY": "ST_ASTEXT({})"}
+
+
+# A zero with a sign; strings of JSON match as they are, with whatever is in them.
+SIGNED_ZERO = r"""r'("(?:[^"\\]|\\.)*")|-(0(?:\.0)?[,\]}])'"""
+
+
+def _has_float(column: Column) -> bool:
+    return column.type == "FLOAT64" or any(map(_has_float, column.fields))
 
 
 def _for_json(column: Column, ref: str, depth: int) -> str:
