@@ -169,9 +169,9 @@ def test_a_dataset_that_was_superseded_has_not_failed_where_its_source_is_pruned
     # Run n2 was published when the dataset's turn in run n1 came.
     for name in [name for name in source.names_now() if name.startswith((ops.run("n1").root, ops.summary("n1").name))]:
         source._objects.pop(name)
-    ended = decode(asyncio.run(source.read(layout.ended(0).name)).data, Ended, "")
+    ended = decode(asyncio.run(source.read(layout.receipt(0).name)).data, Ended, "")
     later = snapshot_of(source, ops, "n2")
-    source.put_now(layout.ended(0).name, encode(replace(ended, state="superseded", run="n2", snapshot=later)))
+    source.put_now(layout.receipt(0).name, encode(replace(ended, state="superseded", run="n2", snapshot=later)))
 
     def pruned(what: str, asked: str) -> None:
         if what == "write" and asked == one_dataset(vault.there, "sales").layout.run("n1").report:
@@ -180,14 +180,14 @@ def test_a_dataset_that_was_superseded_has_not_failed_where_its_source_is_pruned
                     source._objects.pop(own)
 
     vault.copy(lock=lock, target=Watched(vault.target, pruned), every=True)
-    assert source.peek(layout.ended(0).name) is None
+    assert source.peek(layout.receipt(0).name) is None
     if lock:
         found = asyncio.run(locked_set(vault.target, vault.there, "n1"))
         assert found
         states = {entry.dataset: (entry.state, entry.run) for entry in found.datasets}
         assert states == {"ops": ("superseded", "n2"), "sales": ("published", "n1")}
     else:
-        note = asyncio.run(value_of(vault.target, vault.there.layout.set_run("n1").ended(0)))
+        note = asyncio.run(value_of(vault.target, vault.there.layout.set_run("n1").receipt(0)))
         assert note
         assert (note.state, note.run) == ("superseded", "n2")
 

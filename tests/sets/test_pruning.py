@@ -136,7 +136,7 @@ def test_an_interrupted_prune_is_finished_and_lets_no_late_task_begin(
 
 def test_notes_of_a_late_task_are_removed(world: SetWorld) -> None:
     pruned(world)
-    world.store.put_now(f"{ROOT}first/ended/00000.json", b"{}")
+    world.store.put_now(f"{ROOT}first/receipts/00000.json", b"{}")
     pruned(world)
     assert kept(world) == {"third"}
     world.store.put_now(f"{ROOT}fourth/planner.json", b'{"execution":"x","task":0}')

@@ -25,6 +25,7 @@ from bqdump.core.sets.member import one_dataset
 from bqdump.core.settings.target import record_of
 from bqdump.core.sizes import listed
 from bqdump.core.times import rfc3339
+from bqdump.pool.datasets import progress_in, set_progress
 from bqdump.repository.complete_runs import holds_export
 from bqdump.repository.exports import AT_ONCE, SetAt, names_in_set, published_set
 from bqdump.repository.published import missing_run
@@ -35,10 +36,8 @@ from bqdump.repository.set_runs import (
     failed_entry,
     locked_set,
     plan_in,
-    progress_in,
     read_set_manifest,
     set_plan,
-    set_progress,
 )
 
 
@@ -165,12 +164,12 @@ class _Noted(NamedTuple):
 async def _noted(place: Place, published: SetManifest | None, run: str) -> _Noted | None:
     if published and published.locked:
         manifest = published if published.run == run else await locked_set(place.store, place.settings, run)
-        return _Noted(plan_in(manifest), progress_in(manifest).ended, manifest) if manifest else None
+        return _Noted(plan_in(manifest), progress_in(manifest).receipts, manifest) if manifest else None
     plan = await set_plan(place.store, place.settings, published, run)
     if plan is None:
         return None
     progress = await set_progress(place.store, place.settings, published, run)
-    return _Noted(plan, progress.ended)
+    return _Noted(plan, progress.receipts)
 
 
 async def _all_noted(place: Place, runs: Sequence[str]) -> dict[str, _Noted]:
@@ -272,7 +271,7 @@ async def _store_set(task: Task, plan: SetPlan | None, manifest: SetManifest) ->
         for entry in manifest.datasets:
             if entry.state != "failed" and entry.dataset in numbers:
                 ended = ended_as(numbers[entry.dataset], entry, manifest.snapshot)
-                await create(place.store, names.ended(ended.number), ended)
+                await create(place.store, names.receipt(ended.number), ended)
 
     async def step(known: SetManifest | None) -> SetManifest | None:
         if known and known.age > manifest.age:

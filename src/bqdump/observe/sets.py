@@ -17,11 +17,11 @@ from bqdump.core.times import time_of
 from bqdump.core.wording import COMMANDS, fill
 from bqdump.observe.history import RunLine, RunState, latest_first, list_runs
 from bqdump.observe.status import NOT_TRUSTED, DatasetStatus, LeftDataset, Status, StatusState, damaged, find_status
+from bqdump.pool.datasets import SetProgress, set_progress
 from bqdump.ports.store import ObjectStore
 from bqdump.repository.drills import proven_together, read_proof
 from bqdump.repository.exports import AT_ONCE, SetAt, datasets_left, read_set_plan
 from bqdump.repository.published import read_replacing
-from bqdump.repository.set_runs import SetProgress, set_progress
 
 # Datasets that have ended, in one way or another.
 ENDED = ("published", "superseded", "failed", NOT_TRUSTED)
@@ -92,8 +92,8 @@ async def set_status(at: SetAt, run: str = "", plain: SetAt | None = None, drill
 async def _dataset(at: SetAt, plan: SetPlan, progress: SetProgress, number: int, plain: SetAt) -> DatasetStatus:
     member = plan.datasets[number]
     store, settings, _ = at.export(member.dataset)
-    problems = [failures[number].message for failures in progress.failures.values() if number in failures]
-    problem = fill(problems[-1], COMMANDS) if problems and number not in progress.ended else ""
+    problems = [failure.message for failure in progress.failures.get(number, ())]
+    problem = fill(problems[-1], COMMANDS) if problems and number not in progress.receipts else ""
     try:
         status = await find_status(store, settings, plan.run)
     except DocumentError as error:

@@ -55,32 +55,20 @@ class Failed(Protocol):
 Item = TypeVar("Item", bound=Hashable)
 End = TypeVar("End")
 Fault = TypeVar("Fault", bound=Failed)
+Item_co = TypeVar("Item_co", bound=Hashable, covariant=True)
 Work = TypeVar("Work")
 Answer = TypeVar("Answer")
 
 
-class PoolLayout(Protocol[Item, End, Fault]):
+class PoolLayout(Protocol[Item_co, End, Fault]):
     """The names of the notes of a pool."""
-
-    @property
-    def root(self) -> str:
-        """The folder of all of them."""
 
     @property
     def pool(self) -> Folders[End, Fault]:
         """Their folders."""
 
-    def item_of(self, note: str) -> Item | None:
+    def item_of(self, note: str) -> Item_co | None:
         """The item that a note of this name is about; None where it is of another pool."""
-
-    def claim(self, item: Item) -> Document[Claim]:
-        """Which task works on the item."""
-
-    def receipt(self, item: Item) -> Document[End]:
-        """The proof that it has ended."""
-
-    def failure(self, item: Item, attempt: int, execution: str) -> Document[Fault]:
-        """Why this attempt failed, as this execution has met it."""
 
 
 class Held(NamedTuple):
@@ -135,11 +123,16 @@ async def read_notes(
 
     folders: which notes are read. Claims come first, as what ends meanwhile has ended.
     """
-    claims, receipts, failures = layout.pool
     pages, notes = 0, list[Note]()
     for folder in folders:
         async for page in store.notes(folder):
             pages, notes = pages + 1, notes + page
+    return ledger_of(layout, notes), pages
+
+
+def ledger_of(layout: PoolLayout[Item, End, Fault], notes: Iterable[Note]) -> Ledger[Item, End, Fault]:
+    """What these notes say; others than those of the pool are passed over."""
+    claims, receipts, failures = layout.pool
     ledger = Ledger[Item, End, Fault]({}, {}, {})
     for note in notes:
         if (item := layout.item_of(note.name)) is None:
@@ -150,7 +143,7 @@ async def read_notes(
             ledger.receipts[item] = decode(note.data, receipts.type, note.name)
         elif note.name.startswith(failures.folder):
             ledger.failures.setdefault(item, []).append(decode(note.data, failures.type, note.name))
-    return ledger, pages
+    return ledger
 
 
 async def record(

@@ -1,27 +1,18 @@
-"""A set's run as its notes show it: which datasets are planned, ready to be published, ended or failed.
+"""The manifest of a set: which exports of its datasets belong together.
 
-The manifest of a set: which exports of its datasets belong together. It is project.json, which each run replaces. Where
-objects are locked, nothing is replaced: there it is the manifest that the newest valid pointer names, and all else
-about a run of the set follows from its manifest.
+It is project.json, which each run replaces. Where objects are locked, nothing is replaced: there it is the manifest
+that the newest valid pointer names, and all else about a run of the set follows from its manifest.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import NamedTuple
-
 from msgspec.structs import replace
 
-from bqdump.core.documents.codec import decode
 from bqdump.core.documents.document import Document
-from bqdump.core.documents.run import Owner
 from bqdump.core.documents.sets import (
     DatasetEntry,
-    DatasetFailure,
-    DatasetPlanned,
     Ended,
     Member,
-    SetLayout,
     SetManifest,
     SetPlan,
 )
@@ -32,44 +23,6 @@ from bqdump.repository.complete_runs import has_locked_pointers, published_point
 from bqdump.repository.repository import value_of
 
 NOT_EXPORTED = "it was not exported"
-
-
-class SetProgress(NamedTuple):
-    """The datasets of a set's run, by their numbers. failures: of every execution, its own ones by name."""
-
-    planned: Mapping[int, DatasetPlanned]
-    ended: Mapping[int, Ended]
-    failures: Mapping[str, Mapping[int, DatasetFailure]]
-
-    def failed(self, execution: str) -> dict[int, DatasetFailure]:
-        """What has failed in this execution, and not ended meanwhile."""
-        return {
-            number: failure for number, failure in self.failures.get(execution, {}).items() if number not in self.ended
-        }
-
-    def settled(self, plan: SetPlan, execution: str) -> bool:
-        """Whether every dataset has ended, or failed in this execution."""
-        return len(self.ended) + len(self.failed(execution)) == len(plan.datasets)
-
-
-async def read_set_progress(store: ObjectStore, layout: SetLayout) -> SetProgress:
-    """The current notes of a set's run: one listing."""
-    planned: dict[int, DatasetPlanned] = {}
-    ended: dict[int, Ended] = {}
-    failures: dict[str, dict[int, DatasetFailure]] = {}
-    async for page in store.notes(layout.root):
-        for note in page:
-            kind = note.name.removeprefix(layout.root).partition("/")[0]
-            if kind == "planned":
-                waiting = decode(note.data, DatasetPlanned, note.name)
-                planned[waiting.number] = waiting
-            elif kind == "ended":
-                end = decode(note.data, Ended, note.name)
-                ended[end.number] = end
-            elif kind == "failures":
-                failure = decode(note.data, DatasetFailure, note.name)
-                failures.setdefault(failure.owner.execution, {})[failure.number] = failure
-    return SetProgress(planned, ended, failures)
 
 
 async def read_set_manifest(store: ObjectStore, settings: Settings) -> SetManifest | None:
@@ -116,19 +69,12 @@ async def set_plan(store: ObjectStore, settings: Settings, published: SetManifes
     """
     if published is None or not published.locked:
         return await value_of(store, settings.layout.set_run(run).plan)
-    manifest = await _locked_run(store, settings, published, run)
+    manifest = await locked_run(store, settings, published, run)
     return plan_in(manifest) if manifest else None
 
 
-async def set_progress(store: ObjectStore, settings: Settings, published: SetManifest | None, run: str) -> SetProgress:
-    """The notes of a run of the set; where objects are locked, what its manifest says. See set_plan."""
-    if published is None or not published.locked:
-        return await read_set_progress(store, settings.layout.set_run(run))
-    manifest = await _locked_run(store, settings, published, run)
-    return progress_in(manifest) if manifest else SetProgress({}, {}, {})
-
-
-async def _locked_run(store: ObjectStore, settings: Settings, published: SetManifest, run: str) -> SetManifest | None:
+async def locked_run(store: ObjectStore, settings: Settings, published: SetManifest, run: str) -> SetManifest | None:
+    """The manifest of a run of the set, where objects are locked. published: the set that is published."""
     return published if published.run == run else await locked_set(store, settings, run)
 
 
@@ -148,18 +94,6 @@ def plan_in(manifest: SetManifest) -> SetPlan:
         skipped=manifest.skipped,
         removed=manifest.removed,
     )
-
-
-def progress_in(manifest: SetManifest) -> SetProgress:
-    """How the datasets of a run have ended, as its manifest says."""
-    entries = list(enumerate(manifest.datasets))
-    failed = {
-        number: DatasetFailure(number, entry.problem or NOT_EXPORTED, Owner(manifest.run, 0))
-        for number, entry in entries
-        if entry.state == "failed"
-    }
-    ended = {number: ended_as(number, entry, manifest.snapshot) for number, entry in entries if entry.state != "failed"}
-    return SetProgress({}, ended, {manifest.run: failed})
 
 
 def ended_as(number: int, entry: DatasetEntry, snapshot: int) -> Ended:

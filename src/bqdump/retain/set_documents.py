@@ -19,11 +19,12 @@ from bqdump.core.retention.pruned import Pruned
 from bqdump.core.sets.member import one_dataset
 from bqdump.core.settings.settings import Settings
 from bqdump.core.wording import COMMANDS
+from bqdump.pool.datasets import read_set_progress
 from bqdump.ports.store import ObjectStore
 from bqdump.repository.exports import SetAt
 from bqdump.repository.references import READS_AT_ONCE
 from bqdump.repository.repository import delete, value_of
-from bqdump.repository.set_runs import read_set_manifest, read_set_progress
+from bqdump.repository.set_runs import read_set_manifest
 from bqdump.retain.old_documents import delete_old, delete_unlocked, list_documents, old_of, with_locks
 
 log = logging.getLogger(__name__)
@@ -98,7 +99,7 @@ async def _is_over(
         return True
     progress = await read_set_progress(store, settings.layout.set_run(plan.run))
     # Without its listing, a prune has begun to delete it.
-    return len(progress.ended) == len(plan.datasets) or await store.stat(plan.listing) is None
+    return len(progress.receipts) == len(plan.datasets) or await store.stat(plan.listing) is None
 
 
 async def _is_alive(store: ObjectStore, settings: Settings, plan: SetPlan, runs: dict[str, frozenset[str]]) -> bool:

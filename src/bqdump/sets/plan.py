@@ -26,9 +26,10 @@ from bqdump.export.planning.obtain import show_plan
 from bqdump.export.planning.target import check_target
 from bqdump.export.run import obtain_plan
 from bqdump.export.task import Task
+from bqdump.pool.datasets import SetProgress, read_set_progress
 from bqdump.pool.turn import OthersTurn, at_work, takes_turn
 from bqdump.repository.repository import replace
-from bqdump.repository.set_runs import SetProgress, read_set_manifest, read_set_progress
+from bqdump.repository.set_runs import read_set_manifest
 from bqdump.sets.obtain import draft_set, list_project
 from bqdump.sets.task import RunningSet, SetTask, draft_task, named, note_failure
 
@@ -130,7 +131,7 @@ def _check_bills(running: RunningSet, bills: dict[int, int]) -> None:
 
 def all_planned(progress: SetProgress, running: RunningSet) -> bool:
     """Whether every dataset has its plan, has ended, or cannot be planned."""
-    known = {*progress.planned, *progress.ended, *progress.failed(running.task.owner.execution)}
+    known = {*progress.planned, *progress.receipts, *progress.failed(running.task.owner.execution)}
     return len(known) == len(running.plan.datasets)
 
 

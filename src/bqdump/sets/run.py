@@ -18,9 +18,9 @@ from bqdump.core.version import VERSION
 from bqdump.core.wording import COMMANDS, fill
 from bqdump.export.task import Task
 from bqdump.export.watch import Shared
+from bqdump.pool.datasets import SetProgress
 from bqdump.repository.published import read_latest
 from bqdump.repository.repository import Loaded, swap
-from bqdump.repository.set_runs import SetProgress
 from bqdump.sets.obtain import obtain_set
 from bqdump.sets.plan import Planner
 from bqdump.sets.task import RunningSet, SetTask, end_of, member_task
@@ -37,10 +37,10 @@ async def publish_set(running: RunningSet, progress: SetProgress) -> Loaded[SetM
     """
     task, plan = running.task, running.plan
     failed = progress.failed(task.owner.execution)
-    if not any(end.state == "published" for end in progress.ended.values()):
+    if not any(end.state == "published" for end in progress.receipts.values()):
         return None
     numbers = range(len(plan.datasets))
-    entries = [await _entry(running, number, progress.ended.get(number), failed.get(number)) for number in numbers]
+    entries = [await _entry(running, number, progress.receipts.get(number), failed.get(number)) for number in numbers]
 
     def manifest(known: SetManifest | None) -> SetManifest:
         before = {dataset.dataset: dataset for dataset in known.datasets} if known and known.run == plan.run else {}
@@ -71,7 +71,7 @@ async def publish_set(running: RunningSet, progress: SetProgress) -> Loaded[SetM
 
     stored = await swap(task.store, task.settings.layout.set_manifest, step)
     if stored and stored.mine:
-        done = counted(len(progress.ended), "dataset")
+        done = counted(len(progress.receipts), "dataset")
         published = LogEvent.RUN_PUBLISHED.extra(target=str(task.settings.target))
         log.info("published %s of run %s, as of %s", done, plan.run, rfc3339(plan.snapshot), extra=published)
         await _store_report(running, stored.value)
@@ -177,7 +177,7 @@ async def run_set(task: SetTask) -> SetResult:
     manifest = stored.value if stored else None
     refuse_failed(running, progress)
     if not settled:
-        open_ = counted(len(running.plan.datasets) - len(progress.ended), "dataset")
+        open_ = counted(len(running.plan.datasets) - len(progress.receipts), "dataset")
         log.info("done; waiting for other tasks to export %s", open_, extra=LogEvent.TASK_DONE.extra())
         return SetResult(task, "unfinished", running.plan, None)
     published = manifest is not None and manifest.run == running.plan.run

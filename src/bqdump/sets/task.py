@@ -155,7 +155,7 @@ async def note_end(running: RunningSet, number: int, export: Task) -> None:
     if latest is None or latest.age < running.plan.age:
         return
     ended, billed = await end_of(export.store, export.settings, export.run, number, latest)
-    await replace(running.task.store, running.task.layout.ended(number), ended, 0)
+    await replace(running.task.store, running.task.layout.receipt(number), ended, 0)
     published = LogEvent.DATASET_PUBLISHED.extra(
         dataset=export.settings.dataset,
         target=str(export.settings.target),

@@ -9,8 +9,8 @@ from bqdump.concurrency import task_group
 from bqdump.core.errors import ENDS_THE_TASK, BqdumpError
 from bqdump.export.run import run
 from bqdump.export.task import Task
+from bqdump.pool.datasets import SetProgress, read_set_progress
 from bqdump.pool.turn import pauses
-from bqdump.repository.set_runs import SetProgress, read_set_progress
 from bqdump.sets.plan import Planner, all_planned
 from bqdump.sets.task import RunningSet, named, note_end, note_failure
 
@@ -33,7 +33,7 @@ async def export_datasets(running: RunningSet, open_task: Open, planner: Planner
             await slots.acquire()
             await planner.watch()
             progress = await read_set_progress(task.store, task.layout)
-            over = {*progress.ended, *progress.failed(task.owner.execution), *begun}
+            over = {*progress.receipts, *progress.failed(task.owner.execution), *begun}
             number = next((first for first in running.order if first in progress.planned and first not in over), None)
             if number is not None:
                 begun.add(number)

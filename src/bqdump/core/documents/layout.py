@@ -42,7 +42,7 @@ PROOFS = ".proofs"
 # The folders of a run, and of a restore, that hold notes.
 NOTES = (["claims"], ["readings"], ["receipts"], ["failures"], ["references"])
 RESTORE_NOTES = (["claims"], ["receipts"], ["failures"])
-SET_NOTES = (["planned"], ["ready"], ["ended"], ["failures"])
+SET_NOTES = (["planned"], ["receipts"], ["failures"])
 NOTES_IN = {"runs": NOTES, "restores": RESTORE_NOTES, "projects": SET_NOTES}
 
 

@@ -15,10 +15,22 @@ from typing import Annotated, Any, Literal
 import msgspec
 from msgspec import Meta
 
-from bqdump.core.documents.document import FORMAT_VERSION, At, Count, Document, Nonce, Path, RunDocument, RunId, Time
+from bqdump.core.documents.document import (
+    FORMAT_VERSION,
+    At,
+    Count,
+    Document,
+    Nonce,
+    Notes,
+    Path,
+    RunDocument,
+    RunId,
+    Time,
+)
 from bqdump.core.documents.run import Owner
 from bqdump.core.documents.target import SET
 from bqdump.core.documents.unchanged import Reading
+from bqdump.core.documents.units import Claim, Folders
 from bqdump.core.results import public
 from bqdump.core.tables.catalog import Listed
 
@@ -129,6 +141,11 @@ class DatasetFailure(msgspec.Struct, frozen=True):
     message: str
     owner: Owner
 
+    @property
+    def attempt(self) -> int:
+        """An execution has one at each dataset."""
+        return 0
+
 
 @public
 class DatasetEntry(msgspec.Struct, frozen=True, kw_only=True):
@@ -197,7 +214,7 @@ class SetManifest(RunDocument, msgspec.Struct, frozen=True, kw_only=True):
 # What is below the folder of a set's run, as SetLayout names it.
 DOCUMENTS = re.compile(
     r"(plan|planner)\.json|listing-[0-9a-f]{1,32}\.json|report\.html"
-    r"|notified/[^/]+\.json|(planned|ended)/\d+\.json|failures/\d+/[^/]+\.json|[0-9a-f]{16}/(manifest|signature(-[0-9a-f]{16})?)\.json",
+    r"|notified/[^/]+\.json|(planned|receipts)/\d+\.json|failures/\d+/[^/]+\.json|[0-9a-f]{16}/(manifest|signature(-[0-9a-f]{16})?)\.json",
     re.DOTALL,
 )
 
@@ -213,6 +230,23 @@ class SetLayout(msgspec.Struct, frozen=True):
     planner = At("planner.json", Owner)
     # The page that lists the datasets.
     report = Path("report.html")
+    # The folder of notes on datasets that have their plans.
+    plans = Path("planned/")
+    # The folder of notes on datasets whose exports have ended.
+    receipts = Path("receipts/")
+    # The folder of failures.
+    failures = Path("failures/")
+
+    @property
+    def pool(self) -> Folders[Ended, DatasetFailure]:
+        """The notes on its datasets. Nobody claims any."""
+        claims = Notes(f"{self.root}claims/", Claim)
+        return Folders(claims, Notes(self.receipts, Ended), Notes(self.failures, DatasetFailure))
+
+    def item_of(self, note: str) -> int | None:
+        """The number of the dataset that a note is about."""
+        number = note.removeprefix(self.root).partition("/")[2].partition("/")[0].removesuffix(".json")
+        return int(number) if number.isdecimal() else None
 
     def listing(self, nonce: str) -> Document[Listings]:
         """The tables of each dataset at the snapshot time."""
@@ -220,15 +254,15 @@ class SetLayout(msgspec.Struct, frozen=True):
 
     def planned(self, number: int) -> Document[DatasetPlanned]:
         """The note that a dataset has its plan."""
-        return Document(f"{self.root}planned/{number:05d}.json", DatasetPlanned, "note")
+        return Document(f"{self.plans}{number:05d}.json", DatasetPlanned, "note")
 
-    def ended(self, number: int) -> Document[Ended]:
+    def receipt(self, number: int) -> Document[Ended]:
         """The note that a dataset's export has ended."""
-        return Document(f"{self.root}ended/{number:05d}.json", Ended, "note")
+        return Document(f"{self.receipts}{number:05d}.json", Ended, "note")
 
     def failure(self, number: int, execution: str) -> Document[DatasetFailure]:
         """Why a dataset cannot be exported, as this execution has met it."""
-        return Document(f"{self.root}failures/{number:05d}/{execution}.json", DatasetFailure, "note")
+        return Document(f"{self.failures}{number:05d}/{execution}.json", DatasetFailure, "note")
 
     def notified(self, event: str, execution: str) -> Document[Owner]:
         """See RunLayout."""
