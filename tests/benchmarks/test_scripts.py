@@ -31,7 +31,7 @@ SCRIPTS = {
     "planning": (r"^balance: .*largest first 1\.\d{3}, in turn \d+\.\d{3}", ""),
     "read_route": (r"^csv\.gz +\d+\.\d\d GB of Arrow within RLIMIT_DATA 512 MiB", "--rounds 1 --without-pandas"),
     "request_counts": (r"^bqdump, 10 tasks, first export", ""),
-    "restore_makespan": (r"^bqdump restore, one task +\d+\.\d\d +\d+\.\d\d ", ""),
+    "restore_makespan": (r"^bqdump restore, a folder for each run +\d+\.\d\d +\d+\.\d\d ", ""),
     "restore_tpch": (r"^read    parquet .* restore .* s +\d+\.\d\d  checksums equal$", ""),
     "start_up": (r"^bqdump run +\d+\.\d{3} +\d+\.\d{3} +1\.00 +1\.00$", "1"),
 }

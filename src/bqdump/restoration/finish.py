@@ -23,9 +23,10 @@ from bqdump.core.restore.plan import ACCESS, POLICY, NotRestored, ObjectStep, Ta
 from bqdump.core.sizes import counted
 from bqdump.repository.repository import create
 from bqdump.restoration.changes import Compared, compare_values
+from bqdump.restoration.jobs import take_loads
 from bqdump.restoration.ledger import Ledger, read_ledger, read_ledgers
 from bqdump.restoration.objects import FAILS_ALONE, Open, open_steps, record_failure, restore_objects
-from bqdump.restoration.planning import SharedBill, refuse_copying
+from bqdump.restoration.planning import SharedBill, refuse_writing
 from bqdump.restoration.survey import find_rivals, is_after
 from bqdump.restoration.task import RunningRestore
 
@@ -35,14 +36,19 @@ AT_ONCE = 16
 
 
 async def overtake_rivals(restore: RunningRestore) -> None:
-    """Drop the scratch tables of restores that this one overtakes. Raises UsageError if one of them is at work."""
+    """Let no restore that this one overtakes write to a table. Raises UsageError if one of them is at work."""
     rivals = await find_rivals(restore.task, restore.decision, restore.manifest, restore.known)
     before = [rival for rival in rivals if not is_after(rival.decision, restore.decision)]
     if not before:
         return
     await sweep_scratch(restore, *(rival.decision.mark for rival in before))
-    # A copy job that has begun needs no scratch table any more.
-    await refuse_copying(restore.task, before)
+    taken = set[str]()
+    for rival in before:
+        taken |= await take_loads(
+            restore.destination, restore.target, rival.decision.mark, rival.tables, restore.labels
+        )
+    # A copy job that has begun needs no scratch table any more, and a load job none.
+    await refuse_writing(restore.task, before, taken)
 
 
 async def sweep_scratch(restore: RunningRestore, *marks: str) -> None:

@@ -7,17 +7,17 @@ known whose it is: this restore's, or one that it takes over.
 from __future__ import annotations
 
 import logging
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterable
 from typing import NamedTuple
 
 import msgspec
 
 from bqdump.concurrency import gathered
 from bqdump.core.documents.definitions import NOTHING
-from bqdump.core.errors import OUT_OF_REACH, JobFailedError
+from bqdump.core.errors import OUT_OF_REACH, ConflictError, JobFailedError
 from bqdump.core.progress.events import JobEnded
 from bqdump.core.progress.log_events import LogEvent
-from bqdump.core.restore.names import LABEL, job_id, scratch_name
+from bqdump.core.restore.names import LABEL, job_id, load_id, scratch_name
 from bqdump.core.restore.plan import TableStep
 from bqdump.core.restore.table_requests import expirations_of
 from bqdump.core.tables.catalog import Dataset, Table
@@ -30,13 +30,15 @@ from bqdump.restoration.task import RunningRestore
 log = logging.getLogger(__name__)
 # Job ids count the tries of one attempt at a table from here.
 TRIES = 1000
-# Steps, as in the ids of jobs; the job of the last one writes to the table of its name.
-FULL, STAGE, COPY = "full", "stage", "copy"
+# Steps, as in the ids of jobs. Those of the last three write to the table of its name: see direct for two of them.
+FULL, STAGE, COPY, LOAD, EMPTY = "full", "stage", "copy", "load", "empty"
+# A statement for a job that does nothing, and is free.
+NO_WORK = "SELECT 1"
 # BigQuery's reason for a name that is taken, and for a table that is not empty.
 TAKEN = "duplicate"
-# The reason of a table that has other rows than those that were loaded.
-ROWS = "rows"
-# Copies of partitions of one table.
+# The reasons of a table that has other rows than those that were loaded, and of one whose files were replaced.
+ROWS, REPLACED = "rows", "replaced"
+# Copies of partitions of one table, and requests about jobs of several.
 AT_ONCE = 16
 
 
@@ -83,13 +85,33 @@ class Jobs:
         return max((job.ended for job in self.done), default=0)
 
     def named(self, step: str, part: int, tries: int = 0) -> str:
-        """The id of a job."""
-        return job_id(self._restore.mark, self._number, step, part, self._attempt * TRIES + tries)
+        """The id of a job. Those that write directly to the table are the same for all attempts."""
+        if step == LOAD:
+            return load_id(self._restore.mark, self._name, tries)
+        first = 0 if step == EMPTY else self._attempt * TRIES
+        return job_id(self._restore.mark, self._number, step, part, first + tries)
 
     async def load(self, step: str, part: int, request: LoadRequest) -> Job:
         """Load files into a table, or one of its partitions."""
         load = self._restore.destination.load
         return await self._run(step, part, lambda id_: load(request._replace(job_id=id_)))
+
+    async def load_once(self, request: LoadRequest) -> Job:
+        """Load files into the table itself, unless a job of any attempt has: then that one, see take_load."""
+        load = self._restore.destination.load
+        return await self._run(LOAD, 0, lambda id_: load(request._replace(job_id=id_)))
+
+    async def take_load(self) -> Job:
+        """The job that has loaded the table itself; without one, a job without rows that has its id from now on."""
+        request = StatementRequest("", self._restore.target, self._name, NO_WORK, self._restore.labels)
+        statement = self._restore.destination.statement
+        return await self._run(LOAD, 0, lambda id_: statement(request._replace(job_id=id_)))
+
+    async def empty(self, source: str, to: str) -> Job:
+        """Replace a table by an empty one, once."""
+        target = self._restore.target
+        request = CopyRequest("", TableName(target, source), TableName(target, to), self._restore.labels)
+        return await self._run(EMPTY, 0, lambda id_: self._restore.destination.copy(request._replace(job_id=id_)))
 
     async def statement(self, step: str, part: int, table: str, text: str) -> Job:
         """Run a statement that writes to a table, or is about it."""
@@ -124,7 +146,7 @@ class Jobs:
         )
         if job.error:
             raise FailedJobError(self._name, *job.error)
-        if step != COPY and job.rows is None:
+        if step not in (COPY, EMPTY) and job.rows is None:
             # A listing of jobs may omit their statistics.
             job = await self._restore.destination.job(job.id, self._restore.target.location)
         self.done.append(job)
@@ -132,13 +154,18 @@ class Jobs:
 
 
 class TableWork(NamedTuple):
-    """An attempt at a table. number: in the plan."""
+    """An attempt at a table.
+
+    number: in the plan.
+    made: the names of its scratch tables.
+    """
 
     restore: RunningRestore
     step: TableStep
     number: int
     attempt: int
     jobs: Jobs
+    made: list[str]
 
     @property
     def name(self) -> str:
@@ -248,6 +275,32 @@ async def _copy_job(work: TableWork, part: int = 0) -> Job | None:
         if job is None or not job.error:
             return job or last
         last, tries = job, tries + 1
+
+
+async def take_loads(
+    destination: Destination, target: Dataset, mark: str, tables: Iterable[str], labels: dict[str, str]
+) -> set[str]:
+    """Let no request of a restore that arrives late load one of these tables directly. Returns the ids that were taken.
+
+    mark: of that restore.
+    """
+
+    async def take(table: str) -> str:
+        tries = 0
+        while True:
+            name = load_id(mark, table, tries)
+            job = await destination.find_job(name, target.location)
+            if job is None:
+                try:
+                    await destination.statement(StatementRequest(name, target, table, NO_WORK, labels))
+                except ConflictError:
+                    continue
+                return name
+            if not job.error:
+                return ""
+            tries += 1
+
+    return {name for name in await gathered(take, tables, AT_ONCE) if name}
 
 
 class InPlace(NamedTuple):

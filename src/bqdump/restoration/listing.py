@@ -28,7 +28,7 @@ from bqdump.core.wording import placeholder
 from bqdump.ports.destination import Destination
 from bqdump.ports.store import ObjectInfo, ObjectStore
 from bqdump.repository.repository import delete, load, value_of
-from bqdump.restoration.jobs import COPY, FULL, STAGE, keep_expirations
+from bqdump.restoration.jobs import COPY, FULL, STAGE, keep_expirations, take_loads
 from bqdump.restoration.ledger import Ledger, read_ledger
 from bqdump.restoration.uploads import delete_named
 
@@ -177,6 +177,7 @@ async def abort(restore: FoundRestore, destination: Destination) -> AbortedResto
     scratch, begun = await _tables(restore, destination)
     # Before scratch tables are dropped, which show what was begun: so this can be repeated.
     await _keep_expirations(restore, destination, scratch)
+    await take_loads(destination, decision.target, decision.mark, begun, {})
     for name in scratch:
         await destination.drop_table(decision.target, name)
     files, size = await _uploads(restore)

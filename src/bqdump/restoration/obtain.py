@@ -29,7 +29,7 @@ from bqdump.repository.manifests import load_manifest
 from bqdump.repository.repository import create, exists, load, value_of
 from bqdump.restoration.ledger import read_ledger
 from bqdump.restoration.planning import Draft, draft, refuse_rivals
-from bqdump.restoration.survey import find_manifest, find_rivals, is_after, target_state
+from bqdump.restoration.survey import find_manifest, find_rivals, is_after, is_pinned, target_state
 from bqdump.restoration.task import RunningRestore, Task
 
 log = logging.getLogger(__name__)
@@ -75,7 +75,8 @@ async def take_part(task: Task, proposal: Proposal) -> RunningRestore:
         manifest = await _manifest_at(task, decision)
         compared = await compare_files(task.store, task.settings, manifest)
     options = msgspec.structs.replace(decision.options, restore=decision.mark)
-    plan = plan_of(compared.manifest, options, decision.state, decision.planned)
+    pinned = is_pinned(task, compared)
+    plan = plan_of(compared.manifest, options, decision.state, decision.planned, pinned=pinned)
     uploads = asyncio.Semaphore(UPLOADS_AT_ONCE)
     resumed = proposal.drafted is None
     return RunningRestore(task, decision, compared.manifest, plan, uploads, asyncio.Semaphore(1), {}, resumed)

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import logging
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from typing import NamedTuple
 
 from bqdump.check.compare_with_source import LONGEST_DAYS
@@ -31,7 +31,7 @@ from bqdump.core.sizes import named, size_text
 from bqdump.core.wording import placeholder
 from bqdump.repository.published import read_replacing, refuse_pruned
 from bqdump.repository.repository import exists, value_of
-from bqdump.restoration.jobs import COPY
+from bqdump.restoration.jobs import COPY, LOAD
 from bqdump.restoration.ledger import planned, read_ledger
 from bqdump.restoration.survey import FoundManifest, Rival, find_manifest, find_rivals, is_after, survey
 from bqdump.restoration.task import RunningRestore, Task
@@ -58,8 +58,8 @@ async def draft(task: Task, *, shown: bool = False) -> Draft:
     """
     exported, options = await find_manifest(task), task.request.options
     _refuse_source(options, exported.manifest, yes=shown or task.request.yes)
-    manifest, state, now, findings = await survey(task, exported.manifest)
-    plan = plan_of(manifest, options, state, now, await _open(task, state))
+    manifest, state, now, findings, pinned = await survey(task, exported.manifest)
+    plan = plan_of(manifest, options, state, now, await _open(task, state), pinned=pinned)
     await _refuse_changed_files(task, plan, manifest, findings)
     await _note_location(task, plan)
     kept = with_kept(state, plan) if state and state.expirations else state
@@ -208,11 +208,11 @@ async def refuse_rivals(task: Task, rivals: Sequence[Rival], now: int) -> None:
             _refuse(task, rival)
 
 
-async def refuse_copying(task: Task, rivals: Sequence[Rival]) -> None:
-    """Raise UsageError where a job of one of these restores is putting a table in place."""
-    jobs = await _jobs_at_work(task, rivals)
+async def refuse_writing(task: Task, rivals: Sequence[Rival], taken: Collection[str]) -> None:
+    """Raise UsageError where a job of one of these restores puts rows in a table. taken: ids of jobs that do not."""
+    jobs = await _jobs_at_work(task, rivals) - set(taken)
     for rival in rivals:
-        if any(f"-{COPY}-" in job for job in jobs_of(rival.decision, jobs)):
+        if any(f"-{step}-" in job for job in jobs_of(rival.decision, jobs) for step in (COPY, LOAD)):
             _refuse(task, rival)
 
 

@@ -13,7 +13,7 @@ from typing import NamedTuple
 import msgspec
 
 from bqdump.check.findings import Finding
-from bqdump.check.verify import compare_files
+from bqdump.check.verify import FilesCompared, compare_files
 from bqdump.concurrency import gathered
 from bqdump.core.documents.definitions import NOTHING
 from bqdump.core.documents.manifest import Manifest
@@ -49,6 +49,7 @@ class Survey(NamedTuple):
     """What the plan of a restore follows from, besides its options.
 
     manifest: with the files as they are now.
+    pinned: load jobs read these files themselves, at the generations that the manifest has.
     state: of the target, None if it does not exist.
     now: ms since 1970 UTC.
     """
@@ -57,6 +58,7 @@ class Survey(NamedTuple):
     state: TargetState | None
     now: int
     findings: list[Finding]
+    pinned: bool
 
 
 async def find_manifest(task: Task) -> FoundManifest:
@@ -79,7 +81,12 @@ async def survey(task: Task, manifest: Manifest) -> Survey:
     # Without a dataset nothing is created, and the clock of this machine is good enough.
     now = await task.destination.now(location) if options.dataset else int(time.time() * 1000)
     compared = await compare_files(task.store, task.settings, manifest, task.tell)
-    return Survey(compared.manifest, state, now, compared.findings)
+    return Survey(compared.manifest, state, now, compared.findings, is_pinned(task, compared))
+
+
+def is_pinned(task: Task, compared: FilesCompared) -> bool:
+    """Whether load jobs read the files of the manifest themselves, at the generations that it has."""
+    return not (compared.copied or task.uploads_files)
 
 
 async def target_state(task: Task, options: Options) -> TargetState | None:

@@ -7,13 +7,13 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Iterable
-from typing import Any, TypeVar
+from typing import TypeVar
 
 import msgspec
 
 from bqdump.core.documents.definitions import NOTHING
 from bqdump.core.documents.notes import Restored
-from bqdump.core.restore.names import LABEL, id_of, scratch_name
+from bqdump.core.restore.names import LABEL
 from bqdump.core.restore.partitions import both, boundaries, fill, ranges
 from bqdump.core.restore.plan import TABLE
 from bqdump.core.tables.partitioning import partitioning_of
@@ -21,8 +21,10 @@ from bqdump.export.watch import Watch
 from bqdump.ports.destination import LoadRequest, TableName
 from bqdump.ports.warehouse import Job
 from bqdump.restoration.changes import VALUES, name_without_rows, scratch_difference
+from bqdump.restoration.direct import load_directly, replaced
 from bqdump.restoration.jobs import (
     FULL,
+    REPLACED,
     ROWS,
     STAGE,
     TAKEN,
@@ -34,41 +36,43 @@ from bqdump.restoration.jobs import (
     is_filled,
     is_put,
     keep_expirations,
-    labels_of,
     own,
     put_partitions,
     take_over,
     taken_over,
 )
 from bqdump.restoration.planning import later_rivals
+from bqdump.restoration.scratch import counted_rows, create_scratch, raw, try_properties
 from bqdump.restoration.task import RunningRestore
 from bqdump.restoration.uploads import changed_files, upload_files
 
 # Steps, as in the ids of jobs.
 INSERT, RANGES = "insert", "ranges"
-# A scratch table that was forgotten disappears after so long, in milliseconds.
-SCRATCH_MS = 3 * 24 * 60 * 60 * 1000
 # https://cloud.google.com/bigquery/docs/error-messages, https://cloud.google.com/bigquery/quotas#partitioned_tables
 TOO_MANY_PARTITIONS = ("too many partitions", "exceeded the maximum number of partitions")
 Result = TypeVar("Result")
 
 
-async def restore_table(restore: RunningRestore, watch: Watch, number: int, attempt: int) -> Restored:
-    """Restore one table of the plan. Raises FailedJobError, and other BqdumpErrors that fail the table."""
+def table_work(restore: RunningRestore, watch: Watch, number: int, attempt: int) -> TableWork:
+    """An attempt at a table of the plan."""
     step = restore.plan.tables[number]
-    work = TableWork(restore, step, number, attempt, Jobs(restore, watch, number, step.name, attempt))
+    return TableWork(restore, step, number, attempt, Jobs(restore, watch, number, step.name, attempt), [])
+
+
+async def restore_table(work: TableWork) -> Restored:
+    """Restore one table of the plan. Raises FailedJobError, and other BqdumpErrors that fail the table."""
+    restore, step = work.restore, work.step
     changed = await changed_files(restore, step.entry)
-    if changed and (step.parts or not await is_copied(work)):
-        raise _replaced(work, changed)
-    if changed:
+    if changed and not step.parts and await is_copied(work):
         await _refuse_overtaken(work)
         # An earlier start has compared them before it requested the copy: the rows are the export's.
-        await work.jobs.copy(work.scratch("full"), work.name, empty=False)
-        done = InPlace(await _counted(work, work.name, None))
+        full = work.scratch("full")
+        work.made.append(full)
+        await work.jobs.copy(full, work.name, empty=False)
+        done = InPlace(await counted_rows(work, work.name, None))
     else:
-        await upload_files(restore, step.entry)
         try:
-            done = await _load_rows(work)
+            done = await _load_rows(work, changed)
         except FailedJobError:
             await _refuse_overtaken(work)
             raise
@@ -76,10 +80,10 @@ async def restore_table(restore: RunningRestore, watch: Watch, number: int, atte
     await _finish(work)
     jobs = work.jobs
     return Restored(
-        number=number,
+        number=work.number,
         name=work.name,
         kind=TABLE,
-        attempt=attempt,
+        attempt=work.attempt,
         task=restore.owner.task,
         rows=done.rows,
         parts=done.parts,
@@ -90,32 +94,45 @@ async def restore_table(restore: RunningRestore, watch: Watch, number: int, atte
     )
 
 
-async def drop_scratch(restore: RunningRestore, number: int, attempt: int) -> None:
+async def drop_scratch(work: TableWork) -> None:
     """Drop the scratch tables of an attempt: only after its receipt, as another task may be at the same attempt."""
-    load = restore.plan.tables[number].load
-    for of in ("full", "raw", "ranges") if load.casts or load.like_null else ("full",):
-        await restore.destination.drop_table(restore.target, f"{scratch_name(restore.mark, number)}_{attempt}_{of}")
+    for name in dict.fromkeys(work.made):
+        await work.restore.destination.drop_table(work.restore.target, name)
 
 
-async def _load_rows(work: TableWork) -> InPlace:
-    """Build the table under another name, then put it in place by one copy job, which is atomic.
-
-    So whatever is found wrong before, such as other files, no row of it is ever under the table's name.
-    """
-    full = work.scratch("full")
-    await _create_scratch(work, full, work.step.create)
+async def _load_rows(work: TableWork, changed: list[str]) -> InPlace:
+    """Put the rows of the export in the table. changed: the files that are not the exported ones."""
+    if not work.step.direct:
+        if changed:
+            raise FailedJobError(work.name, REPLACED, replaced(changed))
+        await upload_files(work.restore, work.step.entry)
+        return await _build(work)
     try:
-        filled = await _fill(work, full)
+        return await load_directly(work, changed)
     except FailedJobError as error:
         if not _has_another_way(work, error):
             raise
-        full = work.scratch("ranges")
-        await _create_scratch(work, full, work.step.create)
-        filled = await _fill(work, full, by_ranges=True)
+    return await _build(work, by_ranges=True)
+
+
+async def _build(work: TableWork, *, by_ranges: bool = False) -> InPlace:
+    """Build the table under another name, then put it in place by one copy job, which is atomic.
+
+    So whatever is found wrong before, such as other files, no row of it is ever under the table's name.
+
+    by_ranges: see _fill.
+    """
+    full = await create_scratch(work, "ranges" if by_ranges else "full", work.step.create)
+    try:
+        filled = await _fill(work, full, by_ranges=by_ranges)
+    except FailedJobError as error:
+        if by_ranges or not _has_another_way(work, error):
+            raise
+        return await _build(work, by_ranges=True)
     # Load jobs read files by name, whatever their generation.
     if changed := await changed_files(work.restore, work.step.entry):
-        raise _replaced(work, changed)
-    await _counted(work, full, filled)
+        raise FailedJobError(work.name, REPLACED, replaced(changed))
+    await counted_rows(work, full, filled)
     if (work.step.action == "replace" or work.step.parts) and (
         difference := await scratch_difference(work.restore, work.step, full)
     ):
@@ -124,7 +141,7 @@ async def _load_rows(work: TableWork) -> InPlace:
         await _refuse_overtaken(work)
     if work.step.parts:
         return await put_partitions(work, full)
-    await _try_properties(work, full)
+    await try_properties(work, full)
     created = await _create(work)
     try:
         await work.jobs.copy(full, work.name, empty=created)
@@ -132,7 +149,7 @@ async def _load_rows(work: TableWork) -> InPlace:
         await _refuse_overtaken(work)
         await keep_expirations(work.restore.destination, work.restore.target, work.name, work.step.kept)
         raise
-    return InPlace(await _counted(work, work.name, filled))
+    return InPlace(await counted_rows(work, work.name, filled))
 
 
 async def _refuse_overtaken(work: TableWork) -> None:
@@ -143,19 +160,8 @@ async def _refuse_overtaken(work: TableWork) -> None:
 
 def _has_another_way(work: TableWork, error: FailedJobError) -> bool:
     """Whether the table may be filled from a scratch table after a job that was to fill it at once was refused."""
-    refused = error.reason not in (TAKEN, ROWS)
+    refused = error.reason not in (TAKEN, ROWS, REPLACED)
     return too_many_partitions(error.cause) or bool(work.step.load.like_null and refused)
-
-
-def _replaced(work: TableWork, changed: list[str]) -> FailedJobError:
-    return FailedJobError(work.name, "replaced", f"{changed[0]} is no longer the exported file")
-
-
-async def _try_properties(work: TableWork, full: str) -> None:
-    """Set default values and keys, which BigQuery may refuse, before there is a table of this name."""
-    finish = msgspec.json.decode(work.step.finish) or {}
-    if properties := {name: finish[name] for name in ("schema", "tableConstraints") if name in finish}:
-        await work.restore.destination.change_table(work.restore.target, full, _raw(properties))
 
 
 async def _create(work: TableWork) -> bool:
@@ -166,7 +172,7 @@ async def _create(work: TableWork) -> bool:
     restore, step, empty, expires = work.restore, work.step, True, True
     body = msgspec.json.decode(step.create)
     body["labels"] = {**body.get("labels", {}), LABEL: restore.mark}
-    if not await restore.destination.create_table(restore.target, work.name, _raw(body)):
+    if not await restore.destination.create_table(restore.target, work.name, raw(body)):
         put = await is_put(work)
         if step.action == "replace" and restore.decision.options.replace:
             empty = False
@@ -182,7 +188,7 @@ async def _create(work: TableWork) -> bool:
     return empty
 
 
-async def _fill(work: TableWork, to: str, *, by_ranges: bool = False) -> int:
+async def _fill(work: TableWork, to: str, *, by_ranges: bool) -> int:
     """Load the files into a scratch table, through another one where values are cast. Returns the rows.
 
     by_ranges: through another one, and by one statement for each range of partitions.
@@ -192,10 +198,9 @@ async def _fill(work: TableWork, to: str, *, by_ranges: bool = False) -> int:
         return 0
     if not load.casts and not by_ranges:
         return _sum(await _load(work, to, FULL))
-    raw = work.scratch("raw")
-    await _create_scratch(work, raw, load.scratch)
-    await _counted(work, raw, _sum(await _load(work, raw, STAGE)))
-    return await _insert(work, raw, to, by_ranges=by_ranges)
+    staged = await create_scratch(work, "raw", load.scratch)
+    await counted_rows(work, staged, _sum(await _load(work, staged, STAGE)))
+    return await _insert(work, staged, to, by_ranges=by_ranges)
 
 
 async def _load(work: TableWork, to: str, step: str) -> list[Job]:
@@ -242,41 +247,6 @@ def too_many_partitions(message: str) -> bool:
     return any(part in message.lower() for part in TOO_MANY_PARTITIONS)
 
 
-async def _create_scratch(work: TableWork, name: str, definition: msgspec.Raw) -> None:
-    restore = work.restore
-    now = await restore.destination.now(restore.target.location)
-    body = msgspec.json.decode(definition) | {"expirationTime": str(now + SCRATCH_MS)}
-    body["labels"] = {LABEL: restore.mark}
-    # If it exists, an earlier start of this attempt has created it.
-    await restore.destination.create_table(restore.target, name, _raw(body))
-    # The dataset's default would delete old partitions, also of a scratch table.
-    lasting = msgspec.json.decode(work.step.lasting) or {}
-    if partitioning := "timePartitioning" in body and lasting.get("timePartitioning"):
-        await restore.destination.change_table(restore.target, name, _raw({"timePartitioning": partitioning}))
-
-
-async def _counted(work: TableWork, name: str, filled: int | None) -> int:
-    """The rows of a table. Raises FailedJobError if they are not those that jobs report, or not the export's.
-
-    filled: None where no job of this start has reported any.
-    """
-    table = await work.restore.destination.table(work.restore.target, name)
-    if table is None:
-        raise FailedJobError(work.name, "notFound", f"{name} disappeared from the target while it was restored")
-    holder = labels_of(table).get(LABEL, work.restore.mark)
-    if holder != work.restore.mark:
-        raise taken_over(work.name, id_of(holder))
-    filled = table.rows if filled is None else filled
-    if table.rows != filled:
-        cause = f"{name} has {table.rows:,} rows, but {filled:,} were loaded: it was changed meanwhile, or has expired"
-        raise FailedJobError(work.name, ROWS, cause)
-    entry = work.step.entry
-    expected = entry.rows if entry.rows is not None else entry.expected_rows
-    if expected is not None and filled != expected:
-        raise FailedJobError(work.name, ROWS, f"{filled:,} rows were loaded, and the export has {expected:,}")
-    return filled
-
-
 def _sum(jobs: Iterable[Job]) -> int:
     return sum(job.rows or 0 for job in jobs)
 
@@ -293,7 +263,3 @@ async def _all(work: Iterable[Awaitable[Result]]) -> list[Result]:
         if isinstance(result, BaseException):
             raise result
     return [result for result in results if not isinstance(result, BaseException)]
-
-
-def _raw(body: dict[str, Any]) -> msgspec.Raw:
-    return msgspec.Raw(msgspec.json.encode(body))

@@ -90,6 +90,11 @@ class Task(NamedTuple):
         """The names of these documents."""
         return Layout(self.via.target.prefix) if self.via else self.settings.layout
 
+    @property
+    def uploads_files(self) -> bool:
+        """Whether load jobs read copies of the files, as BigQuery cannot read the target of the export."""
+        return not self.settings.target.bucket
+
 
 class RunningRestore(NamedTuple):
     """A task with what was decided, and what follows from it.
@@ -151,8 +156,8 @@ class RunningRestore(NamedTuple):
 
     @property
     def uploads_files(self) -> bool:
-        """Whether load jobs read copies of the files, as BigQuery cannot read the target of the export."""
-        return not self.task.settings.target.bucket
+        """See Task."""
+        return self.task.uploads_files
 
     def uploaded(self, name: str) -> str:
         """The object that a file is uploaded to."""

@@ -20,7 +20,7 @@ from bqdump.pool import pool
 from bqdump.pool.pool import Pool, Refused, outcome, record
 from bqdump.repository.repository import replace, value_of
 from bqdump.restoration.ledger import Ledger, read_ledgers
-from bqdump.restoration.tables import drop_scratch, restore_table
+from bqdump.restoration.tables import drop_scratch, restore_table, table_work
 from bqdump.restoration.task import RunningRestore
 from bqdump.restoration.uploads import delete_uploads
 
@@ -138,9 +138,9 @@ def _sharing(restores: Sequence[RunningRestore]) -> Sharing:
 
 async def _restore_one(restore: RunningRestore, watch: Watch, number: int, attempt: int) -> None:
     """Restore a table and record how that ended. An error fails this table by name, and no other: see `outcome`."""
-    step = restore.plan.tables[number]
+    step, work = restore.plan.tables[number], table_work(restore, watch, number, attempt)
     restore.task.tell(TableStarted(number, step.name, _bytes(step), restore.owner.task))
-    receipt = await outcome(restore_table(restore, watch, number, attempt), step.name, "restore")
+    receipt = await outcome(restore_table(work), step.name, "restore")
     if isinstance(receipt, Refused):
         await _record_failure(restore, number, attempt, receipt)
         return
@@ -149,7 +149,7 @@ async def _restore_one(restore: RunningRestore, watch: Watch, number: int, attem
         rows = "" if receipt.rows is None else f", {counted(receipt.rows, 'row')}"
         log.info("%s: restored%s", step.name, rows, extra=LogEvent.TABLE_RESTORED.extra(table=step.name))
     restore.task.tell(stored.value)
-    await drop_scratch(restore, number, attempt)
+    await drop_scratch(work)
     await delete_uploads(restore, step.entry)
 
 

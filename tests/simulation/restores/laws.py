@@ -116,10 +116,20 @@ class RestoreLaws:
             return
         for version in table.versions[seen:]:
             rows = version.rows or ()
-            self.hold(not rows or self._complete(name, rows), f"{name} has, before it is restored, {rows}")
+            # A table that is loaded under its own name is emptied if its files are found to have been replaced.
+            allowed = not rows or name in self.swapped or self._complete(name, rows)
+            self.hold(allowed, f"{name} has, before it is restored, {rows}")
         if unlabelled:
             rows = table.versions[-1].rows or ()
             self.hold(self._complete(name, rows), f"{name} is finished with {rows}")
+
+    def settled(self) -> None:
+        """The last restore of a run has ended: no table has rows of files that were replaced."""
+        self.look()
+        for name in self.swapped - set(self.scenery.before) - self.strangers:
+            table = self.target.get(name)
+            rows = (table and table.versions[-1].rows) or ()
+            self.hold(not rows or self._complete(name, rows), f"{name} is left with {rows}")
 
     def _complete(self, name: str, rows: tuple[str, ...], run: str = "") -> bool:
         """Whether these are the rows of a table in one of the exports, each once."""

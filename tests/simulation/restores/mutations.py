@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from bqdump.core.restore import names, planning, table_requests
 from bqdump.export.work import job
-from bqdump.restoration import drill, jobs, ledger, objects, obtain, restore, tables, uploads
+from bqdump.restoration import direct, drill, jobs, ledger, objects, obtain, restore, tables, uploads
 from simulation import wrong as known
 from simulation.law import Law
 from simulation.mutations import Mutation, edit
@@ -15,8 +15,20 @@ MUTATIONS = (
              edit("bqdump-restore-{restore}-", "bqdump-restore-")),
     Mutation("each start makes ids of its own for the jobs of a restore", Law.RESTORED,
              jobs.Jobs, "named", wrong.random_ids),
-    Mutation("files are not looked at before a table is put in place", Law.RESTORED, tables, "_load_rows",
+    Mutation("files are not looked at before a table is put in place", Law.RESTORED, tables, "_build",
              edit("if changed := await changed_files(work.restore, work.step.entry):", "if changed := []:")),
+    Mutation("files are not looked at after they were loaded into the table itself", Law.RESTORED,
+             direct, "load_directly",
+             edit("changed = changed or await changed_files(work.restore, work.step.entry)", "")),
+    Mutation("of rows in the table itself, each process decides whether they are the export's", Law.RESTORED,
+             direct, "load_directly",
+             edit("(await create(work.restore.state, work.restore.layout.loaded(work.number), found)).value", "found")),
+    Mutation("rows of replaced files stay in the table", Law.RESTORED, direct, "load_directly",
+             edit("if job.rows:", "if False:")),
+    Mutation("a load job that is requested late loads files that were replaced", Law.RESTORED, direct, "load_directly",
+             edit("if not work.step.load.groups:", "if changed or not work.step.load.groups:")),
+    Mutation("each attempt has load jobs of its own for the table itself", Law.RESTORED, jobs.Jobs, "named",
+             edit("if step == LOAD:", "if step == LOAD and not self._attempt:")),
     Mutation("files of a copied export are known by their generation only", Law.RESTORED, uploads, "changed_files",
              edit("stored.get(name) != (file.generation, file.crc32c)",
                   "stored.get(name, (0, ''))[0] != file.generation")),

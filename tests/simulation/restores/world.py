@@ -109,6 +109,8 @@ class SimulatedRestores:
         await asyncio.sleep(1000.0)
         for run in dict.fromkeys(run for run, _ in commands):
             await self._finish(run)
+        if len(self.laws.scenery.manifests) == 1:
+            self.laws.settled()
         if self._drills:
             await self._drill(runs[-1])
         await asyncio.sleep(EXPIRED_SECONDS)

@@ -57,6 +57,18 @@ class Decision(msgspec.Struct, frozen=True, kw_only=True):
         return mark_of(self.restore, self.nonce)
 
 
+class Loaded(msgspec.Struct, frozen=True, omit_defaults=True):
+    """What was found once a job had loaded a table under its own name: recorded by the first process, for all.
+
+    wrong: why its rows are not the export's, "" if they are.
+    reason: in a word.
+    """
+
+    job: str
+    reason: str = ""
+    wrong: str = ""
+
+
 class Upload(msgspec.Struct, frozen=True, array_like=True):
     """A file that is uploaded, by its name in the export."""
 
@@ -105,7 +117,7 @@ class SetExecution(msgspec.Struct, frozen=True):
 
 # What is below the folder of a restore, as RestoreLayout names it, apart from uploaded files.
 DOCUMENTS = re.compile(
-    r"(plan|finisher|restored)\.json|(report|failed-[^/]+)\.html|(claims|receipts)/[^/]+\.json|failures/[^/]+/[^/]+\.json"
+    r"(plan|finisher|restored)\.json|(report|failed-[^/]+)\.html|(claims|receipts|loads)/[^/]+\.json|failures/[^/]+/[^/]+\.json"
 )
 
 
@@ -127,6 +139,8 @@ class RestoreLayout(msgspec.Struct, frozen=True):
     receipts = Path("receipts/")
     # The folder of failures.
     failures = Path("failures/")
+    # The folder of what was found of tables that were loaded under their own names.
+    loads = Path("loads/")
     # The folder of uploaded files, while the restore loads them.
     files = Path("files/")
     # Which task restores what follows the tables.
@@ -155,6 +169,10 @@ class RestoreLayout(msgspec.Struct, frozen=True):
     def receipt(self, number: int) -> Document[Restored]:
         """The proof that the table or object of this number is restored."""
         return Document(f"{self.receipts}{self._noted(number)}", Restored, "note")
+
+    def loaded(self, number: int) -> Document[Loaded]:
+        """What was found of the table of this number once it was loaded under its own name."""
+        return Document(f"{self.loads}{self._noted(number)}", Loaded)
 
     def _noted(self, number: int) -> str:
         return f"{number:06d}-{self.nonce}.json" if self.nonce else f"{number:06d}.json"

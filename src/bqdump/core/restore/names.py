@@ -69,6 +69,15 @@ def job_id(restore: str, table: int, step: str, part: int, attempt: int) -> str:
     return f"bqdump-restore-{restore}-{table}-{step}-{part}-{attempt}"
 
 
+def load_id(restore: str, table: str, attempt: int) -> str:
+    """The id of a job that loads a table under its own name, which another restore finds without the plan of this one.
+
+    restore: its mark.
+    table: its name in the target.
+    """
+    return job_id(restore, int(hashlib.sha256(table.encode()).hexdigest()[:16], 16), "load", 0, attempt)
+
+
 def scratch_name(restore: str, table: int) -> str:
     """The name of the scratch table for a table of the plan."""
     return f"{SCRATCH}{restore.replace('-', '_')}_{table}"

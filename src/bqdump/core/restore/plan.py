@@ -111,6 +111,7 @@ class TableStep(msgspec.Struct, frozen=True, kw_only=True):
     partitions: the only ones that are restored, () for all; by ids, or ranges of them where files are not by partition.
     parts: the ids of those that are put in place one by one, as the table exists.
     held: the condition for the rows of these.
+    direct: its files load into the table itself, as nothing is to be compared first: they cannot change, and it is new.
     """
 
     entry: TableEntry
@@ -129,10 +130,13 @@ class TableStep(msgspec.Struct, frozen=True, kw_only=True):
     partitions: tuple[str, ...] = ()
     parts: tuple[str, ...] = ()
     held: str = ""
+    direct: bool = False
 
     @property
     def jobs(self) -> int:
         """The least number of jobs: loads, a query where values are cast, and a copy to the table's name."""
+        if self.direct:
+            return len(self.load.groups)
         return len(self.load.groups) + bool(self.load.casts and self.load.groups) + (len(self.parts) or 1)
 
 

@@ -45,13 +45,20 @@ DRILL_LABEL = "bqdump_drill"
 
 
 def plan_of(
-    manifest: Manifest, options: Options, target: TargetState | None, now: int, open_: Collection[str] = ()
+    manifest: Manifest,
+    options: Options,
+    target: TargetState | None,
+    now: int,
+    open_: Collection[str] = (),
+    *,
+    pinned: bool = False,
 ) -> RestorePlan:
     """The plan of a restore.
 
     target: what the dataset holds, None if it does not exist.
     now: ms since 1970 UTC.
     open_: of the restores that have not finished tables there, those whose documents are here.
+    pinned: load jobs read the files of the manifest themselves, at the generations that it has.
 
     Raises UsageError for patterns that match nothing, or nothing that can be restored, and where something in the
     target is in the way.
@@ -69,7 +76,7 @@ def plan_of(
         _refuse_alike(called, into)
     candidates = _candidates(chosen, called)
     actions = decide_actions(candidates, options, into, target, {note.table for note in manifest.erased}, open_)
-    tables = table_steps(chosen.tables, Planned(manifest, options, names, actions, into, target, now))
+    tables = table_steps(chosen.tables, Planned(manifest, options, names, actions, into, target, now, pinned))
     refuse_other_layouts(tables, into, target)
     removed = lost_policies(_restorable_policies(manifest, names), options, tables, into, target)
     moves = Moves(source, into, options.others, called, _spellings(manifest, called, target))

@@ -39,6 +39,7 @@ class Planned(NamedTuple):
 
     names: of the tables, in the target.
     now: ms since 1970 UTC.
+    pinned: see plan_of.
     """
 
     manifest: Manifest
@@ -48,6 +49,7 @@ class Planned(NamedTuple):
     into: Dataset
     target: TargetState | None
     now: int
+    pinned: bool = False
 
 
 def table_steps(entries: Sequence[TableEntry], planned: Planned) -> list[TableStep]:
@@ -74,7 +76,7 @@ def table_steps(entries: Sequence[TableEntry], planned: Planned) -> list[TableSt
 
 def _step(exported: TableEntry, action: Action, planned: Planned) -> TableStep:
     """The step for a table that gets the export's definition."""
-    manifest, options, names, _, into, target, now = planned
+    manifest, options, names, _, into, target, now, _ = planned
     entry = without_rows(exported) if options.schema_only else exported
     restored = columns_of(entry) if options.schema_only else restored_columns(entry)
     source = Dataset(manifest.project, manifest.dataset, manifest.location)
@@ -90,7 +92,7 @@ def _step(exported: TableEntry, action: Action, planned: Planned) -> TableStep:
 
 def _rows_only(exported: TableEntry, action: Action, planned: Planned) -> TableStep | list[str]:
     """The step for a table that keeps the definition that it has in the target; if its columns do not fit, why."""
-    manifest, options, names, _, into, target, now = planned
+    manifest, options, names, _, into, target, now, _ = planned
     entry, name = exported, names[exported.table]
     definition = target.definitions[name] if target and target.definitions else entry.definition
     fitted = fit(entry, restored_columns(entry), definition)
@@ -149,7 +151,21 @@ def _made(
         as_what="; ".join(filter(None, (other_name, *notes))),
         partitions=chosen.named if chosen else (),
         altered="" if planned.options.schema_only else altered_words(entry, settings_of(planned.manifest, entry)),
+        direct=action == "create" and _loads_at_once(load) and _is_unchanging(entry, planned),
     )
+
+
+def _loads_at_once(load: Load) -> bool:
+    """Whether one load job brings every row of a table."""
+    return len(load.groups) <= 1 and not (load.groups and load.casts) and not load.partitions and not load.where
+
+
+def _is_unchanging(entry: TableEntry, planned: Planned) -> bool:
+    """Whether load jobs read a table's files from the folders of runs, so that no later run replaces them."""
+    manifest = planned.manifest
+    origins = (entry.carried, *(partition.carried for partition in entry.partitions))
+    settings = [manifest.settings, *(manifest.settings | origin.settings for origin in origins if origin)]
+    return planned.pinned and manifest.mode == "keep" and all("{run}" in str(some.get("path", "")) for some in settings)
 
 
 class Fit(NamedTuple):
