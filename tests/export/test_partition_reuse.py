@@ -75,6 +75,22 @@ def test_only_what_changed_is_exported_again(settings: Any, monkeypatch: pytest.
 
 
 @MODES
+@pytest.mark.parametrize("expires", [False, True])
+def test_a_table_or_partitions_that_expire_are_exported_where_they_changed(settings: Any, expires: bool) -> None:
+    """A table, or a partition, expires as a whole: what is left of either is as it was."""
+    world = incremental(settings)
+    tables = world.warehouse.datasets["p", "d"]
+    if expires:
+        definition = msgspec.json.decode(tables["events"].definition) | {"expirationTime": "2000000000000"}
+        tables["events"] = tables["events"]._replace(definition=msgspec.Raw(msgspec.json.encode(definition)))
+    else:
+        world.warehouse.expire("p", "d", "events", 10**12)
+    world.export()
+    world.put(LATER)
+    assert origins(world.export("r2")) == {"20260101": "r1", "20260102": "", "__NULL__": "r1"}
+
+
+@MODES
 def test_an_unchanged_table_costs_no_look_at_any_partition(settings: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     world = incremental(settings)
     for name in ("r1", "r2"):

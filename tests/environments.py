@@ -1,0 +1,143 @@
+"""What people do first, in environments as they have them: python -m tests.environments [NAME …] [--keep FOLDER].
+
+The locked environments have one version of each package and leave pandas out. Here bqdump comes from its wheel, next to
+packages that data engineers have, with the newest and with the oldest versions that pyproject.toml allows. It needs a
+package index, and takes minutes: `.ci/run` runs it every night.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import subprocess
+import sys
+import tempfile
+import venv
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import NamedTuple
+
+ROOT = Path(__file__).parent.parent
+
+
+class Environment(NamedTuple):
+    """An environment: what is installed beside the wheel and its extra `local`. how: pip, oldest (uv) or tool (uv)."""
+
+    beside: Sequence[str] = ()
+    how: str = "pip"
+
+
+ENVIRONMENTS: Mapping[str, Environment] = {
+    "readme": Environment(),
+    "data": Environment(("pandas", "numpy", "polars", "pyarrow", "duckdb")),
+    "airflow": Environment(("apache-airflow>=3", "apache-airflow-providers-google", "pandas")),
+    "oldest": Environment(how="oldest"),
+    "tool": Environment(how="tool"),
+}
+UV = [sys.executable, "-m", "uv"]
+RUN = "--run-id"
+JOURNEY = (
+    ("demo", "--folder", "demo"),
+    ("local", "seed"),
+    ("run", "--to", "./copy", RUN, "folder", "--format", "parquet"),
+    *(
+        ("run", "--prefix", f"{route}-{format_}", RUN, format_, "--route", route, "--format", format_)
+        for route, format_ in (("extract", "avro"), ("query", "json"), ("read", "parquet"), ("read", "csv"))
+    ),
+    ("verify", "--prefix", "read-parquet", "--read"),
+    ("verify", "--to", "./copy", "--read"),
+    ("restore", "--prefix", "extract-avro", "--into", "back"),
+    ("restore", "--to", "./copy", "--via", "gs://target-data/via", "--into", "back_again", "--verify"),
+    ("sql", "--to", "./copy", "--command", "SELECT count(*) FROM dummy_01"),
+    ("drill", "--prefix", "query-json", "--include", "dummy_0*"),
+)
+
+
+def say(line: str) -> None:
+    """Print a line at once."""
+    sys.stdout.write(f"{line}\n")
+    sys.stdout.flush()
+
+
+def build(folder: Path) -> Path:
+    """The wheel of this tree."""
+    subprocess.run(
+        [*UV, "build", "--quiet", "--wheel", "--no-build-isolation", "--out-dir", str(folder), str(ROOT)], check=True
+    )
+    (wheel,) = folder.glob("*.whl")
+    return wheel
+
+
+def install(environment: Environment, wheel: Path, folder: Path) -> Path:
+    """Make the environment; returns its bqdump."""
+    wanted = f"bqdump[local] @ {wheel.as_uri()}"
+    if environment.how == "tool":
+        places = {"UV_TOOL_DIR": str(folder / "tools"), "UV_TOOL_BIN_DIR": str(folder / "bin")}
+        subprocess.run([*UV, "tool", "install", "--quiet", "--no-config", wanted], env=os.environ | places, check=True)
+        return folder / "bin/bqdump"
+    venv.create(folder, with_pip=environment.how == "pip", symlinks=True)
+    python = folder / "bin/python"
+    if environment.how == "pip":
+        subprocess.run([str(python), "-m", "pip", "install", "--quiet", wanted, *environment.beside], check=True)
+    else:
+        # Of a wheel, what it needs is indirect, so the versions are resolved for the project.
+        chosen, quiet = folder / "oldest.txt", ["--quiet", "--no-config", "--python", str(python)]
+        resolve = [*UV, "pip", "compile", *quiet, "--resolution", "lowest-direct", "--extra", "local"]
+        subprocess.run([*resolve, "--output-file", str(chosen), str(ROOT / "pyproject.toml")], check=True, cwd=folder)
+        subprocess.run([*UV, "pip", "install", *quiet, "--requirement", str(chosen), str(wheel)], check=True)
+    return folder / "bin/bqdump"
+
+
+def walk(bqdump: Path, folder: Path) -> str:
+    """Do in a folder what people do first; returns the command that failed with what it said, or ""."""
+    folder.mkdir()
+    # Nothing of the environment that runs this, and no settings.
+    environ = {"PATH": f"{bqdump.parent}:{os.environ['PATH']}", "HOME": str(folder), "TMPDIR": str(folder)}
+
+    def run(*arguments: str, check: bool = True) -> subprocess.CompletedProcess[str]:
+        command = [str(bqdump), *arguments]
+        return subprocess.run(
+            command, cwd=folder, env=environ, capture_output=True, text=True, check=check, timeout=900
+        )
+
+    up = run("local", "up", check=False)
+    if up.returncode:
+        return f"bqdump local up: {up.returncode}\n{up.stderr}"
+    for line in up.stdout.splitlines():
+        name, _, value = line.removeprefix("export ").partition("=")
+        environ[name] = value.strip("'\"")
+    environ |= {"PROJECT_ID": "local-project", "SOURCE_DATASET": "TEST_DATA", "DESTINATION_BUCKET": "target-data"}
+    try:
+        for arguments in JOURNEY:
+            done = run(*arguments, check=False)
+            say(f"  {done.returncode} bqdump {' '.join(arguments)}")
+            if done.returncode or "Traceback" in done.stderr:
+                return f"bqdump {' '.join(arguments)}: {done.returncode}\n{done.stdout[-2000:]}{done.stderr[-4000:]}"
+    finally:
+        run("local", "down", check=False)
+    return ""
+
+
+def main() -> None:
+    """Try the named environments, or all. Exits with 1 if one fails."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("names", nargs="*", choices=[[], *ENVIRONMENTS], metavar="NAME")
+    parser.add_argument("--keep", type=Path, help="an empty folder for the environments (default: a temporary one)")
+    arguments = parser.parse_args()
+    failed = []
+    with tempfile.TemporaryDirectory() as scratch:
+        folder = (arguments.keep or Path(scratch)).absolute()
+        folder.mkdir(exist_ok=True)
+        wheel = build(folder / "wheel")
+        for name in arguments.names or ENVIRONMENTS:
+            say(name)
+            bqdump = install(ENVIRONMENTS[name], wheel, folder / name)
+            if problem := walk(bqdump, folder / f"{name}-walk"):
+                failed.append(name)
+                say(problem)
+    say(f"{len(failed)} failed{': ' if failed else ''}{', '.join(failed)}")
+    sys.exit(bool(failed))
+
+
+if __name__ == "__main__":
+    main()
