@@ -9,7 +9,7 @@ DIST := dist
 READERS := duckdb==1.5.5\nduckdb-extension-avro==1.5.5\nduckdb-extension-iceberg==1.5.5\npandas>=3\npyiceberg>=0.12\n
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-all quick check lint types layers docs lock witness sbom soak pictures clean
+.PHONY: help demo test test-all quick check lint types layers docs dist lock witness sbom soak pictures clean
 
 help:            ## show this list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*##/ \t/'
@@ -35,6 +35,8 @@ check: lint types layers test  ## lint, format, strict types, import layers, and
 lint: $(VENV)/.dev
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
+	$(BIN)/actionlint
+	$(BIN)/zizmor --quiet --offline --persona pedantic .github
 
 types: $(VENV)/.dev
 	$(BIN)/mypy
@@ -44,6 +46,9 @@ layers: $(VENV)/.dev
 
 docs: $(VENV)/.docs  ## build the documentation as a site, in dist/site; a dead link fails
 	@$(BIN)/python docs/site/build.py "$(DIST)"
+
+dist: $(VENV)/.tools  ## build the archives: the source, and the wheel from the source, equal bit by bit each time
+	@$(BIN)/uv build -q --no-config --no-build-isolation --python $(BIN)/python --out-dir "$(DIST)"
 
 lock:            ## update the hashed lock files
 	$(BIN)/uv pip compile --universal --python-version 3.11 --generate-hashes --no-header --no-annotate -q --extra dev pyproject.toml -o requirements/dev.txt
