@@ -107,7 +107,9 @@ def test_a_release_keeps_no_cache_and_no_credentials() -> None:
 @pytest.mark.parametrize("job", ["test", "checks", "nightly"])
 def test_ci_runs_targets_of_make(run: Any, job: str) -> None:
     targets = re.findall(r"^([a-z-]+):", (ROOT / "Makefile").read_text(), re.MULTILINE)
-    for line in run("ci", job).started:
+    started = run("ci", job).started
+    assert started
+    for line in started:
         program, *words = line.split()
         names = [word.strip("[]") for word in words if "=" not in word]
         assert program == "make"
