@@ -52,6 +52,10 @@ def test_two_readings_of_an_unchanged_table_are_equal() -> None:
         ({"lastModifiedTime": "1500"}, "changed: lastModifiedTime 1970-01-01T00:00:02.000Z → 1970-01-01T00:00:01.500Z"),
         ({"schema": {"fields": [{"name": "b", "type": "STRING"}]}}, "schema changed"),
         ({"labels": {"team": "y"}}, "properties changed"),
+        (
+            {"labels": {"team": "y"}, "lastModifiedTime": "3000"},
+            "changed: lastModifiedTime 1970-01-01T00:00:02.000Z → 1970-01-01T00:00:03.000Z, and properties",
+        ),
         ({"timePartitioning": {"type": "DAY"}}, "properties changed"),
     ],
 )

@@ -121,9 +121,12 @@ def difference(before: Reading, now: Reading) -> str:
     for name, was, is_ in (("numRows", before.rows, now.rows), ("numBytes", before.bytes, now.bytes)):
         if was != is_:
             return f"changed: {name} {was:,} → {is_:,}"
+    edited = before.properties != now.properties
     if before.modified != now.modified:
-        return f"changed: lastModifiedTime {rfc3339(before.modified)} → {rfc3339(now.modified)}"
-    return "" if before.properties == now.properties else "properties changed"
+        # An edit of a label, too, moves the time, and nothing tells it from changed rows of the same size.
+        time = f"lastModifiedTime {rfc3339(before.modified)} → {rfc3339(now.modified)}"
+        return f"changed: {time}{', and properties' if edited else ''}"
+    return "properties changed" if edited else ""
 
 
 def _volatile(name: str) -> bool:
