@@ -29,6 +29,9 @@ class MemoryDatasets(MemoryWarehouse):
     async def find_dataset(self, project: str, name: str) -> msgspec.Raw | None:
         """See Destination."""
         if (project, name) not in self.datasets:
+            ignoring = (key for key, tables in self.datasets.items() if isinstance(tables, IgnoringCase))
+            name = next((other for owner, other in ignoring if (owner, other.lower()) == (project, name.lower())), "")
+        if not name:
             return None
         resource = self._resource(Dataset(project, name, self.location))
         return raw({**resource, "etag": etag_of(resource)})

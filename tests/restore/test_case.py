@@ -94,6 +94,16 @@ def test_the_same_command_again_finds_its_tables() -> None:
     assert present(world) == {"foo": ["new"], "Bar": ["x"]}
 
 
+def test_the_dataset_itself_is_named_as_it_is_called() -> None:
+    """Under another name, it might be the source, or the target of two datasets of a set."""
+    world = ignoring_case(ExportedWorld({"foo": ["new"]}), foo=["old"])
+    with pytest.raises(
+        UsageError, match=r"project\.COPY: this is dataset copy, which ignores case in names .* so: copy\."
+    ):
+        world.restore(replace(INTO, dataset="COPY", replace=True))
+    assert present(world) == {"foo": ["old"]}
+
+
 NAMES = st.sampled_from(["a", "A", "aB", "Ab", "b", "B"])
 TABLES = st.dictionaries(NAMES, st.lists(st.sampled_from("xyz"), min_size=1, max_size=3), min_size=1, max_size=4)
 OPTIONS = [{}, {"replace": True}, {"missing_only": True}, {"as_": "{table}_b"}, {"data_only": True}]

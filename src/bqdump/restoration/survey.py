@@ -17,12 +17,12 @@ from bqdump.check.verify import FilesCompared, compare_files
 from bqdump.concurrency import gathered
 from bqdump.core.documents.definitions import NOTHING
 from bqdump.core.documents.manifest import Manifest
-from bqdump.core.errors import DocumentError, NotFoundError, VerificationError
+from bqdump.core.errors import DocumentError, NotFoundError, UsageError, VerificationError
 from bqdump.core.restore.actions import unfinished
 from bqdump.core.restore.chosen import choose, partitions_in_target, tables_in_target
 from bqdump.core.restore.documents import Decision, Restores
 from bqdump.core.restore.partitions import layout_of
-from bqdump.core.restore.plan import TABLE, Options, TargetState
+from bqdump.core.restore.plan import PLAN, TABLE, Options, TargetState
 from bqdump.core.restore.table_requests import expirations_of
 from bqdump.core.tables.catalog import Dataset, ignores_case, spellings
 from bqdump.repository.complete_runs import uncover_run
@@ -97,6 +97,11 @@ async def target_state(task: Task, options: Options) -> TargetState | None:
     if resource is None:
         return None
     properties = msgspec.json.decode(resource)
+    called = (properties.get("datasetReference") or {}).get("datasetId", options.dataset)
+    if called != options.dataset:
+        # Under two names it could be the source, or the target of two datasets, and nothing would show it.
+        cause = f"this is dataset {called}, which ignores case in names (isCaseInsensitive)"
+        raise UsageError(PLAN, f"{options.project}.{options.dataset}", cause, f"Write its name so: {called}.")
     dataset = Dataset(options.project, options.dataset, properties["location"])
     present = await task.destination.present(dataset)
     routines = await task.destination.routines(dataset)
