@@ -11,6 +11,8 @@ from bqdump.core.documents.definitions import Definitions
 from bqdump.core.restore.result import Restoration
 from bqdump.core.tables.catalog import Dataset
 from bqdump.ports.warehouse import JobError
+from bqdump.restoration.restore import restore_one as restore
+from restore.killed import Killed, killed_at
 from restore.test_objects import raw, view
 from restore.world import INTO, ExportedWorld
 
@@ -91,3 +93,32 @@ def test_a_view_with_another_query_is_named() -> None:
     again = world.restore(execution="second", run="r1")
     assert changed(again) == [("v", "changed", "its query is no longer the one that was restored")]
     assert again.objects == ()
+
+
+def test_a_finished_restore_that_replaced_tables_keeps_rows_that_were_added_since_unless_it_is_to_replace_again() -> (
+    None
+):
+    world, replacing = ExportedWorld(), msgspec.structs.replace(INTO, replace=True)
+    world.big.put("project", "copy", "one", ["old"])
+    assert world.restore(replacing).state == "restored"
+    world.big.put("project", "copy", "one", ["a", "b", "added"])
+    again = world.restore(replacing, "second")
+    assert [(one.name, one.reason) for one in again.failed] == [("one", "changed")]
+    assert world.rows("one") == ["a", "b", "added"]
+    assert world.restore(replacing, "third", again=True).state == "restored"
+    assert world.rows("one") == ["a", "b"]
+
+
+def test_a_restore_that_was_killed_is_resumed_by_another_version(monkeypatch: pytest.MonkeyPatch) -> None:
+    killed = 0
+    for request in range(200):
+        world = ExportedWorld({"one": ["a"]})
+        try:
+            asyncio.run(restore(killed_at(world.task(), request)))
+            break
+        except Killed:
+            killed += 1
+        with monkeypatch.context() as later:
+            later.setattr("bqdump.restoration.obtain.VERSION", "99.0.0")
+            assert world.restore(execution="second").state == "restored"
+    assert killed > 10

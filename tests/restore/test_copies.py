@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import hashlib
 import itertools
 
 import msgspec
@@ -16,6 +17,7 @@ from bqdump.core.restore.drill import Sample
 from bqdump.core.restore.plan import Options
 from bqdump.core.restore.result import Restoration
 from bqdump.core.settings.target import Target
+from bqdump.ports.store import ObjectInfo
 from bqdump.restoration.drill import drill_one as drill
 from bqdump.restoration.restore import restore_one as restore
 from bqdump.restoration.task import Request, Task, Via
@@ -118,6 +120,56 @@ def test_files_of_a_folder_are_uploaded_loaded_and_deleted() -> None:
     assert {name.split("/")[:2] == ["tmp", "_bqdump"] for name in folder.bucket.names_now()} == {True}
     assert folder.uploads == []
     assert folder.store.names_now() == folder.world.store.names_now()
+
+
+def test_an_upload_that_is_replaced_before_its_load_job_reads_it_is_not_restored() -> None:
+    folder = Folder()
+
+    def swap(table: str) -> float:
+        for name in folder.uploads if table == "one" or "scratch" in table else []:
+            found = folder.bucket.peek(name)
+            assert found
+            folder.bucket.put_now(name, found[0].replace(b"a", b"x"))
+        return 0.0
+
+    folder.world.big.seconds = swap
+    result = asyncio.run(restore(folder.task()))
+    assert ("one", "replaced") in {(one.name, one.reason) for one in result.failed}
+    assert not folder.world.rows("one")
+
+
+def test_an_upload_that_is_there_already_counts_by_its_sha_256_where_the_manifest_has_that(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Anyone who can write to the bucket makes a file of the same CRC32C."""
+    folder = Folder()
+    entries = []
+    for entry in folder.world.manifest.tables:
+        files = []
+        for file in entry.files:
+            found = folder.store.peek(file.name)
+            assert found
+            files.append(msgspec.structs.replace(file, sha256=hashlib.sha256(found[0]).hexdigest()))
+        entries.append(msgspec.structs.replace(entry, files=tuple(files)))
+    manifest = msgspec.structs.replace(folder.world.manifest, tables=tuple(entries))
+    folder.store.put_now(f"_bqdump/runs/{manifest.run}/manifest.json", msgspec.json.encode(manifest))
+    stat = folder.bucket.stat
+    forged = dict[str, str]()
+
+    async def forging(name: str) -> ObjectInfo | None:
+        """The object of the first table is there before its upload, with other bytes, and says to have its CRC32C."""
+        if "/files/one/" in name and name not in forged:
+            (file,) = entries[[entry.table for entry in entries].index("one")].files
+            folder.bucket.put_now(name, b"x\ny\n")
+            forged[name] = file.crc32c
+        info = await stat(name)
+        return info._replace(crc32c=forged[name]) if info and name in forged else info
+
+    monkeypatch.setattr(folder.bucket, "stat", forging)
+    result = asyncio.run(restore(folder.task()))
+    assert [(one.name, one.reason) for one in result.failed] == [("one", "checksum")]
+    assert "does not have the SHA-256" in result.failed[0].message
+    assert not folder.world.rows("one")
 
 
 def test_a_restore_through_a_bucket_that_is_killed_at_any_request_leaves_no_upload_once_it_is_repeated() -> None:

@@ -78,6 +78,7 @@ def restore(
     verify: bool = False,
     via: str = "",
     finish_run: bool = False,
+    again: bool = False,
     yes: bool = False,
     **options: Unpack[RestoreOptions],
 ) -> Restoration:
@@ -103,6 +104,7 @@ def restore(
     verify: also compare checksums of every column with the files; BigQuery bills one query per table.
     via: gs://bucket for the documents of the restore, and for uploads of a local folder's files.
     finish_run: first finish a run that was stopped while it replaced the published files.
+    again: replace again what a finished restore of the same replaced, with all rows that were added since.
     yes: confirm a restore into the dataset that was exported.
     """
     settings = settings_of(cast("Options", options), ("bucket",))
@@ -129,7 +131,7 @@ def restore(
     run = run_of(settings, run, as_of)
     # Jobs run where the tables are restored, unless another project pays for them.
     settings = msgspec.structs.replace(settings, project=parsed.options.project or settings.project)
-    request = Request(parsed.options, run or settings.run_id, yes=yes, finish_run=finish_run)
+    request = Request(parsed.options, run or settings.run_id, yes=yes, finish_run=finish_run, again=again)
     me = Owner(f"restore-{secrets.token_hex(4)}", 0)
 
     verb = verbs.plan_restore if plan else verbs.restore

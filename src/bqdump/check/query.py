@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import asyncio
+import base64
+import hashlib
 from collections.abc import AsyncIterator, Callable
 from pathlib import Path
 
@@ -40,13 +43,45 @@ class Export:
         for table in self.shell.needed(statement):
             entry = self._entries[table]
             self._reading(entry)
-            await self.shell.attach(table, [self._source(store, entry, file) for file in entry.files])
+            await self.shell.attach(table, [await self._source(store, entry, file) for file in entry.files])
 
-    def _source(self, store: ObjectStore, entry: TableEntry, file: File) -> Source:
+    async def _source(self, store: ObjectStore, entry: TableEntry, file: File) -> Source:
+        """A file to query. In a folder it is compared here and queried where it is; elsewhere, compared when read."""
         described = data_file(self.manifest, entry, file)
         if self._folder and (path := self._folder / file.name).is_file():
+            async for _ in _compared(file, _of_path(path)):
+                pass
             return Source(described, path)
-        return Source(described, _pieces(store, self.manifest, file))
+        return Source(described, _compared(file, _pieces(store, self.manifest, file)))
+
+
+async def _of_path(path: Path) -> AsyncIterator[bytes]:
+    """The bytes of a file of a folder, whose generation may be another one, as the folder may be a copy."""
+    with path.open("rb") as opened:
+        while piece := await asyncio.to_thread(opened.read, PIECE_BYTES):
+            yield piece
+
+
+async def _compared(file: File, pieces: AsyncIterator[bytes]) -> AsyncIterator[bytes]:
+    """The bytes of a file. Raises VerificationError, at the end, if they are not those that the manifest records."""
+    # Imported where files are read.
+    import google_crc32c
+
+    size, checksum, sha256 = 0, 0, hashlib.sha256()
+    async for piece in pieces:
+        size += len(piece)
+        checksum = await asyncio.to_thread(google_crc32c.extend, checksum, piece)
+        if file.sha256:
+            await asyncio.to_thread(sha256.update, piece)
+        yield piece
+    found = base64.b64encode(checksum.to_bytes(4, "big")).decode()
+    if (size, found) != (file.size, file.crc32c):
+        cause = f"expected {file.size} bytes with the CRC32C {file.crc32c}, found {size} bytes with {found}"
+    elif file.sha256 not in ("", sha256.hexdigest()):
+        cause = f"expected the SHA-256 {file.sha256}, found {sha256.hexdigest()}"
+    else:
+        return
+    raise VerificationError("read", file.name, cause, "Query another run. {call:verify} compares all files.")
 
 
 async def _pieces(store: ObjectStore, manifest: Manifest, file: File) -> AsyncIterator[bytes]:

@@ -150,7 +150,7 @@ def _read(file: str) -> str:
 
 # What is no option of one dataset's restore.
 DATASETS = ("datasets", "exclude_datasets")
-OF_THE_COMMAND = ("verify", "yes", "finish_run", *DATASETS)
+OF_THE_COMMAND = ("verify", "yes", "finish_run", "again", *DATASETS)
 
 
 def restore_options(*settings: Setting) -> Callable[[Decorated], Decorated]:

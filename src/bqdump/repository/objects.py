@@ -133,12 +133,17 @@ async def uncover_files(
     return await uncover_generations(store, lost)
 
 
-async def upload_once(store: ObjectStore, name: str, fill: Callable[[IO[bytes]], None]) -> ObjectInfo | None:
-    """Upload a file, unless another task has uploaded it meanwhile: then that one; None if it is deleted again."""
+async def upload_once(
+    store: ObjectStore, name: str, fill: Callable[[IO[bytes]], None]
+) -> tuple[ObjectInfo | None, bool]:
+    """Upload a file, and whether this upload is what is there now.
+
+    If another task has uploaded it meanwhile, that object; None if it is deleted again.
+    """
     try:
-        return (await store.upload(name, fill, 0))[0]
+        return (await store.upload(name, fill, 0))[0], True
     except ConflictError:
-        return await store.stat(name)
+        return await store.stat(name), False
 
 
 # Up to this many files are looked at one by one.

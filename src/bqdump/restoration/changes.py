@@ -79,6 +79,8 @@ def _again(restore: RunningRestore, name: str) -> str:
         "keep_references": options.keep_references,
         # Definitions alone do not replace a table, as its rows would be lost.
         "missing_only" if options.schema_only else "replace": True,
+        # This command may be the very one that is finished.
+        "again": options.replace,
         "yes": restore.plan.in_place,
     }
     return placeholder("restore", {argument: value for argument, value in arguments.items() if value})

@@ -158,6 +158,7 @@ class TableWork(NamedTuple):
 
     number: in the plan.
     made: the names of its scratch tables.
+    uploaded: the generations of the uploads that it loads, by name.
     """
 
     restore: RunningRestore
@@ -166,6 +167,7 @@ class TableWork(NamedTuple):
     attempt: int
     jobs: Jobs
     made: list[str]
+    uploaded: dict[str, int]
 
     @property
     def name(self) -> str:

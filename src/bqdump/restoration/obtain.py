@@ -34,6 +34,7 @@ from bqdump.restoration.task import RunningRestore, Task
 
 log = logging.getLogger(__name__)
 LOGGED = 20
+FINISHED = "restore %s is finished already; comparing the target with it"
 # Files that one task uploads at a time.
 UPLOADS_AT_ONCE = 4
 
@@ -59,7 +60,7 @@ async def propose(task: Task) -> Proposal:
     if joined := await load(task.state, Restores(task.layout).execution(task.owner.execution)):
         return Proposal(await _decision(task, joined.value.restore), recorded=True)
     exported = await find_manifest(task)
-    what = digest(exported.name, exported.generation, task.request.options, VERSION)
+    what = digest(exported.name, exported.generation, task.request.options)
     # Counted once, so that two tasks that decide at the same time make one restore.
     newest = await _newest(task, what)
     if earlier := await _earlier(task, what, newest, exported.manifest):
@@ -108,7 +109,7 @@ async def _record(task: Task, proposal: Proposal) -> Decision:
 async def _earlier(task: Task, what: str, number: int, manifest: Manifest) -> Decision | None:
     """The newest restore of the same, if it may go on: unfinished, or with nothing to do, as the target still has all.
 
-    A finished one that replaced tables is done again, and so is one that filled gaps.
+    A finished one that filled gaps is done again, and so is one that replaced tables, if that is requested.
     """
     if not number:
         return None
@@ -120,8 +121,12 @@ async def _earlier(task: Task, what: str, number: int, manifest: Manifest) -> De
         # It was ended, and something of it is left.
         return None
     decision = stored.value
-    if finished and (decision.options.replace or decision.options.missing_only):
+    if finished and (decision.options.missing_only or task.request.again):
         return None
+    if finished and decision.options.replace:
+        # Rows that were added since would be lost.
+        log.info(FINISHED, id_, extra=LogEvent.RESTORE_RESUMED.extra())
+        return decision
     receipts = (await read_ledger(task.state, Restores(task.layout).of(decision))).receipts
     state = await target_state(task, decision.options)
     present = {*state.tables, *state.routines} if state else set()
@@ -135,8 +140,7 @@ async def _earlier(task: Task, what: str, number: int, manifest: Manifest) -> De
         message = "restore %s is not resumed: restore %s was begun later, and writes to the same tables"
         log.warning(message, id_, later[0].decision.restore, extra=LogEvent.RESTORE_NOT_RESUMED.extra())
         return None
-    message = "restore %s is finished already; comparing the target with it" if finished else "resuming restore %s"
-    log.info(message, id_, extra=LogEvent.RESTORE_RESUMED.extra())
+    log.info(FINISHED if finished else "resuming restore %s", id_, extra=LogEvent.RESTORE_RESUMED.extra())
     return decision
 
 

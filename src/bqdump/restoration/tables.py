@@ -44,7 +44,7 @@ from bqdump.restoration.jobs import (
 from bqdump.restoration.planning import later_rivals
 from bqdump.restoration.scratch import counted_rows, create_scratch, raw, try_properties
 from bqdump.restoration.task import RunningRestore
-from bqdump.restoration.uploads import changed_files, upload_files
+from bqdump.restoration.uploads import changed_files, changed_uploads, upload_files
 
 # Steps, as in the ids of jobs.
 INSERT, RANGES = "insert", "ranges"
@@ -56,7 +56,7 @@ Result = TypeVar("Result")
 def table_work(restore: RunningRestore, watch: Watch, number: int, attempt: int) -> TableWork:
     """An attempt at a table of the plan."""
     step = restore.plan.tables[number]
-    return TableWork(restore, step, number, attempt, Jobs(restore, watch, number, step.name, attempt), [])
+    return TableWork(restore, step, number, attempt, Jobs(restore, watch, number, step.name, attempt), [], {})
 
 
 async def restore_table(work: TableWork) -> Restored:
@@ -105,7 +105,7 @@ async def _load_rows(work: TableWork, changed: list[str]) -> InPlace:
     if not work.step.direct:
         if changed:
             raise FailedJobError(work.name, REPLACED, replaced(changed))
-        await upload_files(work.restore, work.step.entry)
+        work.uploaded.update(await upload_files(work.restore, work.step.entry))
         return await _build(work)
     try:
         return await load_directly(work, changed)
@@ -132,6 +132,8 @@ async def _build(work: TableWork, *, by_ranges: bool = False) -> InPlace:
     # Load jobs read files by name, whatever their generation.
     if changed := await changed_files(work.restore, work.step.entry):
         raise FailedJobError(work.name, REPLACED, replaced(changed))
+    if changed := await changed_uploads(work.restore, work.uploaded):
+        raise FailedJobError(work.name, REPLACED, f"{changed[0]} is no longer the file that was uploaded")
     await counted_rows(work, full, filled)
     if (work.step.action == "replace" or work.step.parts) and (
         difference := await scratch_difference(work.restore, work.step, full)

@@ -37,6 +37,7 @@ class Request(NamedTuple):
     reading: what the files are read with for that, None in a plan.
     on_bill: called with the bytes billed for that.
     spent: what other datasets have billed.
+    again: tables are replaced again that a finished restore of the same has replaced.
     """
 
     options: Options
@@ -47,6 +48,7 @@ class Request(NamedTuple):
     on_bill: Callable[[int], None] = lambda bytes_billed: None
     spent: int = 0
     finish_run: bool = False
+    again: bool = False
 
 
 class Task(NamedTuple):

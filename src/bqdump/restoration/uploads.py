@@ -12,7 +12,7 @@ import hashlib
 import logging
 import shutil
 import tempfile
-from collections.abc import Container, Iterable, Iterator
+from collections.abc import Container, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from typing import IO
 
@@ -24,7 +24,7 @@ from bqdump.core.sizes import counted, size_text
 from bqdump.ports.store import ObjectInfo, ObjectStore
 from bqdump.repository.objects import common_prefix, looked_up, read_part, recorded_in, upload_once, with_checksums
 from bqdump.repository.repository import create, delete, exists, load
-from bqdump.restoration.jobs import FailedJobError
+from bqdump.restoration.jobs import REPLACED, FailedJobError
 from bqdump.restoration.ledger import Ledger
 from bqdump.restoration.task import RunningRestore
 
@@ -147,36 +147,58 @@ def _is(info: ObjectInfo, upload: Upload) -> bool:
 PIECE_BYTES = 8 << 20
 
 
-async def upload_files(restore: RunningRestore, entry: TableEntry) -> None:
-    """Upload a table's files that are not there yet. Raises FailedJobError for one that is not as exported."""
-    if restore.uploads_files:
-        await asyncio.gather(*(_upload(restore, entry.table, file) for file in entry.files))
+async def upload_files(restore: RunningRestore, entry: TableEntry) -> dict[str, int]:
+    """Upload a table's files that are not there yet. Returns the generation of each upload, by its name.
+
+    Raises FailedJobError for a file, or an upload of another process, that is not as exported.
+    """
+    if not restore.uploads_files:
+        return {}
+    uploads = await asyncio.gather(*(_upload(restore, entry.table, file) for file in entry.files))
+    return {info.name: info.generation for info in uploads}
 
 
-async def _upload(restore: RunningRestore, table: str, file: File) -> None:
-    name = restore.uploaded(file.name)
+async def changed_uploads(restore: RunningRestore, uploaded: Mapping[str, int]) -> list[str]:
+    """The names of uploads that are missing or have another generation than when they were compared."""
+    infos = await looked_up(restore.task.bucket, uploaded)
+    there = {info.name: info.generation for info in infos if info}
+    return [name for name, generation in uploaded.items() if there.get(name) != generation]
+
+
+async def _upload(restore: RunningRestore, table: str, file: File) -> ObjectInfo:
+    name, mine = restore.uploaded(file.name), False
     async with restore.uploads:
         stored = await restore.task.bucket.stat(name)
         if stored is None or stored.crc32c != file.crc32c:
             with tempfile.TemporaryFile() as copy:
-                digest = await _read(restore, table, file, copy)
+                digest = await _read(restore.task.store, table, file, file.name, file.generation, copy)
                 if file.sha256 not in ("", digest):
                     raise FailedJobError(table, "checksum", f"{file.name} does not have the SHA-256 of the manifest")
-                stored = await upload_once(restore.task.bucket, name, lambda out: _write(copy, out))
-    if stored is None or stored.crc32c != file.crc32c:
-        raise FailedJobError(table, "checksum", f"{file.name} does not have the checksum of the manifest")
+                stored, mine = await upload_once(restore.task.bucket, name, lambda out: _write(copy, out))
+        if stored is None or (stored.size, stored.crc32c) != (file.size, file.crc32c):
+            raise FailedJobError(table, "checksum", f"{file.name} does not have the checksum of the manifest")
+        # A CRC32C is easily forged.
+        if file.sha256 and not mine:
+            digest = await _read(restore.task.bucket, table, file, name, stored.generation)
+            if digest != file.sha256:
+                cause = f"{name}, to which it was uploaded, does not have the SHA-256 of the manifest"
+                raise FailedJobError(table, "checksum", cause)
+    return stored
 
 
-async def _read(restore: RunningRestore, table: str, file: File, copy: IO[bytes]) -> str:
-    """Read the file into `copy`. Returns its SHA-256."""
+async def _read(
+    store: ObjectStore, table: str, file: File, name: str, generation: int, copy: IO[bytes] | None = None
+) -> str:
+    """Read the object that has a file, at this generation, into `copy`. Returns its SHA-256."""
     digest = hashlib.sha256()
     for start in range(0, file.size, PIECE_BYTES):
         length = min(PIECE_BYTES, file.size - start)
-        data = await read_part(restore.task.store, file.name, file.generation, start, length)
+        data = await read_part(store, name, generation, start, length)
         if data is None:
-            raise FailedJobError(table, "replaced", f"{file.name} is no longer the exported file")
+            raise FailedJobError(table, REPLACED, f"{name} is no longer the exported file")
         digest.update(data)
-        copy.write(data)
+        if copy:
+            copy.write(data)
     return digest.hexdigest()
 
 

@@ -82,7 +82,7 @@ def restore(run: str | None, planning: bool, as_of: str | None, as_json: bool, q
     """
     options["include"] = with_names(options["include"], options.pop("tables_from"))
     yes, verify, choice = options.pop("yes"), options.pop("verify"), take_choice(options)
-    finish_run = options.pop("finish_run")
+    finish_run, again = options.pop("finish_run"), options.pop("again")
     settings, parsed = _settings(options, verify=verify, planning=planning)
     if planning:
         run = run_of(settings, run, as_of)
@@ -94,7 +94,7 @@ def restore(run: str | None, planning: bool, as_of: str | None, as_json: bool, q
     run = run_of(settings, run, as_of, quiet=quiet)
     labels = {"task": str(identity.task), "dataset": parsed.options.dataset}
     with work_shown(labels, quiet=quiet) as follower:
-        request = Request(parsed.options, run or settings.run_id, yes=yes, finish_run=finish_run)
+        request = Request(parsed.options, run or settings.run_id, yes=yes, finish_run=finish_run, again=again)
         work = _restore(settings, parsed, request, choice, me, identity.tasks, follower.hear, verify=verify)
         done = finish(until_signal(work, RESUME, follower))
     if as_json:

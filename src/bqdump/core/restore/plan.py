@@ -25,8 +25,8 @@ TABLE, ROUTINE, INDEX, POLICY, ACCESS = "TABLE", "ROUTINE", "INDEX", "POLICY", "
 Action = Literal["create", "fill", "replace", "resume", "keep", "grant"]
 
 
-class Options(msgspec.Struct, frozen=True, kw_only=True):
-    """What is requested of a restore.
+class Options(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """What is requested of a restore. Its digest stays the same if a later release has more options.
 
     include, exclude: patterns of names, as for an export.
     as_: see names.parse_as.

@@ -209,7 +209,7 @@ INTO = (
     "Dataset to restore into; created if it does not exist. {dataset} stands for the exported dataset's name, which "
     "a set requires."
 )
-AS = "Name of the restored table; {table} stands for its name in the export."
+AS = "Name of the restored table; {table} is the exported name."
 PARTITIONS = "Restore only these partitions of these tables."
 ROWS_ONLY = "Restore rows only, into tables that exist."
 ONE_QUERY = "Also compare checksums of every column with the files. BigQuery bills one query per table."
@@ -240,6 +240,7 @@ RESTORE_SETTINGS: tuple[Setting, ...] = (
     Setting("schema_only", bool, "BOOL", "Restore empty tables and other definitions."),
     Setting("data_only", bool, "BOOL", ROWS_ONLY),
     Setting("replace", bool, "BOOL", "Replace tables that exist in the dataset, each atomically."),
+    Setting("again", bool, "BOOL", "Redo a finished restore."),
     Setting("missing_only", bool, "BOOL",
             "Restore only what is missing or unfinished."),
     WITH_POLICIES,
