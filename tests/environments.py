@@ -21,16 +21,18 @@ ROOT = Path(__file__).parent.parent
 
 
 class Environment(NamedTuple):
-    """An environment: what is installed beside the wheel and its extra `local`. how: pip, oldest (uv) or tool (uv)."""
+    """An environment: what is installed next to the wheel and its extra `local`, and how: by pip or uv, as a tool, or
+    by uv with the oldest versions that are allowed.
+    """
 
-    beside: Sequence[str] = ()
+    others: Sequence[str] = ()
     how: str = "pip"
 
 
 ENVIRONMENTS: Mapping[str, Environment] = {
     "readme": Environment(),
-    "data": Environment(("pandas", "numpy", "polars", "pyarrow", "duckdb")),
-    "airflow": Environment(("apache-airflow>=3", "apache-airflow-providers-google", "pandas")),
+    "data": Environment(("pandas", "numpy", "polars", "pyarrow", "duckdb"), "uv"),
+    "airflow": Environment(("apache-airflow>=3", "apache-airflow-providers-google", "pandas"), "uv"),
     "oldest": Environment(how="oldest"),
     "tool": Environment(how="tool"),
 }
@@ -77,11 +79,14 @@ def install(environment: Environment, wheel: Path, folder: Path) -> Path:
         return folder / "bin/bqdump"
     venv.create(folder, with_pip=environment.how == "pip", symlinks=True)
     python = folder / "bin/python"
+    quiet = ["--quiet", "--no-config", "--python", str(python)]
     if environment.how == "pip":
-        subprocess.run([str(python), "-m", "pip", "install", "--quiet", wanted, *environment.beside], check=True)
+        subprocess.run([str(python), "-m", "pip", "install", "--quiet", wanted, *environment.others], check=True)
+    elif environment.how == "uv":
+        subprocess.run([*UV, "pip", "install", *quiet, wanted, *environment.others], check=True)
     else:
         # Of a wheel, what it needs is indirect, so the versions are resolved for the project.
-        chosen, quiet = folder / "oldest.txt", ["--quiet", "--no-config", "--python", str(python)]
+        chosen = folder / "oldest.txt"
         resolve = [*UV, "pip", "compile", *quiet, "--resolution", "lowest-direct", "--extra", "local"]
         subprocess.run([*resolve, "--output-file", str(chosen), str(ROOT / "pyproject.toml")], check=True, cwd=folder)
         subprocess.run([*UV, "pip", "install", *quiet, "--requirement", str(chosen), str(wheel)], check=True)
