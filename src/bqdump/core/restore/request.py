@@ -239,7 +239,7 @@ RESTORE_SETTINGS: tuple[Setting, ...] = (
     Setting("as_", str, "NAME", AS, variable="BQDUMP_RESTORE_AS"),
     Setting("schema_only", bool, "BOOL", "Restore empty tables and other definitions."),
     Setting("data_only", bool, "BOOL", ROWS_ONLY),
-    Setting("replace", bool, "BOOL", "Replace tables that exist in the dataset, each atomically."),
+    Setting("replace", bool, "BOOL", "Replace tables that exist, each atomically."),
     Setting("again", bool, "BOOL", "Redo a finished restore."),
     Setting("missing_only", bool, "BOOL",
             "Restore only what is missing or unfinished."),
