@@ -2,8 +2,14 @@
 
 from __future__ import annotations
 
-import gc
 import sys
+
+# Before anything else is imported, Ctrl-C ends the process at once: see bqdump.cli.process, which takes over. What
+# Python shows before that, while it starts itself, no program can change.
+if (_signal := __import__("_signal")).getsignal(_signal.SIGINT) is _signal.default_int_handler:
+    _signal.signal(_signal.SIGINT, lambda *_: __import__("os")._exit(130))
+
+import gc
 
 from bqdump.cli.process import end_at_once, end_with, version_line
 

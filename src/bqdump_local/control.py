@@ -11,6 +11,7 @@ from urllib.parse import unquote
 
 import msgspec
 
+from bqdump_local import clock
 from bqdump_local.broken_answers import RESET, SPOILED, UNANSWERED, hang_up, spoiled
 from bqdump_local.faults import Faults, Verdict
 
@@ -133,6 +134,8 @@ class Control:
             await _json(send, 200, {"service": self.service, **_plain(counts)})
         elif path == "/_local/faults" and method in {"GET", "PUT", "DELETE"}:
             await self._change_faults(method, receive, send)
+        elif path == "/_local/clock" and method in {"GET", "PUT"}:
+            await _clock(method, receive, send)
         else:
             await self.app(scope, receive, send)
 
@@ -148,6 +151,20 @@ class Control:
                 return
             self._faults, self._dice = faults, random.Random(faults.seed)
         await _json(send, 200, msgspec.to_builtins(self._faults))
+
+
+async def _clock(method: str, receive: Receive, send: Send) -> None:
+    if method == "PUT":
+        try:
+            clock.add(msgspec.json.decode(await _drain(receive), type=_Clock).offset_seconds)
+        except msgspec.DecodeError as error:
+            await _json(send, 400, _error(400, str(error), "invalid"))
+            return
+    await _json(send, 200, msgspec.to_builtins(_Clock(clock.added())))
+
+
+class _Clock(msgspec.Struct, forbid_unknown_fields=True):
+    offset_seconds: float
 
 
 def _of_a_web_page(scope: Scope) -> bool:

@@ -38,6 +38,11 @@ class Stack(NamedTuple):
         """Change the behaviour of the BigQuery stand-in's jobs: delays, file sizes, faults."""
         _put(f"{self.bigquery}/_local/jobs", settings)
 
+    def clock(self, offset_seconds: float) -> None:
+        """Set the clock of all services, so many seconds from that of this machine."""
+        for service in filter(None, (self.storage, self.bigquery, self.cloud_run)):
+            _put(f"{service}/_local/clock", {"offset_seconds": offset_seconds})
+
     def requests(self) -> dict[str, dict[str, int]]:
         """The number of requests to both services by operation, since the start or the last reset."""
         return {

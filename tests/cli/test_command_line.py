@@ -144,7 +144,7 @@ def test_help_shows_what_the_flag_shows(words: list[str], capsys: pytest.Capture
     ("words", "hint"),
     [
         (["rum"], "Did you mean bqdump help run?"),
-        (["run", "up"], "bqdump help lists all commands."),
+        (["run", "up"], "`bqdump help` lists all commands."),
         (["local", "upp"], "Did you mean bqdump help local up?"),
     ],
 )
@@ -190,7 +190,7 @@ def test_a_command_of_another_tool_is_answered_with_ours(
 @pytest.mark.parametrize(
     ("arguments", "fix"),
     [
-        (["restore", "-l"], "-l: unknown option. bqdump ls lists what a run holds."),
+        (["restore", "-l"], "-l: unknown option. `bqdump ls` lists what a run holds."),
         (["init", "--repo", "gs://b"], "--repo: unknown option. Did you mean --to?"),
         (["run", "--table-name", "x"], "--table-name: unknown option. Did you mean --include?"),
         (
@@ -200,12 +200,12 @@ def test_a_command_of_another_tool_is_answered_with_ours(
         (["run", "--mask", "x"], "--mask: unknown option. Masks are set in bqdump.toml: [tables.NAME] with masks."),
         (["restore", "--source"], "--source: unknown option. It is an option of bqdump verify."),
         (["prune", "--replace"], "--replace: unknown option. It is an option of bqdump restore."),
-        (["status", "--zzz"], "--zzz: unknown option. bqdump status --help shows what is possible."),
+        (["status", "--zzz"], "--zzz: unknown option. `bqdump status --help` shows what is possible."),
         (
             ["verify", "--format", "csv"],
             "--format: unknown option. It is an option of bqdump init, bqdump doctor, bqdump plan and bqdump run.",
         ),
-        (["init", "--json"], "--json: unknown option. bqdump init --help shows what is possible."),
+        (["init", "--json"], "--json: unknown option. `bqdump init --help` shows what is possible."),
     ],
 )
 def test_a_flag_of_other_commands_is_answered_with_their_names(
@@ -226,7 +226,7 @@ def test_where_there_is_no_settings_file_the_command_that_writes_one_is_named(
     monkeypatch.chdir(tmp_path)
     assert start(["runs"]) == 2
     missing = "bqdump: missing: --bucket (DESTINATION_BUCKET)."
-    expected = f"{missing} There is no bqdump.toml in this folder: bqdump init writes one.\n"
+    expected = f"{missing} There is no bqdump.toml in this folder. To write one: bqdump init\n"
     assert capsys.readouterr().err == expected
     (tmp_path / "bqdump.toml").write_text('format = "csv"')
     assert start(["runs"]) == 2
@@ -256,8 +256,8 @@ def test_errors_of_the_parser_are_one_sentence_like_all_others(
 ) -> None:
     assert start(words) == 2
     shown = capsys.readouterr().err
-    assert shown.startswith(f"bqdump: {reported} bqdump {words[0]}")
-    assert shown.endswith("--help shows what is possible.\n")
+    assert shown.startswith(f"bqdump: {reported} `bqdump {words[0]}")
+    assert shown.endswith("--help` shows what is possible.\n")
     assert shown.count("\n") == 1
 
 

@@ -87,7 +87,7 @@ def test_line_breaks_and_control_characters_are_visible_in_tables_only(say: Say)
         (
             101,
             100,
-            "101 rows, of which the first 100 are shown. For all: bqdump sql -c SQL | less, or --csv or --json.\n",
+            "101 rows, of which the first 100 are shown. For all: `bqdump sql -c SQL | less`, or --csv or --json.\n",
         ),
     ],
 )

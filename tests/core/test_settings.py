@@ -239,7 +239,7 @@ def test_a_local_time_of_the_file_is_refused() -> None:
 def test_an_unknown_setting_of_the_file_gets_a_guess() -> None:
     with pytest.raises(UsageError, match=r"^my\.toml: unknown setting 'compresion'\. Did you mean 'compression'\?$"):
         sources(REQUIRED, {}, {"compresion": "gzip"}, "my.toml")
-    with pytest.raises(UsageError, match="bqdump help settings lists all"):
+    with pytest.raises(UsageError, match="All settings: bqdump help settings"):
         sources(REQUIRED, {}, {"qqqq": 1}, "my.toml")
 
 

@@ -48,7 +48,7 @@ def test_an_error_names_the_setting_as_it_was_given() -> None:
 def test_other_errors_say_what_failed() -> None:
     error = BqdumpError("read", "gs://b", "it is gone", "See {call:status}.")
     assert str(error) == "cannot read gs://b: it is gone. See bqdump.status()."
-    assert error.sentence(Flags({}, {})) == "cannot read gs://b: it is gone. See bqdump status."
+    assert error.sentence(Flags({}, {})) == "cannot read gs://b: it is gone. See `bqdump status`."
 
 
 def test_a_command_has_the_flags_of_this_invocation_except_for_secrets() -> None:

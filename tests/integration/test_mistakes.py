@@ -163,7 +163,7 @@ FILES = [
     (b'[settings]\nformat = "csv"', "Settings are written without a section, except for [retention] and [tables.NAME]"),
     (b'BQDUMP_FORMAT = "csv"', "Did you mean 'format'?"),
     (b'SOURCE_DATASET = "sales"', "Did you mean 'dataset'?"),
-    (b'color = "red"', "bqdump help settings lists all"),
+    (b'color = "red"', "All settings: bqdump help settings"),
     (
         b'[tables]\norders = ["id"]',
         "bqdump.toml: tables.orders: expected a section with settings, such as [tables.orders]",

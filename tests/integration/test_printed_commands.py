@@ -87,7 +87,7 @@ def test_the_list_of_runs_is_of_the_target_that_was_asked(
 @pytest.mark.parametrize(
     ("arguments", "answer"),
     [
-        (["run", "--dry-run"], "bqdump plan shows what a run would do"),
+        (["run", "--dry-run"], "`bqdump plan` shows what a run would do"),
         (["prune", "--dry-run"], "Without --yes, prune only shows what it would delete"),
         (["run", "--tasks", "4"], "On the local stack: bqdump local execute --tasks N"),
         (["restore", "--dry-run"], "--plan shows what would be restored"),

@@ -51,4 +51,4 @@ def test_a_restore_that_is_done_or_unknown_is_named(stage: Stage, capsys: pytest
     refused = call(capsys, "restores", "--abort", done.restore)
     assert (refused.code, "it is done, so there is nothing to end" in refused.text) == (2, True)
     unknown = call(capsys, "restores", "--abort", "0123456789ab-1")
-    assert (unknown.code, "bqdump restores lists all" in unknown.text) == (5, True)
+    assert (unknown.code, "`bqdump restores` lists all" in unknown.text) == (5, True)

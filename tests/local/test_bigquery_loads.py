@@ -8,8 +8,10 @@ import re
 from decimal import Decimal
 from typing import Any
 
+import pyarrow
+import pyarrow.parquet
 import pytest
-from google.api_core.exceptions import BadRequest, Conflict, NotFound
+from google.api_core.exceptions import BadRequest, Conflict, MethodNotImplemented, NotFound
 from google.cloud import bigquery
 
 from local.bigquery_server import PROJECT, Cloud, finish
@@ -358,3 +360,12 @@ def test_files_without_rows_can_be_loaded_with_others(
             config.skip_leading_rows = 1
         finish(world.client.load_table_from_uri(f"gs://{bucket}/*", copy, job_config=config))
         assert sorted(row[0] for row in rows(world, copy)) == list(range(1, rows_there + 1))
+
+
+def test_a_job_ends_where_a_library_panics(world: Cloud, table: str) -> None:
+    """A panic of a library in Rust is no Exception: here, about key-value metadata that is not UTF-8."""
+    told = pyarrow.table({"a": [1]}).replace_schema_metadata({b"\xff\xfe": b"\x80"})
+    file = io.BytesIO()
+    pyarrow.parquet.write_table(told, file)
+    with pytest.raises(MethodNotImplemented, match="PanicException"):
+        load(world, table, file.getvalue(), source_format="PARQUET")

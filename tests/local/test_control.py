@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import socket
 import time
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
@@ -295,3 +296,14 @@ def test_an_invalid_status_is_refused(http: Http) -> None:
     answer = http.call("PUT", "/_local/faults", json={"rules": [{"status": "gone"}]})
     assert answer.status_code == 400
     assert "reset-body" in answer.json()["error"]["message"]
+
+
+def test_the_clock_of_a_server_can_be_set(http: Http) -> None:
+    try:
+        http.call("PUT", "/_local/clock", json={"offset_seconds": 86_400}).raise_for_status()
+        assert http.call("GET", "/_local/clock").json() == {"offset_seconds": 86_400}
+        later = http.put(BUCKET, "later")
+        assert datetime.fromisoformat(later["timeCreated"]) > datetime.now(UTC) + timedelta(hours=23)
+    finally:
+        http.call("PUT", "/_local/clock", json={"offset_seconds": 0}).raise_for_status()
+    assert http.call("PUT", "/_local/clock", json={"offset": 1}).status_code == 400

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from bqdump.adapters.checksums import crc32c
+from forged import with_checksum_of
 from local.storage_server import Http, path_of, storage_server
 
 if TYPE_CHECKING:
@@ -180,3 +181,14 @@ def test_files_that_were_there_before_the_bucket_are_no_objects_until_they_are_c
         assert listed(http) == []
         (tmp_path / BUCKET / "old").write_bytes(b"changed")
         assert listed(http) == [as_object("old", b"changed")]
+
+
+def test_other_bytes_of_the_same_size_and_crc32c_are_another_generation(http: Http, folder: Path) -> None:
+    before = http.put(BUCKET, "x", b"one and more")
+    forged = with_checksum_of(b"one and more", b"two")
+    (folder / "x").write_bytes(forged)
+    os.utime(folder / "x", ns=(1, 1))
+    after = http.call("GET", path_of(BUCKET, "x")).json()
+    assert (after["size"], after["crc32c"]) == (before["size"], before["crc32c"])
+    assert int(after["generation"]) > int(before["generation"])
+    assert content(http, "x") == forged

@@ -166,7 +166,7 @@ def test_files_that_changed_are_refused_before_anything_is_created() -> None:
     world = ExportedWorld()
     name = world.manifest.tables[1].files[0].name
     world.store.put_now(name, b"other\n")
-    with pytest.raises(VerificationError, match=f"{name} is "):
+    with pytest.raises(VerificationError, match=f"{name} has another size"):
         world.restore()
     assert ("project", "copy") not in world.big.datasets
 

@@ -182,7 +182,7 @@ def test_a_restore_is_refused_while_another_one_replaces_the_same_tables(first: 
     error, lists = refused.value, "bqdump restores"
     assert error.cause == f"restore {id_} of run first is at work there on the same tables: one"
     assert fill(error.hint, COMMANDS) == (
-        f"Wait until {lists} lists it as done or stopped, or end it: {lists} --abort {id_}"
+        f"Wait until `{lists}` lists it as done or stopped, or end it: {lists} --abort {id_}"
     )
     assert (world.store.names_now(), world.rows("one"), [*world.big.started]) == before
     end(world)

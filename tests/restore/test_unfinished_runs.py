@@ -126,7 +126,7 @@ def test_a_drill_names_the_run_that_was_stopped_and_finishes_it_on_request() -> 
     scratch = Options(project="project", dataset="")
     done = asyncio.run(drill(task(world, options=scratch), Sample()))
     assert done.state == "different"
-    assert "finish it (the source is not needed): bqdump run --run-id r2 " in done.problems[0]
+    assert "finish it (the source is not needed): `bqdump run --run-id r2 " in done.problems[0]
     done = asyncio.run(drill(task(world, options=scratch, finish_run=True), Sample()))
     assert (done.state, done.run) == ("proven", "r2")
 

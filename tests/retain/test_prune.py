@@ -187,7 +187,7 @@ def test_a_copy_of_an_export_is_refused(scene: Scene) -> None:
         scene.store.put_now(name.replace("x/", "copy/", 1), found[0])
     before = scene.names()
     moved = SETTINGS.target.__class__("gs", "memory", "copy/")
-    with pytest.raises(UsageError, match="copied by another tool than bqdump copy"):
+    with pytest.raises(UsageError, match="copied by another tool than `bqdump copy`"):
         scene.prune(target=moved)
     for name in scene.names("x/"):
         found = scene.store.peek(name)

@@ -56,7 +56,7 @@ def test_each_dataset_whose_files_a_killed_run_was_replacing_is_named_and_finish
     assert all(f"bqdump run --run-id r2 --project p --dataset {name} " in problems[name] for name in named)
     with pytest.raises(VerificationError) as refused:
         world.restore()
-    assert "finish it (the source is not needed): bqdump run --run-id r2" in refused.value.sentence(COMMANDS)
+    assert "finish it (the source is not needed): `bqdump run --run-id r2" in refused.value.sentence(COMMANDS)
     done = world.restore(execution="second", finish_run=True)
     assert done.state == "restored"
     assert all(world.rows(f"{name}_copy", "orders") == [f"{name}.orders", "new"] for name in named)

@@ -74,11 +74,11 @@ SECRET = ("notify",)
 NAMING_RUNS = ("status", "ls", "verify", "report", "sql", "restore", "drill", "prune")
 TASKS = (
     "A task is a process: its number and their count are environment variables (docs/deploy.md). "
-    "On the local stack: bqdump local execute --tasks N."
+    "On the local stack: bqdump local execute --tasks N"
 )
 # What people type who know other tools, by option and command; "": any command.
 HABITS = {
-    ("--dry-run", "run"): "bqdump plan shows what a run would do.",
+    ("--dry-run", "run"): "`bqdump plan` shows what a run would do.",
     ("--dry-run", "prune"): "Without --yes, prune only shows what it would delete.",
     ("--dry-run", "restore"): "--plan shows what would be restored.",
     ("--dry-run", "drill"): "--plan shows what would be restored.",
@@ -91,13 +91,14 @@ HABITS = {
     ("--into", "drill"): "A drill makes a dataset of its own; --scratch-project names its project.",
     ("--force", "restore"): "Did you mean --replace?",
     ("--output", "run"): "Did you mean --to?",
+    **{(flag, "bqdump"): "Did you mean bqdump --version?" for flag in ("-V", "-v", "--v")},
     ("--tasks", "run"): TASKS,
     ("--parallelism", "run"): TASKS,
     **dict.fromkeys((("--table", ""), ("--table-name", "")), "Did you mean --include?"),
-    **dict.fromkeys((("-l", "restore"), ("--list", "restore")), "bqdump ls lists what a run holds."),
+    **dict.fromkeys((("-l", "restore"), ("--list", "restore")), "`bqdump ls` lists what a run holds."),
     **dict.fromkeys((("--repo", "init"), ("-r", "init")), "Did you mean --to?"),
-    **{("--run", verb): f"A run is named without a flag: bqdump {verb} RUN." for verb in NAMING_RUNS},
-    **{("--run-id", verb): f"A run is named without a flag: bqdump {verb} RUN." for verb in NAMING_RUNS},
+    **{("--run", verb): f"A run is named without a flag: bqdump {verb} RUN" for verb in NAMING_RUNS},
+    **{("--run-id", verb): f"A run is named without a flag: bqdump {verb} RUN" for verb in NAMING_RUNS},
     **dict.fromkeys(
         (("--where", ""), ("--columns", ""), ("--filter", ""), ("--fields", ""), ("--query", "run")),
         "Columns and rows are chosen in bqdump.toml: [tables.NAME] with columns and where.",
@@ -105,15 +106,15 @@ HABITS = {
     **dict.fromkeys((("--mask", ""), ("--masks", "")), "Masks are set in bqdump.toml: [tables.NAME] with masks."),
     **dict.fromkeys(
         (("--credentials", ""), ("--key-file", ""), ("--account", "")),
-        "Credentials are Google's: gcloud auth application-default login, or GOOGLE_APPLICATION_CREDENTIALS.",
+        "Credentials are Google's: `gcloud auth application-default login`, or GOOGLE_APPLICATION_CREDENTIALS.",
     ),
     ("--format", "sql"): "Did you mean --csv or --json?",
     ("--host", "ui"): "It serves this machine only; from another one: ssh -L 8080:127.0.0.1:8080 HOST.",
     ("--fix", "doctor"): "It prints the commands that fix what it finds.",
     ("--from", "copy"): "What is copied is named as in every command, with --bucket, --prefix or --to.",
     ("--source", "copy"): "What is copied is named as in every command, with --bucket, --prefix or --to.",
-    ("--dest", "copy"): "The destination is named without a flag: bqdump copy DEST.",
-    ("--from-vault", "drill"): "Name the copy, and the key to trust: bqdump drill --to gs://VAULT --trust KEYFILE.",
+    ("--dest", "copy"): "The destination is named without a flag: bqdump copy DEST",
+    ("--from-vault", "drill"): "Name the copy, and the key to trust: bqdump drill --to gs://VAULT --trust KEYFILE",
 }
 
 # Flags of similar tools, and those that do the same here: the first that the command takes.
@@ -178,7 +179,7 @@ def sentence(error: BaseException) -> str:
 def _of_the_parser(error: click.ClickException) -> str:
     """What click found wrong with the arguments."""
     context = error.ctx if isinstance(error, click.UsageError) else None
-    fix = f"{context.command_path} --help shows what is possible." if context else ""
+    fix = f"`{context.command_path} --help` shows what is possible." if context else ""
     what, cause = "", error.format_message()
     if isinstance(error, click.NoSuchOption):
         what, cause, fix = error.option_name, "unknown option", _instead_of(error, context) or fix

@@ -63,7 +63,7 @@ GROUPS = {
     },
     "Other": {
         "completion": "Print the completion script of a shell.",
-        "help": "Show the help of a command, or all settings: bqdump help settings.",
+        "help": "Show the help of a command, or all settings: `bqdump help settings`.",
     },
 }
 # Commands of similar tools, by the one that does the same here.

@@ -256,7 +256,7 @@ def load_settings(
         settings = resolve(*sources, required=required)
     except MissingError as error:
         if not config:
-            error.hint = f"There is no {CONFIG} in this folder: bqdump init writes one."
+            error.hint = f"There is no {CONFIG} in this folder. To write one: bqdump init"
         raise
     if required == ("bucket",):
         _refuse_missing_folder(settings.target.folder)

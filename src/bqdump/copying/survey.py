@@ -255,7 +255,8 @@ async def plan_of(task: Task, surveyed: Surveyed, again: Container[tuple[str, in
     here = {name: Present(info.generation, info.size, info.crc32c) for name, info in infos.items()}
     plan = plan_copy(surveyed.items, here, again)
     if plan.foreign:
-        more = f", and so are {counted(len(plan.foreign) - 1, 'more')}" if len(plan.foreign) > 1 else ""
+        more = f"; so have {counted(len(plan.foreign) - 1, 'other object')}" if len(plan.foreign) > 2 else ""
+        more = "; so has another object" if len(plan.foreign) == 2 else more
         cause = f"it is not a file of run {surveyed.run}: it has another size or checksum{more}"
         hint = "Nothing was copied over it. Find out who wrote it, and delete it."
         raise VerificationError(COPY, f"{task.target.store.url}/{plan.foreign[0]}", cause, hint)

@@ -33,11 +33,16 @@ class Words:
 
     def setting(self, name: str, value: str) -> str:
         """A setting to use, with this value ("": any)."""
-        return f"{name}={value!r}" if value else name
+        shown = value if value.isdecimal() else repr(value)
+        return f"{name}={shown}" if value else name
 
     def required(self, name: str) -> str:
         """A setting that must be given, with every way to do so."""
         return name
+
+    def within(self, call: str) -> str:
+        """A command within a sentence, so that it is seen where it ends."""
+        return call
 
     def call(self, verb: str, arguments: Arguments) -> str:
         """A command to run."""
@@ -55,6 +60,10 @@ class Commands(Words):
     def required(self, name: str) -> str:
         """See Words."""
         return self.setting(name, "")
+
+    def within(self, call: str) -> str:
+        """See Words."""
+        return f"`{call}`"
 
     def call(self, verb: str, arguments: Arguments) -> str:
         """See Words: as a shell takes it. Commands take the name of a run without a flag."""
@@ -90,12 +99,17 @@ PYTHON, COMMANDS, UNFILLED = Words(), Commands(), Unfilled()
 
 
 def fill(message: str, words: Words = PYTHON) -> str:
-    """The message with its placeholders in these words."""
+    """The message with its placeholders in these words. A command stands at the end of a line, or is delimited."""
     if "{" not in message:
         return message
     message = re.sub(REQUIRED, lambda match: words.required(match[1]), message)
     message = re.sub(SETTING, lambda match: words.setting(match[1], match[2] or ""), message)
-    return re.sub(CALL, lambda match: words.call(match[1], _arguments(match[2])), message)
+
+    def call(match: re.Match[str]) -> str:
+        command, rest = words.call(match[1], _arguments(match[2])), match.string[match.end() :]
+        return words.within(command) if rest and not rest.startswith("\n") else command
+
+    return re.sub(CALL, call, message)
 
 
 def placeholder(verb: str, arguments: Arguments) -> str:

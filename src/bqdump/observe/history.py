@@ -35,7 +35,7 @@ from bqdump.repository.repository import exists, read, value_of
 READS_AT_ONCE = 4
 # Requests for the metadata of an object.
 LOOKS_AT_ONCE = 32
-NEITHER = "has neither the plan of a run nor a manifest. bqdump prune shows what it holds."
+NEITHER = "has neither the plan of a run nor a manifest. `bqdump prune` shows what it holds."
 RunState = Literal[
     "planning", "copying", "running", "failed", "superseded", "complete", "partial", "pruning", "unreadable",
     "not trusted",
@@ -285,7 +285,7 @@ async def _look_at(store: ObjectStore, settings: Settings, run: str) -> Summary 
 
 
 def _lost(manifest: str) -> str:
-    hint = "Bring the object back, such as from soft deletion. Until then, bqdump prune stops."
+    hint = "Bring the object back, such as from soft deletion. Until then, `bqdump prune` stops."
     return f"its manifest {manifest} is gone, so nothing can be restored from it. {hint}"
 
 

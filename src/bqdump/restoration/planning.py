@@ -85,6 +85,16 @@ def _refuse_source(options: Options, manifest: Manifest, *, yes: bool) -> None:
     raise UsageError(RESTORE, f"{options.project}.{options.dataset}", cause, hint)
 
 
+CHANGED = {
+    FindingKind.MISSING: "is missing",
+    FindingKind.SIZE: "has another size",
+    FindingKind.CHECKSUM: "has another checksum",
+    FindingKind.REPLACED: "was written again",
+    FindingKind.HIDDEN: "is hidden",
+    FindingKind.LOCK: "is not locked as long as its run",
+}
+
+
 async def _refuse_changed_files(task: Task, plan: RestorePlan, manifest: Manifest, findings: list[Finding]) -> None:
     """Raise VerificationError where a table to be restored lacks its files, NotFoundError if the run is pruned."""
     tables = {step.entry.table for step in plan.tables if step.entry.files}
@@ -92,11 +102,11 @@ async def _refuse_changed_files(task: Task, plan: RestorePlan, manifest: Manifes
     if not changed:
         return
     await refuse_pruned(task.store, task.settings, RESTORE, plan.run, manifest)
-    files = [f"{finding.file} is {finding.kind.value}" for finding in changed]
+    files = [f"{finding.file} {CHANGED.get(finding.kind, 'differs')}" for finding in changed]
     cause = f"its files are not as exported: {named(files, SHOWN)}"
     replacing = await read_replacing(task.store, task.settings)
     if replacing and replacing.published == plan.run:
-        hint = f"{replacing.sentence} Or let {{setting:finish_run}} finish it first, and restore that run."
+        hint = f"{replacing.sentence}. Or let {{setting:finish_run}} finish it first, and restore that run."
     else:
         hint = f"{{call:verify run={plan.run}}} lists all of them. Restore another run, or exclude these tables."
     raise VerificationError(RESTORE, f"run {plan.run}", cause, hint)

@@ -69,7 +69,7 @@ async def finish_run(task: Task) -> None:
         return
     if task.settings.trust:
         cause = "finished here, it would be published without a signature, and only signed runs are trusted"
-        hint = f"Finish it with its key first: {{call:run run_id={replacing.run}}} {{setting:sign}}"
+        hint = f"Finish it first, with its key in {{setting:sign}}: {{call:run run_id={replacing.run}}}"
         raise UsageError("finish", f"run {replacing.run}", cause, hint, setting="finish_run")
     message = "finishing run %s, which has begun to replace the published files"
     log.info(message, replacing.run, extra=LogEvent.RUN_FINISHED.extra(run=replacing.run))

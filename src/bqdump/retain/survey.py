@@ -289,5 +289,5 @@ async def _read_latest(task: Task) -> Latest | None:
 
 
 def _copy(task: Task) -> UsageError:
-    cause = "it was copied by another tool than bqdump copy, and its manifests name the files of the original"
+    cause = "it was copied by another tool than `bqdump copy`, and its manifests name the files of the original"
     return UsageError("prune", str(task.settings.target), cause, "Prune the original, or delete the copy's folder.")

@@ -94,7 +94,7 @@ def cancelled() -> BigQueryError:
     return BigQueryError("stopped", "Job execution was cancelled: User requested cancellation")
 
 
-def unexpected(error: Exception) -> BigQueryError:
+def unexpected(error: BaseException) -> BigQueryError:
     """The 501 for an error of this stand-in, whose log has the traceback. Clients do not retry it."""
     LOG.error("This request failed:", exc_info=error)
     return BigQueryError("notImplemented", f"This local stand-in failed ({type(error).__name__}); its log has details.")

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import re
 import threading
-import time
 from dataclasses import asdict, dataclass, field, fields
 from typing import Any
 
+from bqdump_local import clock
 from bqdump_local.bigquery.errors import invalid
 
 # The account that runs all jobs.
@@ -63,7 +63,7 @@ class JobSettings:
 
     def now_ms(self) -> int:
         """The server's clock, in milliseconds since 1970 UTC."""
-        return int((time.time() + self.clock_offset_seconds) * 1000)
+        return clock.now_ns() // 1_000_000 + int(self.clock_offset_seconds * 1000)
 
     def take(self, at: str, table: str) -> Fault | None:
         """The next fault for this stage and table, if any, which counts down."""

@@ -8,11 +8,11 @@ import string
 import threading
 import uuid
 from collections.abc import Callable, Coroutine, Mapping, Sequence
-from datetime import UTC, datetime
 from typing import Any
 
 import msgspec
 
+from bqdump_local import clock
 from bqdump_local.cloud_run.errors import invalid
 from bqdump_local.cloud_run.template import ExecutionTemplate, seconds
 from bqdump_local.execute import Execution, execute
@@ -170,4 +170,4 @@ class Running:
 
 
 def _now() -> str:
-    return datetime.now(UTC).isoformat(timespec="microseconds").replace("+00:00", "Z")
+    return clock.now().isoformat(timespec="microseconds").replace("+00:00", "Z")

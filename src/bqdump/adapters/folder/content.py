@@ -64,8 +64,8 @@ def contains(root: Path, folder: str, most: int = LOOKED_AT) -> bool:
 FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 DENIED = (errno.EACCES, errno.EPERM, errno.EROFS)
 HINTS = {
-    **dict.fromkeys(FULL, "Free some space and resume the run: nothing is published before it is complete."),
-    **dict.fromkeys(DENIED, "Make the folder writable for this user and resume the run."),
+    **dict.fromkeys(FULL, "Free some space and repeat the command: nothing counts before it is complete."),
+    **dict.fromkeys(DENIED, "Make the folder writable for this user and repeat the command."),
     **dict.fromkeys(TOO_MANY_FILES, MORE_FILES),
     errno.ENAMETOOLONG: "Use shorter names, or another folder.",
 }

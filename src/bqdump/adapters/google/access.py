@@ -19,7 +19,7 @@ TRUST = (
     "If a proxy intercepts TLS, set REQUESTS_CA_BUNDLE and GRPC_DEFAULT_SSL_ROOTS_FILE_PATH to the certificate of its "
     "authority."
 )
-START = "Start the server (bqdump local up), or unset the variable."
+START = "Start the server (`bqdump local up`), or unset the variable."
 LONGEST_MESSAGE = 2000
 UNUSABLE = (
     requests.exceptions.InvalidSchema,

@@ -16,6 +16,7 @@ from bqdump.cli.logs import set_up_work, work_shown
 from bqdump.cli.options import Command, finish, flags_given, json_option, load_settings, quiet_option, settings_options
 from bqdump.cli.output import print_json, print_table
 from bqdump.cli.signals import Endings, until_stopped
+from bqdump.cli.streams import tell
 from bqdump.core.copy.plan import RULES, STORAGE_CLASSES, Copied, CopiedRun, requested_copy
 from bqdump.core.settings.task_identity import identify
 from bqdump.core.sizes import counted, size_text
@@ -103,14 +104,19 @@ def copy(
     if as_json:
         print_json(result)
     elif not quiet:
-        _print(result)
+        _print(result, request.target.named)
         if result.copied and not request.target.prefix and words().place("prefix") != "--prefix":
             # With the prefix of a variable or a file, other commands would look for the copy below it.
             sys.stdout.write(f"To use the copy, name it with --to {shlex.quote(dest)} --prefix ''.\n")
+    else:
+        for run in result.not_copied:
+            of = f" of {run.dataset}" if run.dataset else ""
+            what = "was not copied" if run.state == "not copied" else "is there, and not trusted"
+            tell(f"bqdump: run {run.run}{of} {what}: {run.problem}")
     return TABLES_FAILED if result.not_copied else DONE
 
 
-def _print(result: Copied) -> None:
+def _print(result: Copied, where: str) -> None:
     of_set, locked = any(run.dataset for run in result.runs), any(run.locked_until for run in result.runs)
     rows = [(*((run.dataset,) if of_set else ()), *_row(run, locked=locked)) for run in result.runs]
     sizes = "files", "size", "moved", "bytes moved"
@@ -127,10 +133,10 @@ def _print(result: Copied) -> None:
     moved = f"{counted(result.files, 'file')}, {size_text(result.bytes)}"
     leaving = f"; {size_text(result.egress)} between locations" if result.egress else ""
     if result.copied:
-        sys.stdout.write(f"Copied {moved} to {result.target}{leaving}.\n")
+        sys.stdout.write(f"Copied {moved} to {where}{leaving}.\n")
     else:
         asked = f"{moved}, with about {counted(result.requests, 'request')}"
-        sys.stdout.write(f"Would copy {asked} to {result.target}{leaving}. Nothing was copied.\n")
+        sys.stdout.write(f"Would copy {asked} to {where}{leaving}. Nothing was copied.\n")
 
 
 def _row(run: CopiedRun, *, locked: bool) -> tuple[str, ...]:

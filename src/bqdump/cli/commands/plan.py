@@ -84,5 +84,5 @@ def _print_totals(settings: Settings, shown: Planned) -> None:
         f"of {shown.project}.{shown.dataset} ({shown.location}) as of {time_text(shown.snapshot_time)}"
         f"{excluded(shown)}.\n"
         f"{unchanged}"
-        f"A run {VERBS[shown.mode]} in {settings.target} ({settings.path}).\n"
+        f"A run {VERBS[shown.mode]} in {settings.target.named} ({settings.path}).\n"
     )

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import sys
 import time
+from collections.abc import Iterator
 from functools import partial
 from typing import Any
 
@@ -18,6 +19,7 @@ from bqdump.cli.exit_codes import DONE, TABLES_FAILED
 from bqdump.cli.logs import set_up_work
 from bqdump.cli.options import Command, finish, json_option, load_settings, quiet_option, settings_options
 from bqdump.cli.output import print_json, print_table
+from bqdump.cli.streams import tell
 from bqdump.core.retention.erased import Erasures, requested_erasure
 from bqdump.core.retention.policy import policy_for
 from bqdump.core.retention.pruned import Pruned, RetainedRun
@@ -130,7 +132,17 @@ def erase(table: str, before: str, reason: str, by: str, yes: bool, quiet: bool,
         print_json(result)
     elif not quiet:
         _print_erased(result)
+    else:
+        for line in _held(result):
+            tell(f"bqdump: {line}")
     return TABLES_FAILED if any(export.held for export in result.exports) else DONE
+
+
+def _held(result: Erasures) -> Iterator[str]:
+    """The files that the bucket keeps."""
+    for held in (held for export in result.exports for held in export.held):
+        until = f" until {time_text(held.until)}" if held.until else ""
+        yield f"held{until}: {held.name}: {held.reason}"
 
 
 def _print_erased(result: Erasures) -> None:
@@ -139,9 +151,8 @@ def _print_erased(result: Erasures) -> None:
         for export in result.exports
     ]
     print_table(("target", "table", "runs", "files", "size"), rows, right=(3, 4))
-    for held in (held for export in result.exports for held in export.held):
-        until = f" until {time_text(held.until)}" if held.until else ""
-        sys.stdout.write(f"held{until}: {held.name}: {held.reason}\n")
+    for line in _held(result):
+        sys.stdout.write(f"{line}\n")
     for note in result.notes:
         sys.stdout.write(f"{note}\n")
     if not result.erased:

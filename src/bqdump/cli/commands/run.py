@@ -7,6 +7,7 @@ import os
 import sys
 import time
 from collections.abc import Mapping
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import click
@@ -36,6 +37,7 @@ from bqdump.core.progress.events import Listener, Stage
 from bqdump.core.progress.log_events import LogEvent
 from bqdump.core.retention.policy import refuse_idle, refuse_short
 from bqdump.core.settings.settings import BY_NAME, REQUIRED, RETENTION, Settings
+from bqdump.core.settings.target import Target
 from bqdump.core.settings.task_identity import identify
 from bqdump.core.sizes import counted, size_text
 from bqdump.core.times import rfc3339, time_text
@@ -77,6 +79,7 @@ def run(yes: bool, quiet: bool, as_json: bool, tables_from: str | None, **option
     me = owner(identity, name)
     with work_shown(labels, quiet=quiet) as follower:
         tell_unused_rules(settings)
+        tell_new_folder(settings.target)
         attempt = identity.attempt if identity.engine else None
         work = _run(settings, name, me, identity.tasks, follower.hear, attempt, as_json=as_json)
         again = words().call("run", {"run_id": name})
@@ -98,6 +101,13 @@ class Done(NamedTuple):
 
     export: Export | None
     sentence: str
+
+
+def tell_new_folder(target: Target) -> None:
+    """Tell that a target whose name could be that of a bucket is a local folder, before the first export into it."""
+    if target.folder and not target.folder.startswith((".", "/", "~")) and not Path(target.folder).exists():
+        message = "%s is a new local folder; a bucket is written gs://BUCKET/PREFIX"
+        log.info(message, target, extra=LogEvent.FOLDER_CREATED.extra())
 
 
 def tell_unused_rules(settings: Settings) -> None:
@@ -168,7 +178,7 @@ def _tell(settings: Settings, result: TaskResult, *, as_json: bool) -> str:
         done = LogEvent.RUN_DONE.extra(target=str(target), bytes_billed=totals.billed)
         message = "done: %s%s in %s, %s, the dataset as of %s, in %s"
         size = size_text(totals.bytes)
-        sentence = _published(message, tables, kept, files, size, as_of, target, extra=done, as_json=as_json)
+        sentence = _published(message, tables, kept, files, size, as_of, target.named, extra=done, as_json=as_json)
     for failure in result.failed:
         missing = LogEvent.TABLE_MISSING.extra(table=failure.table)
         log.warning("%s is not part of this export: %s", failure.table, failure.message, extra=missing)

@@ -34,7 +34,7 @@ from bqdump.services.opening import open_shell
 HELP = "End statements with a semicolon. .tables lists the tables, .exit or Ctrl-D ends."
 # Rows of a result.
 ON_A_TERMINAL = 100
-ALL = "For all: bqdump sql -c SQL | less, or --csv or --json."
+ALL = "For all: `bqdump sql -c SQL | less`, or --csv or --json."
 PROMPT, MORE = "bqdump> ", "   ...> "
 # No run can have this name.
 STATEMENT = re.compile(r"\S\s+\S")

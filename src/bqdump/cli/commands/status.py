@@ -99,9 +99,7 @@ def _watch(settings: Settings, run: str, *, as_json: bool, quiet: bool) -> int:
 
         progress = finish(serve(settings, watch, patient=True))
     progress = _signed(settings, progress, as_json=as_json)
-    if not (as_json or quiet):
-        sys.stdout.write(_text(progress))
-    return _exit_code(progress)
+    return _ended(progress, _exit_code(progress), as_json=as_json, quiet=quiet)
 
 
 def _watch_set(settings: Settings, progress: Status, *, as_json: bool, quiet: bool) -> int:
@@ -124,9 +122,8 @@ def _watch_set(settings: Settings, progress: Status, *, as_json: bool, quiet: bo
         time.sleep(PAUSE_SECONDS)
         before, progress = progress, _look(followed, progress.run, drills=False)
     progress = _signed(settings, progress, as_json=as_json)
-    if not (as_json or quiet):
-        sys.stdout.write(_text(progress))
-    return TABLES_FAILED if progress.state == "partial" else _exit_code(progress)
+    code = TABLES_FAILED if progress.state == "partial" else _exit_code(progress)
+    return _ended(progress, code, as_json=as_json, quiet=quiet)
 
 
 def _signed(settings: Settings, progress: Status, *, as_json: bool) -> Status:
@@ -137,6 +134,15 @@ def _signed(settings: Settings, progress: Status, *, as_json: bool) -> Status:
     if as_json:
         print_json_line(progress)
     return progress
+
+
+def _ended(progress: Status, code: int, *, as_json: bool, quiet: bool) -> int:
+    """Print how the run ended, also with --quiet unless it ended well; returns the exit code."""
+    if not (as_json or quiet):
+        sys.stdout.write(_text(progress))
+    elif code and not as_json:
+        tell(f"bqdump: {_text(progress).rstrip()}")
+    return code
 
 
 def _exit_code(progress: Status) -> int:

@@ -86,7 +86,7 @@ def _stopped(proposal: Proposal) -> Endings:
     place = proposal.place
     return Endings(
         "What the check created is deleted, except what a line above names.",
-        f"Not deleted: bq rm -r -f -d {place.dataset.project}:{place.dataset.name}; "
+        f"Not deleted:\nbq rm -r -f -d {place.dataset.project}:{place.dataset.name}\n"
         f"gcloud storage rm --recursive {place.target.uri(place.folder)}",
     )
 

@@ -85,7 +85,7 @@ def _next_steps(output: Path, chosen: Mapping[str, Any]) -> str:
     missing = [name for name in REQUIRED if name not in chosen and not (name == "bucket" and "to" in chosen)]
     config = "" if str(output) == CONFIG else f" --config {shlex.quote(str(output))}"
     first = f"Set {listed(missing, 'and')} in it. " if missing else ""
-    steps = f"{first}Check permissions and risks: bqdump doctor{config}. Then back up: bqdump run{config}\n"
+    steps = f"{first}Check permissions and risks: bqdump doctor{config}\nThen back up: bqdump run{config}\n"
     if not parse_template(chosen["path"]).keeps:
         hint = f"Each run replaces the last one's files. To keep every run: --path '{KEEP_RUNS}'"
         return f"Wrote {output}. {hint}\n{steps}"

@@ -14,6 +14,7 @@ import click
 from bqdump.cli.execution import run_tasks
 from bqdump.cli.exit_codes import DONE, TABLES_FAILED, UNEXPECTED
 from bqdump.cli.options import Subcommands, quiet_option
+from bqdump.cli.streams import tell
 from bqdump.core.errors import UsageError, install_hint
 from bqdump.core.settings import values as parse
 from bqdump.core.settings.amounts import duration
@@ -258,12 +259,14 @@ def execute(folder: Path, /, arguments: tuple[str, ...], quiet: bool, **options:
         seed=options["order"],
         engine=options["engine"],
     )
-    if quiet:
-        return 0 if execution.ok else TABLES_FAILED
-    sys.stdout.write(
+    done = (
         f"execution {execution.name}: {execution.succeeded} of {counted(len(execution.tasks), 'task')} succeeded "
-        f"in {execution.seconds:.1f} s\n"
+        f"in {execution.seconds:.1f} s"
     )
+    if not quiet:
+        sys.stdout.write(f"{done}\n")
+    elif not execution.ok:
+        tell(f"bqdump: {done}")
     return 0 if execution.ok else TABLES_FAILED
 
 

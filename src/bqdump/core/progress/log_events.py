@@ -72,6 +72,7 @@ class LogEvent(enum.StrEnum):
     TABLE_MISSING = "table_missing"
     """The published export does not contain this table, as --allow-partial permits."""
     RULES_UNUSED = "rules_unused"
+    FOLDER_CREATED = "folder_created"
     """Variables have rules of retention, and the run does not prune."""
     TABLE_DROPPED = "table_dropped"
     """The table was dropped while the run was at work: it cannot be read as of the snapshot time any more."""

@@ -99,7 +99,7 @@ def _refuse_unknown(values: Mapping[str, Any], place: str) -> None:
     elif isinstance(values[unknown], Mapping):
         hint = "Settings are written without a section, except for [retention] and [tables.NAME]."
     else:
-        hint = "bqdump help settings lists all."
+        hint = "All settings: bqdump help settings"
     raise UsageError(READ, place, f"unknown setting {unknown!r}", hint)
 
 

@@ -33,6 +33,11 @@ class Target(msgspec.Struct, frozen=True):
         return self.root if self.scheme == BUCKET else ""
 
     @property
+    def named(self) -> str:
+        """Where it is, in a sentence: a local folder is called so, for it may have been meant to be a bucket."""
+        return f"the local folder {self}" if self.folder else str(self)
+
+    @property
     def folder(self) -> str:
         """The local folder, "" for any other place."""
         return self.root if self.scheme == FOLDER else ""

@@ -117,7 +117,7 @@ def refuse_key(bucket: BucketInfo, settings: Settings, url: str) -> None:
         settings.kms_key,
         "{run} in {setting:path} lets BigQuery write final names at once, and "
         f"what BigQuery writes gets the default key of {url}, {default}",
-        "Make it the bucket's default key: gcloud storage buckets update --default-encryption-key.",
+        "Make it the bucket's default key, with `gcloud storage buckets update --default-encryption-key`.",
         setting="kms_key",
     )
 

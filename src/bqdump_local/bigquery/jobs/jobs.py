@@ -227,7 +227,8 @@ class JobBoard:
             job.error = self._perform(job)
         except BigQueryError as error:
             job.error = error
-        except Exception as error:
+        except BaseException as error:
+            # Also a panic of a library in Rust, which is no Exception. The job would run for ever.
             job.error = unexpected(error)
         if job.upload is not None:
             job.upload.unlink(missing_ok=True)

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import base64
-import time
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
 import msgspec
+
+from bqdump_local import clock
 
 if TYPE_CHECKING:
     from bqdump_local.storage.store.files import Content
@@ -143,7 +144,7 @@ def new_object(
 
 def microseconds() -> int:
     """The current time, in microseconds since 1970."""
-    return time.time_ns() // 1000
+    return clock.now_ns() // 1000
 
 
 def rfc3339(moment: int) -> str:

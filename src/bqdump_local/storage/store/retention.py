@@ -9,6 +9,7 @@ from __future__ import annotations
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
+from bqdump_local import clock
 from bqdump_local.storage.errors import ApiError, invalid, retained
 from bqdump_local.storage.store.records import microseconds, rfc3339
 
@@ -55,7 +56,7 @@ def changed_retention(value: Any) -> dict[str, str] | None:
     if retention.keys() != {"mode", "retainUntilTime"} or retention["mode"] not in _MODES:
         raise invalid("A retention needs a mode, which is Unlocked or Locked, and a retainUntilTime.")
     until = _moment(retention["retainUntilTime"])
-    if until > datetime.now(UTC) + _LONGEST:
+    if until > clock.now() + _LONGEST:
         raise invalid("retainUntilTime must be at most 3,155,760,000 seconds (100 years) from now.")
     return {"mode": retention["mode"], "retainUntilTime": rfc3339(int(until.timestamp() * _SECOND))}
 
@@ -73,7 +74,7 @@ def check_change(
         return
     if new and not bucket.object_retention:
         raise invalid(f"The bucket {bucket.name} does not have object retention enabled.")
-    if new and _moment(new["retainUntilTime"]) <= datetime.now(UTC):
+    if new and _moment(new["retainUntilTime"]) <= clock.now():
         raise invalid("retainUntilTime must be in the future.")
     if not old:
         return
