@@ -487,3 +487,9 @@ def test_a_table_without_columns_is_named_and_the_others_are_restored(route: str
     assert [table.table for table in done.tables] == ["none", "two"]
     there = asyncio.run(world.big.tables(Dataset("project", "copy", "")))
     assert {table.name for table in there} == {"none", "two"}
+
+
+def test_a_table_that_is_not_restored_leaves_no_scratch_table(monkeypatch: pytest.MonkeyPatch) -> None:
+    world = ExportedWorld(failing=lambda table, job: JobError("invalid", "no") if "-copy-" in job else None)
+    assert {one.name for one in world.restore().failed} == set(ROWS)
+    assert {name for name in world.big.datasets["project", "copy"] if world.rows(name) is not None} == set(ROWS)

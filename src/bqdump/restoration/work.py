@@ -11,6 +11,7 @@ from typing import NamedTuple
 from bqdump.core.dealing import JOB_WEIGHT, Sharing, share_out
 from bqdump.core.documents.notes import Restored, RestoreFailure
 from bqdump.core.documents.units import Claim
+from bqdump.core.errors import BqdumpError
 from bqdump.core.progress.events import TableStarted
 from bqdump.core.progress.log_events import LogEvent, about
 from bqdump.core.restore.plan import TABLE, TableStep
@@ -19,6 +20,7 @@ from bqdump.export.watch import JOBS_IN_FLIGHT, Watch
 from bqdump.pool import pool
 from bqdump.pool.pool import Pool, Refused, outcome, record
 from bqdump.repository.repository import replace, value_of
+from bqdump.restoration.jobs import TableWork
 from bqdump.restoration.ledger import Ledger, read_ledgers
 from bqdump.restoration.tables import drop_scratch, restore_table, table_work
 from bqdump.restoration.task import RunningRestore
@@ -143,6 +145,8 @@ async def _restore_one(restore: RunningRestore, watch: Watch, number: int, attem
     receipt = await outcome(restore_table(work), step.name, "restore")
     if isinstance(receipt, Refused):
         await _record_failure(restore, number, attempt, receipt)
+        # A process of another execution that is at the same attempt fails, too, and tries anew.
+        await _drop_after_failure(work)
         return
     stored = await record(restore.state, restore.layout.receipt(number), receipt)
     if stored.mine:
@@ -151,6 +155,15 @@ async def _restore_one(restore: RunningRestore, watch: Watch, number: int, attem
     restore.task.tell(stored.value)
     await drop_scratch(work)
     await delete_uploads(restore, step.entry)
+
+
+async def _drop_after_failure(work: TableWork) -> None:
+    """Drop the scratch tables of an attempt that failed. An error is only logged, as they expire."""
+    try:
+        await drop_scratch(work)
+    except BqdumpError as error:
+        message, extra = "%s: its scratch tables are left until they expire: %s", LogEvent.CLEANUP_FAILED.extra()
+        log.warning(message, work.name, error, extra=extra)
 
 
 async def _record_failure(restore: RunningRestore, number: int, attempt: int, why: Refused) -> None:
