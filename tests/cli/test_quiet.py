@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from pathlib import Path
 from typing import Any
 
@@ -9,11 +10,13 @@ import pytest
 
 from bqdump import verbs
 from bqdump.adapters.folder.content import FULL, HINTS
+from bqdump.cli.commands.run import tell_new_folder
 from bqdump.cli.commands.status import _ended
 from bqdump.cli.exit_codes import DIFFERENCE, TABLES_FAILED
 from bqdump.cli.main import start
 from bqdump.core.copy.plan import Copied, CopiedRun
 from bqdump.core.retention.erased import ErasedFrom, Erasures, Held
+from bqdump.core.settings.target import parse_target
 from bqdump.core.times import EPOCH
 from bqdump.observe.status import Status
 
@@ -78,3 +81,23 @@ def test_a_full_disk_asks_to_repeat_the_command_whichever_it_was() -> None:
     assert {HINTS[error] for error in FULL} == {
         "Free some space and repeat the command: nothing counts before it is complete."
     }
+
+
+@pytest.mark.parametrize(
+    ("folder", "told"),
+    [("my-exports/nightly", True), ("./my-exports", False), ("/tmp/my-exports", False), ("../x", False)],
+)
+def test_a_new_folder_whose_name_could_be_a_buckets_is_called_a_local_folder(
+    folder: str, told: bool, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    with caplog.at_level(logging.INFO):
+        tell_new_folder(parse_target(folder))
+    words = f"{folder}/ is a new local folder; a bucket is written gs://BUCKET/PREFIX"
+    assert [record.getMessage() for record in caplog.records] == [words] * told
+    assert parse_target(folder).named == f"the local folder {folder}/"
+    # Of one that is there, it is known what it is.
+    (tmp_path / "my-exports" / "nightly").mkdir(parents=True)
+    caplog.clear()
+    tell_new_folder(parse_target("my-exports/nightly"))
+    assert caplog.records == []
