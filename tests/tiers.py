@@ -91,8 +91,12 @@ TEST = {
     **{f"integration/test_{name}": 1 for name in JOURNEYS},
     **dict.fromkeys(PAGES, ALL),
 }
-# Folders of which `make test` runs nothing.
-LATER = ("benchmarks", "browser", "formats", "iceberg", "local", "witness")
+# All tests, in two halves: each worker imports the tests of its half only.
+FIRST_HALF = (*MEMORY, "cli", "simulation", "suite", "ui")
+SECOND_HALF = (
+    "adapters", "benchmarks", "browser", "contract", "deploy", "docs", "formats", "iceberg", "integration",
+    "local", "witness",
+)  # fmt: skip
 
 
 class Aside(NamedTuple):
@@ -122,13 +126,19 @@ ASIDE = {
 
 
 class Tier(NamedTuple):
-    """What one target of make runs. rows: of the table, None for all tests. step: of the points, each so many."""
+    """What one call of pytest runs. rows: of the table, None for all tests. step: of the points, each so many."""
 
     rows: Mapping[str, int] | None
     step: int
 
 
-TIERS = {"quick": Tier(QUICK, 4), "test": Tier(TEST, 4), "all": Tier(None, 1)}
+TIERS = {
+    "quick": Tier(QUICK, 4),
+    "test": Tier(TEST, 4),
+    "memory": Tier(dict.fromkeys(FIRST_HALF, ALL), 1),
+    "servers": Tier(dict.fromkeys(SECOND_HALF, ALL), 1),
+    "all": Tier(None, 1),
+}
 _chosen = TIERS["all"]
 _without = dict[str, int]()
 

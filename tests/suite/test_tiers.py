@@ -13,7 +13,7 @@ from bqdump.services.opening import OPENERS
 from contract.test_object_store import STORES
 from simulation.bugs import SIMULATIONS
 from simulation.law import Law
-from tiers import ALL, ASIDE, LATER, NONE, QUICK, TEST, TIERS, Selection, cases, leaves_out, points
+from tiers import ALL, ASIDE, FIRST_HALF, NONE, QUICK, SECOND_HALF, TEST, TIERS, Selection, cases, leaves_out, points
 
 TESTS = Path(__file__).parents[1]
 ROOT = TESTS.parent
@@ -33,9 +33,14 @@ def test_each_row_names_a_test_that_exists(row: str) -> None:
     assert not test or re.search(rf"^(async )?def {test}\(", (TESTS / file).read_text(), re.MULTILINE)
 
 
-def test_of_each_folder_it_is_decided_whether_make_test_runs_it() -> None:
+def test_each_folder_is_in_one_of_the_two_halves_of_all_tests() -> None:
     folders = {path.relative_to(TESTS).parts[0] for path in TESTS.rglob("test_*.py")}
-    assert {row.partition("/")[0] for row in TEST} | set(LATER) == folders
+    assert sorted((*FIRST_HALF, *SECOND_HALF)) == sorted(folders)
+
+
+def test_make_test_runs_something_of_each_folder_in_memory() -> None:
+    tiers.choose("test")
+    assert [folder for folder in FIRST_HALF if leaves_out(folder)] == []
 
 
 def test_each_part_is_about_files_that_exist() -> None:
@@ -85,6 +90,8 @@ def test_what_no_test_of_a_tier_needs_is_not_imported(monkeypatch: pytest.Monkey
     assert [leaves_out(path) for path in ("a", "a/b.py", "a/x.py", "c", "c/d.py", "c/x.py", "x")] == [
         False, True, False, False, False, True, True
     ]  # fmt: skip
+    tiers.choose("servers", ["deployments"])
+    assert leaves_out("deploy")
     tiers.choose("all", ["deployments"])
     assert [leaves_out(path) for path in ("deploy", "deploy/test_render.py", "docs", "c/x.py")] == [
         True, True, False, False
@@ -100,4 +107,6 @@ def test_all_places_are_tried_in_all_tests_and_every_fourth_in_make_test() -> No
 
 def test_the_targets_of_make_choose_tiers_that_exist() -> None:
     text = (ROOT / "Makefile").read_text()
-    assert set(re.findall(r"^\t\$\(PYTEST\) (\w+)", text, re.MULTILINE)) == set(TIERS)
+    named = re.findall(r"^\t@\$\(PYTEST\) (\w+)$", text, re.MULTILINE)
+    (halves,) = re.findall(r"for tier in (.*?);", text)
+    assert {*named, *halves.split(), "all"} == set(TIERS)
