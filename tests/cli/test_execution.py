@@ -14,6 +14,7 @@ from bqdump.cli.execution import command_of
         (["--prefix", "restore"], "run", ["--prefix", "restore"]),
         (["run", "--quiet"], "run", ["--quiet"]),
         (["restore", "--into", "copy"], "restore", ["--into", "copy"]),
+        (["copy", "gs://copies"], "copy", ["gs://copies"]),
     ],
 )
 def test_the_first_argument_may_name_the_command(arguments: list[str], command: str, rest: list[str]) -> None:

@@ -9,16 +9,18 @@ from msgspec.structs import replace
 
 from bqdump.adapters.memory import MemoryStore
 from bqdump.adapters.signing_keys import FileKey
+from bqdump.core.documents.target import Intent
 from bqdump.core.errors import UsageError, VerificationError
 from bqdump.core.risks import Risk
 from bqdump.core.settings.settings import Settings
 from bqdump.core.settings.target import Target
 from bqdump.export.placement.choose import running_export
-from bqdump.export.placement.final_names import announce
+from bqdump.export.placement.final_names import announce, withdraw
 from bqdump.export.publish.publish import publish
 from bqdump.export.run import run
 from bqdump.export.task import Task
 from bqdump.pool.tables import read_ledger
+from bqdump.repository.repository import overwrite
 from export.overlap import Overlap, published
 
 SETTINGS = Settings(project="p", dataset="d", target=Target("gs", "memory"))
@@ -49,6 +51,23 @@ async def test_a_table_that_an_overlapping_run_publishes_is_carried_over(setting
     # The next run is planned with both in sight, and refused as any other.
     with pytest.raises(UsageError, match=r"b \(excluded\)"):
         await run(world.task("r3", include=("a",)))
+
+
+async def test_a_late_task_leaves_files_that_the_published_export_has_kept_from_its_run() -> None:
+    world = CarryingExport()
+    first, second = await world.planned("r1"), await world.planned("r2", include=("a",))
+    third = await world.planned("r3", include=("a",))
+    await published(*first)
+    await published(*second)
+    # Of table b, the published export has the file of r1. The run that takes over need not name it.
+    later, late = running_export(*third), running_export(*first)
+    assert await announce(later, ["a/a_000000000000.csv"], None, ["a"])
+    await overwrite(later.store, later.layout.intent, Intent("r3", ("a/a_000000000000.csv",)))
+    await overwrite(late.store, late.layout.intent, Intent("r1", ("a/a_000000000000.csv", "b/b_000000000000.csv")))
+    await withdraw(late)
+    assert await world.origins() == {"a": "r2", "b": "r1"}
+    files = [file.name for entry in (await world.manifest()).tables for file in entry.files]
+    assert [bool(await world.store.stat(name)) for name in files] == [True, True]
 
 
 async def test_what_an_overlapping_run_publishes_stays_even_where_removal_is_allowed() -> None:

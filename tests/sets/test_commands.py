@@ -14,6 +14,7 @@ from bqdump.cli.exit_codes import TABLES_FAILED
 from bqdump.cli.main import start
 from bqdump.core.errors import DatasetsFailedError, NotFoundError, UsageError
 from bqdump.core.sets.member import one_dataset
+from bqdump.repository.notes import read_tags
 from bqdump.sets.plan import plan_set
 from opened import everywhere, open_given
 from sets.world import SetWorld
@@ -194,6 +195,17 @@ def test_the_report_of_a_set_is_that_of_the_published_run(world: SetWorld, run: 
     with pytest.raises(UsageError, match=r"shows the published run, first.*prefix='x/ops_eu'"):
         asked(verbs.report(everywhere(world.store), world.settings(), run, since))
     assert asked(verbs.report(everywhere(world.store), world.settings(), "first"))[0] == "first"
+
+
+def test_a_dataset_without_the_run_gets_no_tag(world: SetWorld) -> None:
+    sales = one_dataset(world.settings(), "sales")
+    for name in [name for name in world.store.names_now() if "/sales/_bqdump/runs/first/" in name]:
+        found = world.store.peek(name)
+        assert found
+        asked(world.store.delete([(name, found[1].generation)]))
+    assert asked(verbs.tag(everywhere(world.store), world.settings(), "first", ["keep"])) == ("keep",)
+    assert asked(read_tags(world.store, sales.layout)) == {}
+    assert asked(read_tags(world.store, one_dataset(world.settings(), "ops_eu").layout)) == {"first": ("keep",)}
 
 
 def test_a_tag_is_of_every_dataset_that_has_the_run(world: SetWorld) -> None:
