@@ -266,15 +266,16 @@ def _run_cases(cases: Cases, report: Callable[[str], None]) -> None:
             if report.failed:
                 failed.append(str(report.longrepr).strip().rpartition("\n")[2][:200])
 
-    number, every = 0, [*cases.of_test, *cases.of_all]
-    for tier, chosen in (("test", cases.of_test), ("all", cases.of_all)):
+    every = [*cases.of_test, *cases.of_all]
+    if not every:
+        return
+    every[0].config.pluginmanager.register(Watch())
+    for tier, first, chosen in (("test", 1, cases.of_test), ("all", len(cases.of_test) + 1, cases.of_all)):
         tiers.choose(tier)
         ends = time.monotonic() + LIMIT_SECONDS
-        for item in chosen:
-            number += 1
+        for number, item in enumerate(chosen, first):
             report(f"tries {number}")
-            if number == 1:
-                item.config.pluginmanager.register(Watch())
+            # Fixtures are kept for the next case only: what follows may be left out.
             following = every[number] if number < len(every) else None
             item.config.hook.pytest_runtest_protocol(item=item, nextitem=following)
             if failed:
@@ -282,9 +283,9 @@ def _run_cases(cases: Cases, report: Callable[[str], None]) -> None:
                 item.session._setupstate.teardown_exact(None)
                 return
             if time.monotonic() > ends:
+                item.session._setupstate.teardown_exact(None)
                 break
-    if number:
-        every[0].session._setupstate.teardown_exact(None)
+    every[0].session._setupstate.teardown_exact(None)
 
 
 @pytest.hookimpl(tryfirst=True)
