@@ -2,16 +2,21 @@
 
 from __future__ import annotations
 
+from hashlib import sha256
 from types import SimpleNamespace
 from typing import Any
 
 import pytest
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
+from bqdump.adapters.signing_keys import FileKey
+from bqdump.copying import move
 from bqdump.core.documents.run import Owner
 from bqdump.core.errors import DeniedError
 from bqdump.core.settings.settings import Settings
 from bqdump.core.settings.target import Target
 from bqdump.verbs import retention
+from copying.scene import Copies
 
 SETTINGS = Settings(project="p", dataset="d", target=Target("gs", "memory"))
 
@@ -31,3 +36,18 @@ async def test_a_key_that_cannot_sign_is_refused_before_a_place_is_opened(monkey
     with pytest.raises(DeniedError, match="cannot sign with the key: no permission"):
         await retention.copy(SETTINGS, request, Owner("e", 0))
     assert opened == []
+
+
+def test_a_file_of_several_pieces_that_another_task_has_moved_is_compared_piece_by_piece(
+    copies: Copies, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(move, "PIECE_BYTES", 4)
+    copies.export("a")
+    copies.copy()
+    sizes = [file.size for entry in copies.manifest("a").tables for file in entry.files]
+    assert max(sizes) > 8
+    signed = copies.copy(signer=FileKey(Ed25519PrivateKey.generate()))
+    assert [run.state for run in signed.runs] == ["there"]
+    digests = {file.name: file.sha256 for entry in copies.manifest("a").tables for file in entry.files}
+    stored = {name: copies.target.peek(name) for name in digests}
+    assert digests == {name: sha256(found[0]).hexdigest() for name, found in stored.items() if found}
