@@ -18,7 +18,10 @@ ROOT = Path(__file__).resolve().parents[2]
 LINK = re.compile(r"\]\((?!\w+:)([^)#\s]+)")
 # Sphinx begins with this page, and a site with this file.
 HOME = "index.md"
-PROJECT = ("SECURITY.md", "CHANGELOG.md", "CONTRIBUTING.md", "benchmarks/README.md", "changelog.d/README.md")
+PROJECT = (
+    *("SECURITY.md", "CHANGELOG.md", "CONTRIBUTING.md", "CODE_OF_CONDUCT.md"),
+    *("benchmarks/README.md", "changelog.d/README.md"),
+)
 
 
 def pages() -> list[Path]:
