@@ -61,9 +61,11 @@ revoke() {
   done
 }
 
-for schedule in "$name jobs/$name:run" "$name-drill jobs/$name-drill:run" "$name-verify jobs/$name-verify:run" \
-  "$name-workflow workflows/$name/executions"; do
-  id=${schedule%% *} target=${schedule#* }
+# The jobs of all commands.
+jobs="$name $name-drill $name-verify $name-copy $name-prune $name-restore"
+for schedule in $(for job in $jobs; do printf '%s=jobs/%s:run ' "$job" "$job"; done) \
+  "$name-workflow=workflows/$name/executions"; do
+  id=${schedule%%=*} target=${schedule#*=}
   uri=$(gcloud scheduler jobs describe "$id" "$at" "--location=$REGION" '--format=value(httpTarget.uri)' 2>/dev/null || true)
   case $uri in
     */"$target") later gcloud scheduler jobs delete "$id" "$at" "--location=$REGION" --quiet ;;
@@ -72,7 +74,7 @@ done
 if marked bqdump gcloud workflows describe "$name" "$at" "--location=$REGION" '--format=value(labels.app)'; then
   later gcloud workflows delete "$name" "$at" "--location=$REGION" --quiet
 fi
-for job in "$name" "$name-drill" "$name-verify"; do
+for job in $jobs; do
   if marked bqdump gcloud run jobs describe "$job" "$at" "--region=$REGION" '--format=value(metadata.labels.app)'; then
     later gcloud run jobs delete "$job" "$at" "--region=$REGION" --quiet
   fi
@@ -81,13 +83,26 @@ for policy in $(gcloud monitoring policies list "$at" "--filter=userLabels.app=\
   '--format=value(name)' 2>/dev/null || true); do
   later gcloud monitoring policies delete "$policy" "$at" --quiet
 done
-for kind in published proven; do
+for kind in published proven verified copied pruned; do
   metric=$(printf %s "$name" | tr - _)_$kind
   counts=$(gcloud logging metrics describe "$metric" "$at" '--format=value(description)' 2>/dev/null || true)
   case $counts in
-    *" Cloud Run job $name"*) later gcloud logging metrics delete "$metric" "$at" --quiet ;;
+    *" Cloud Run job $name" | *" Cloud Run job $name-"*) later gcloud logging metrics delete "$metric" "$at" --quiet ;;
   esac
 done
+# Events of published exports: docs/notify.md.
+if gcloud eventarc triggers describe "$name-published" "$at" "--location=$REGION" --format=none >/dev/null 2>&1; then
+  later gcloud eventarc triggers delete "$name-published" "$at" "--location=$REGION" --quiet
+fi
+for bucket in $buckets; do
+  for notice in $(gcloud storage buckets notifications list "gs://$bucket" '--format=value(id)' \
+    "--filter=topic:topics/$name-published" 2>/dev/null || true); do
+    later gcloud storage buckets notifications delete "projects/_/buckets/$bucket/notificationConfigs/$notice"
+  done
+done
+if gcloud pubsub topics describe "$name-published" "$at" --format=none >/dev/null 2>&1; then
+  later gcloud pubsub topics delete "$name-published" "$at" --quiet
+fi
 if marked bqdump gcloud artifacts repositories describe "$name" "$at" "--location=$REGION" '--format=value(labels.app)'; then
   later gcloud artifacts repositories delete "$name" "$at" "--location=$REGION" --quiet
 fi
@@ -97,7 +112,8 @@ case $project in
   *:*) address=${project#*:}.${project%%:*} ;;
   *) address=$project ;;
 esac
-for account in "$name" "$name-scheduler" "$name-workflow" "$name-build"; do
+for account in "$name" "$name-copier" "$name-pruner" "$name-restorer" "$name-scheduler" "$name-workflow" "$name-build" \
+  "$name-events"; do
   email=$account@$address.iam.gserviceaccount.com
   marked bqdump: gcloud iam service-accounts describe "$email" "$at" '--format=value(displayName)' || continue
   member=serviceAccount:$email

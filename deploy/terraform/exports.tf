@@ -15,9 +15,11 @@ locals {
   # As the program's log lines name it: the setting, and gs://BUCKET/PREFIX/.
   exported = [
     for item in local.items : {
+      bucket  = item.bucket
+      folder  = item.prefix == "" ? "" : "${item.prefix}/"
       dataset = join(",", item.names)
       is_set  = length(item.names) > 1 || length(regexall("[*?]", join(",", item.names))) > 0
-      targets = [trimsuffix("gs://${item.bucket}/${item.prefix}", "/")]
+      target  = "${trimsuffix("gs://${item.bucket}/${item.prefix}", "/")}/"
     }
   ]
   # The first one is the job's own, which the workflow does not start.
@@ -25,14 +27,12 @@ locals {
   watched    = distinct(local.by_workflow ? slice(local.exported, 1, length(local.exported)) : [local.job_export])
 
   # Objects that are written whenever something is published, and at no other time: by bucket and name.
-  published_objects = distinct(flatten([
-    for export in local.watched : [
-      for target in export.targets : {
-        bucket = split("/", trimprefix(target, "gs://"))[0]
-        name   = trimprefix("${join("/", slice(split("/", trimprefix(target, "gs://")), 1, length(split("/", trimprefix(target, "gs://")))))}/_bqdump/${export.is_set ? "project" : "latest"}.json", "/")
-      }
-    ]
-  ]))
+  published_objects = distinct([
+    for export in local.watched : {
+      bucket = export.bucket
+      name   = "${export.folder}_bqdump/${export.is_set ? "project" : "latest"}.json"
+    }
+  ])
 
   # What grants are about: names of datasets, and "" for every dataset of the project, which a pattern needs.
   pairs = distinct(flatten([
@@ -43,12 +43,9 @@ locals {
   has_pattern    = contains(local.pairs, { project = local.source_project, dataset = "" })
   named_datasets = toset([for pair in local.pairs : pair.dataset if pair.project == local.source_project && !local.has_pattern])
   # In other projects, which items of the workflow may name.
-  elsewhere       = { for pair in local.pairs : trimsuffix("${pair.project}/${pair.dataset}", "/") => pair if pair.project != local.source_project }
-  other_projects  = toset([for pair in local.elsewhere : pair.project])
-  other_buckets = setsubtract(
-    toset([for target in flatten(local.exported[*].targets) : split("/", trimprefix(target, "gs://"))[0]]),
-    [var.bucket],
-  )
+  elsewhere      = { for pair in local.pairs : trimsuffix("${pair.project}/${pair.dataset}", "/") => pair if pair.project != local.source_project }
+  other_projects = toset([for pair in local.elsewhere : pair.project])
+  other_buckets  = setsubtract(toset(local.exported[*].bucket), [var.bucket])
   # Where the workflow's items are copied to, as far as that is in Cloud Storage.
   copy_buckets = setsubtract(
     toset([for item in var.workflow ? var.exports : [] : split("/", trimprefix(item.copy_to, "gs://"))[0] if length(regexall("^gs://", lookup(item, "copy_to", ""))) > 0]),

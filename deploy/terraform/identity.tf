@@ -3,6 +3,7 @@
 locals {
   accounts = merge(
     { job = google_service_account.job.name, build = google_service_account.build.name },
+    { for command, account in google_service_account.own : local.rows.commands[command].account => account.name },
     { for account in google_service_account.scheduler : "scheduler" => account.name },
     { for account in google_service_account.workflow : "workflow" => account.name },
     { for account in google_service_account.events : "events" => account.name },
@@ -29,6 +30,13 @@ resource "google_service_account" "job" {
   project      = var.project
   account_id   = var.name
   display_name = substr("bqdump: exports ${var.dataset} to ${var.bucket}", 0, 100)
+
+  lifecycle {
+    precondition {
+      condition     = length(local.refused) == 0
+      error_message = join(" ", local.refused)
+    }
+  }
 }
 
 # A new account is not known everywhere at once: https://cloud.google.com/iam/docs/service-accounts-create
@@ -37,6 +45,7 @@ resource "time_sleep" "accounts_known" {
 
   triggers = merge(
     { job = google_service_account.job.member, build = google_service_account.build.member },
+    { for command, account in google_service_account.own : command => account.member },
     { for account in google_service_account.scheduler : "scheduler" => account.member },
     { for account in google_service_account.workflow : "workflow" => account.member },
     { for account in google_service_account.events : "events" => account.member },
@@ -96,13 +105,48 @@ resource "google_project_iam_member" "read_sessions" {
   member  = time_sleep.accounts_known.triggers["job"]
 }
 
-# Creates the scratch dataset of a drill, which the account then owns. This role cannot be granted more narrowly.
-resource "google_project_iam_member" "drill_creates_datasets" {
-  count = var.drill_schedule == "" ? 0 : 1
+# The accounts of commands that the export's account has no permissions for: copier, pruner, restorer.
+resource "google_service_account" "own" {
+  for_each = { for command in keys(local.commands) : command => local.rows.commands[command].account if local.rows.commands[command].account != "" }
+
+  project      = var.project
+  account_id   = "${var.name}-${each.value}"
+  display_name = "bqdump: ${each.value}"
+}
+
+locals {
+  exported_buckets = setunion(local.other_buckets, [var.bucket])
+  dest_buckets     = [for found in regexall("^gs://([^/]+)", local.dest) : found[0]]
+  # By command: the roles on buckets. A copier reads the exports, and writes where the copies are.
+  own_on_buckets = merge(
+    {
+      for pair in setproduct(keys(google_service_account.own), local.exported_buckets, ["roles/storage.objectUser", "roles/storage.legacyBucketReader"]) :
+      join("/", pair) => { command = pair[0], bucket = pair[1], role = pair[0] == "copy" && pair[2] == "roles/storage.objectUser" ? "roles/storage.objectViewer" : pair[2] }
+    },
+    {
+      for pair in setproduct(local.dest_buckets, ["roles/storage.objectUser", "roles/storage.legacyBucketReader"]) :
+      "copy/to/${join("/", pair)}" => { command = "copy", bucket = pair[0], role = pair[1] }
+    },
+  )
+  # By command: a role on the project, which cannot be granted more narrowly. A drill creates its scratch dataset, which the
+  # account then owns, and a restore the dataset. A prune sees whether jobs of an unfinished run are still at work.
+  own_on_project = { for command, role in { drill = "roles/bigquery.user", restore = "roles/bigquery.user", prune = "roles/bigquery.resourceViewer" } : command => role if contains(keys(local.commands), command) }
+}
+
+resource "google_storage_bucket_iam_member" "own" {
+  for_each = local.own_on_buckets
+
+  bucket = var.create_bucket && each.value.bucket == var.bucket ? google_storage_bucket.exports[0].name : each.value.bucket
+  role   = each.value.role
+  member = time_sleep.accounts_known.triggers[each.value.command]
+}
+
+resource "google_project_iam_member" "own" {
+  for_each = local.own_on_project
 
   project = var.project
-  role    = "roles/bigquery.user"
-  member  = time_sleep.accounts_known.triggers["job"]
+  role    = each.value
+  member  = time_sleep.accounts_known.triggers[each.key == "drill" ? "job" : each.key]
 }
 
 # Finds row access policies, which would hide rows from the export, and reads their members, which the manifest records.
@@ -247,7 +291,7 @@ resource "google_storage_bucket_iam_member" "see_buckets_of_copies" {
 }
 
 resource "google_service_account" "scheduler" {
-  count = length(local.scheduled) == 0 && !local.by_workflow ? 0 : 1
+  count = length(compact(concat([local.by_workflow ? var.workflow_schedule : var.schedule], [for job in var.jobs : lookup(job, "schedule", "")]))) == 0 ? 0 : 1
 
   project      = var.project
   account_id   = "${var.name}-scheduler"
@@ -277,7 +321,7 @@ resource "google_cloud_run_v2_job_iam_member" "workflow_runs_job" {
 
   project  = var.project
   location = var.region
-  name     = google_cloud_run_v2_job.jobs["export"].name
+  name     = module.jobs.names["run"]
   role     = "roles/run.jobsExecutorWithOverrides"
   member   = time_sleep.accounts_known.triggers["workflow"]
 }
@@ -368,23 +412,25 @@ resource "google_project_iam_member" "build_logs" {
   member  = time_sleep.accounts_known.triggers["build"]
 }
 
-# Reads the secrets that are variables of the job.
+# Reads the secrets that are variables of the jobs.
 resource "google_secret_manager_secret_iam_member" "read_secrets" {
-  for_each = toset([for secret in var.secrets : secret.secret])
+  for_each = { for pair in setproduct(distinct([for secret in var.secrets : secret.secret]), concat(["job"], [for command in keys(google_service_account.own) : command if command != "prune"])) : join("/", pair) => pair }
 
   project   = var.project
-  secret_id = each.value
+  secret_id = each.value[0]
   role      = "roles/secretmanager.secretAccessor"
-  member    = time_sleep.accounts_known.triggers["job"]
+  member    = time_sleep.accounts_known.triggers[each.value[1]]
 }
 
 # Signs manifests with a key in Cloud KMS.
 resource "google_kms_crypto_key_iam_member" "sign" {
-  for_each = toset([for found in regexall("^gcpkms://(.+)/cryptoKeyVersions/", lookup(var.settings, "BQDUMP_SIGN", "")) : found[0]])
+  for_each = {
+    for pair in setproduct([for found in regexall("^gcpkms://(.+)/cryptoKeyVersions/", lookup(var.settings, "BQDUMP_SIGN", "")) : found[0]], concat(["job"], [for command in keys(google_service_account.own) : command if command != "prune"])) : join(" ", pair) => pair
+  }
 
-  crypto_key_id = each.value
+  crypto_key_id = each.value[0]
   role          = "roles/cloudkms.signerVerifier"
-  member        = time_sleep.accounts_known.triggers["job"]
+  member        = time_sleep.accounts_known.triggers[each.value[1]]
 }
 
 # Deploys what runs as these accounts.

@@ -1,176 +1,114 @@
-# The Cloud Run jobs: the export; on a schedule also a drill, which restores the published export into a scratch dataset,
-# and verify, which reads a share of its files.
+# The jobs: the export, and one for each command in var.jobs. The module jobs makes them, with schedules and alerts.
 
 locals {
   # The workflow has a schedule of its own, and starts the export with other settings.
   by_workflow = var.workflow && var.workflow_schedule != ""
+  # Keys of an entry that are no flags of its command.
+  of_job = ["schedule", "hours", "image", "memory", "tasks", "dest"]
+  commands = { for command, job in var.jobs : command => job if contains(keys(local.rows.commands), command) && command != "run" }
+  # Where copies go, as far as that is in Cloud Storage.
+  dest = lookup(lookup(local.commands, "copy", {}), "dest", "")
 
-  all_jobs = {
-    export = {
-      name        = var.name
-      args        = ["run"]
-      schedule    = local.by_workflow ? "" : var.schedule
-      image       = local.image
-      tasks       = var.tasks
-      max_retries = var.max_retries
-      memory      = var.memory
-      variables   = {}
-    }
-    # One task. It is not retried: it would fail again, and its comparison is billed each time.
-    drill = {
-      name        = "${var.name}-drill"
-      args        = ["drill"]
-      schedule    = var.drill_schedule
-      image       = var.verify_image == "" ? local.image : var.verify_image
-      tasks       = 1
-      max_retries = 0
-      memory      = var.verify_memory
-      variables = merge(
-        { BQDUMP_DRILL_PROJECT = var.project },
-        var.drill_sample == "" ? {} : { BQDUMP_DRILL_SAMPLE = var.drill_sample },
-      )
-    }
-    verify = {
-      name        = "${var.name}-verify"
-      args        = ["verify", "--read=${var.verify_share}"]
-      schedule    = var.verify_schedule
-      image       = var.verify_image == "" ? local.image : var.verify_image
-      tasks       = 1
-      max_retries = 0
-      memory      = var.verify_memory
-      variables   = {}
-    }
+  arguments = {
+    for command, job in local.commands : command => concat(
+      command == "copy" ? ["${trimsuffix(local.dest, "/")}/"] : [],
+      command == "prune" ? ["--yes"] : [],
+      command == "verify" && !contains(keys(job), "read") ? ["--read=10%"] : [],
+      [
+        for flag, value in job : lookup(local.rows.commands[command].flags, flag, false) ? "--${flag}" : "--${flag}=${value}"
+        if !contains(local.of_job, flag) && !(lookup(local.rows.commands[command].flags, flag, false) && value != "true")
+      ],
+    )
   }
+  # Rules of retention are for runs and prunes; a copy takes those that it is given.
+  unpruned = { for name, value in local.environment : name => value if length(regexall("^BQDUMP_(PRUNE$|KEEP_(LAST|HOURLY|DAILY|WEEKLY|MONTHLY|YEARLY|WITHIN|TAG)|ABANDONED_AFTER)", name)) == 0 }
+  variables = {
+    for command, job in local.commands : command => merge(
+      # A pruner signs nothing, and has no secrets.
+      command == "prune" ? { for name, value in local.environment : name => value if !contains(["BQDUMP_PRUNE", "BQDUMP_SIGN"], name) } : local.unpruned,
+      command == "drill" ? { BQDUMP_DRILL_PROJECT = var.project } : {},
+    )
+  }
+  accounts_of = merge(
+    { for command, row in local.rows.commands : command => google_service_account.job.email if row.account == "" },
+    { for command, account in google_service_account.own : command => account.email },
+  )
 
-  jobs      = { for kind, job in local.all_jobs : kind => job if kind == "export" || job.schedule != "" }
-  scheduled = { for kind, job in local.jobs : kind => job if job.schedule != "" }
+  jobs = merge(
+    {
+      run = {
+        arguments   = []
+        variables   = local.environment
+        secrets     = var.secrets
+        image       = local.image
+        tasks       = var.tasks
+        max_retries = var.max_retries
+        memory      = var.memory
+        account     = google_service_account.job.email
+        schedule    = local.by_workflow ? "" : var.schedule
+        hours       = coalesce(var.hours_without_export, lookup(module.cron.hours, local.by_workflow ? var.workflow_schedule : var.schedule, 0))
+        exports     = local.watched
+      }
+    },
+    {
+      for command, job in local.commands : command => {
+        arguments   = local.arguments[command]
+        variables   = local.variables[command]
+        secrets     = { for name, secret in var.secrets : name => secret if command != "prune" }
+        image       = lookup(job, "image", "") == "" ? local.image : job.image
+        tasks       = tonumber(lookup(job, "tasks", var.tasks))
+        max_retries = var.max_retries
+        memory      = lookup(job, "memory", "")
+        account     = local.accounts_of[command]
+        schedule    = lookup(job, "schedule", "")
+        hours       = tonumber(lookup(job, "hours", lookup(module.cron.hours, lookup(job, "schedule", ""), 0)))
+        exports     = command == "copy" ? [merge(local.job_export, { target = "${trimsuffix(local.dest, "/")}/" })] : [local.job_export]
+      }
+    },
+  )
 }
 
-resource "google_cloud_run_v2_job" "jobs" {
-  for_each = local.jobs
+module "cron" {
+  source = "./cron"
 
-  project             = var.project
-  name                = each.value.name
-  location            = var.region
-  deletion_protection = var.deletion_protection
-  labels              = local.labels
+  schedules = concat([var.schedule, var.workflow_schedule], [for job in var.jobs : lookup(job, "schedule", "")])
+}
 
-  template {
-    task_count = each.value.tasks
-    labels     = local.labels
+module "jobs" {
+  source = "./jobs"
 
-    # Parallelism is unset: Cloud Run starts as many tasks at once as it can, and accepts overrides with fewer tasks.
-    template {
-      service_account = google_service_account.job.email
-      max_retries     = each.value.max_retries
-      timeout         = var.timeout
-      encryption_key  = var.job_kms_key == "" ? null : var.job_kms_key
-
-      containers {
-        image = each.value.image
-        args  = each.value.args
-
-        dynamic "env" {
-          for_each = merge(local.environment, each.value.variables)
-
-          content {
-            name  = env.key
-            value = env.value
-          }
-        }
-
-        dynamic "env" {
-          for_each = var.secrets
-
-          content {
-            name = env.key
-
-            value_source {
-              secret_key_ref {
-                secret  = env.value.secret
-                version = env.value.version
-              }
-            }
-          }
-        }
-
-        resources {
-          limits = {
-            cpu    = var.cpu
-            memory = each.value.memory
-          }
-        }
-      }
-    }
+  deployment = {
+    project             = var.project
+    region              = var.region
+    name                = var.name
+    labels              = local.labels
+    time_zone           = var.time_zone
+    timeout             = var.timeout
+    cpu                 = var.cpu
+    job_kms_key         = var.job_kms_key
+    deletion_protection = var.deletion_protection
+  }
+  jobs     = local.jobs
+  workflow = local.by_workflow
+  scheduler = length(google_service_account.scheduler) == 0 ? null : {
+    email  = google_service_account.scheduler[0].email
+    member = time_sleep.accounts_known.triggers["scheduler"]
+  }
+  alerts = {
+    channels     = var.notification_channels
+    auto_close   = var.auto_close
+    bytes_billed = var.alert_bytes_billed
   }
 
   depends_on = [
     google_project_service.used,
     google_bigquery_dataset_iam_member.read_dataset,
     google_project_iam_member.run_jobs,
-    google_project_iam_member.drill_creates_datasets,
+    google_project_iam_member.own,
     google_storage_bucket_iam_member.write_objects,
     google_storage_bucket_iam_member.see_bucket,
+    google_storage_bucket_iam_member.own,
     google_secret_manager_secret_iam_member.read_secrets,
     google_kms_crypto_key_iam_member.sign,
   ]
-}
-
-# Starts these jobs only, without overrides.
-resource "google_cloud_run_v2_job_iam_member" "scheduler_runs_job" {
-  for_each = local.scheduled
-
-  project  = var.project
-  location = var.region
-  name     = google_cloud_run_v2_job.jobs[each.key].name
-  role     = "roles/run.invoker"
-  member   = time_sleep.accounts_known.triggers["scheduler"]
-}
-
-resource "google_cloud_scheduler_job" "jobs" {
-  for_each = local.scheduled
-
-  project          = var.project
-  region           = var.region
-  name             = each.value.name
-  description      = "Runs the Cloud Run job ${each.value.name}"
-  schedule         = each.value.schedule
-  time_zone        = var.time_zone
-  attempt_deadline = "180s"
-
-  # A trigger that is delivered twice starts two executions. That is safe: of two exports, the one with the later
-  # snapshot time wins, and every drill has a dataset of its own.
-  retry_config {
-    retry_count          = 3
-    min_backoff_duration = "30s"
-  }
-
-  http_target {
-    uri         = "https://run.googleapis.com/v2/projects/${var.project}/locations/${var.region}/jobs/${each.value.name}:run"
-    http_method = "POST"
-    body        = base64encode("{}")
-    headers     = { "Content-Type" = "application/json" }
-
-    oauth_token {
-      service_account_email = google_service_account.scheduler[0].email
-      scope                 = "https://www.googleapis.com/auth/cloud-platform"
-    }
-  }
-
-  depends_on = [google_project_service.used, google_cloud_run_v2_job_iam_member.scheduler_runs_job]
-}
-
-moved {
-  from = google_cloud_run_v2_job.export
-  to   = google_cloud_run_v2_job.jobs["export"]
-}
-
-moved {
-  from = google_cloud_run_v2_job_iam_member.scheduler_runs_job[0]
-  to   = google_cloud_run_v2_job_iam_member.scheduler_runs_job["export"]
-}
-
-moved {
-  from = google_cloud_scheduler_job.export[0]
-  to   = google_cloud_scheduler_job.jobs["export"]
 }

@@ -1,8 +1,9 @@
 locals {
+  rows           = jsondecode(file("${path.module}/jobs/rows.json"))
   source_project = var.source_project == "" ? var.project : var.source_project
   repository     = "${var.region}-docker.pkg.dev/${replace(var.project, ":", "/")}/${var.name}"
   # A tag is resolved to its digest, so that every task of an execution runs the same image, and `apply` deploys a new one.
-  image = var.image == "" ? data.google_artifact_registry_docker_image.latest[0].self_link : var.image
+  image          = var.image == "" ? data.google_artifact_registry_docker_image.latest[0].self_link : var.image
   labels         = merge({ app = "bqdump" }, var.labels)
 
   environment = merge(

@@ -1,6 +1,6 @@
 output "job" {
   description = "Name of the Cloud Run job."
-  value       = google_cloud_run_v2_job.jobs["export"].name
+  value       = module.jobs.names["run"]
 }
 
 output "image" {
@@ -30,7 +30,7 @@ output "service_account" {
 
 output "execute" {
   description = "Command that runs the job now."
-  value       = "gcloud run jobs execute ${google_cloud_run_v2_job.jobs["export"].name} --project=${var.project} --region=${var.region} --wait"
+  value       = "gcloud run jobs execute ${module.jobs.names["run"]} --project=${var.project} --region=${var.region} --wait"
 }
 
 output "workflow" {

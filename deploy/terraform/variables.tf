@@ -34,11 +34,6 @@ variable "source_project" {
 variable "dataset" {
   description = "Dataset to export, or several: names and patterns (* and ?), separated by commas."
   type        = string
-
-  validation {
-    condition     = length(compact([for name in split(",", var.dataset) : trimspace(name)])) > 0 && alltrue([for name in split(",", var.dataset) : can(regex("^[\\p{L}\\p{N}_*?]*$", trimspace(name)))])
-    error_message = "Name datasets without their project, separated by commas: letters, digits and _, and * and ? in patterns."
-  }
 }
 
 variable "bucket" {
@@ -109,11 +104,6 @@ variable "tasks" {
   description = "Tasks per execution. One task has up to 500 BigQuery jobs in flight."
   type        = number
   default     = 10
-
-  validation {
-    condition     = var.tasks >= 1 && var.tasks <= 10000
-    error_message = "Cloud Run runs 1 to 10000 tasks."
-  }
 }
 
 variable "cpu" {
@@ -132,11 +122,6 @@ variable "timeout" {
   description = "Timeout of one attempt of a task."
   type        = string
   default     = "14400s"
-
-  validation {
-    condition     = can(regex("^[1-9][0-9]*s$", var.timeout))
-    error_message = "Write a number of seconds, such as 14400s."
-  }
 }
 
 variable "max_retries" {
@@ -173,11 +158,6 @@ variable "schedule" {
   description = "Cron schedule of the job. Empty: no schedule. It is not used where workflow_schedule is set."
   type        = string
   default     = "0 3 * * *"
-
-  validation {
-    condition     = var.schedule == "" || can(regex("^([*]|[0-9]{1,2}|[a-z]{3})(-([0-9]{1,2}|[a-z]{3}))?(/[1-9][0-9]?)?(,([*]|[0-9]{1,2}|[a-z]{3})(-([0-9]{1,2}|[a-z]{3}))?(/[1-9][0-9]?)?)*( +([*]|[0-9]{1,2}|[a-z]{3})(-([0-9]{1,2}|[a-z]{3}))?(/[1-9][0-9]?)?(,([*]|[0-9]{1,2}|[a-z]{3})(-([0-9]{1,2}|[a-z]{3}))?(/[1-9][0-9]?)?)*){4}$", lower(trimspace(var.schedule))))
-    error_message = "A cron schedule has five fields, such as 0 3 * * 1-5."
-  }
 }
 
 variable "time_zone" {
@@ -196,11 +176,6 @@ variable "workflow_schedule" {
   description = "Cron schedule of the workflow. Empty: no schedule."
   type        = string
   default     = ""
-
-  validation {
-    condition     = var.workflow_schedule == "" || can(regex("^([*]|[0-9]{1,2}|[a-z]{3})(-([0-9]{1,2}|[a-z]{3}))?(/[1-9][0-9]?)?(,([*]|[0-9]{1,2}|[a-z]{3})(-([0-9]{1,2}|[a-z]{3}))?(/[1-9][0-9]?)?)*( +([*]|[0-9]{1,2}|[a-z]{3})(-([0-9]{1,2}|[a-z]{3}))?(/[1-9][0-9]?)?(,([*]|[0-9]{1,2}|[a-z]{3})(-([0-9]{1,2}|[a-z]{3}))?(/[1-9][0-9]?)?)*){4}$", lower(trimspace(var.workflow_schedule))))
-    error_message = "A cron schedule has five fields, such as 0 3 * * 1-5."
-  }
 }
 
 variable "exports" {
@@ -215,56 +190,10 @@ variable "hours_without_export" {
   default     = null
 }
 
-variable "drill_schedule" {
-  description = "Cron schedule of a drill, which proves that the published export can be restored. Empty: no drills."
-  type        = string
-  default     = ""
-
-  validation {
-    condition     = var.drill_schedule == "" || can(regex("^([*]|[0-9]{1,2}|[a-z]{3})(-([0-9]{1,2}|[a-z]{3}))?(/[1-9][0-9]?)?(,([*]|[0-9]{1,2}|[a-z]{3})(-([0-9]{1,2}|[a-z]{3}))?(/[1-9][0-9]?)?)*( +([*]|[0-9]{1,2}|[a-z]{3})(-([0-9]{1,2}|[a-z]{3}))?(/[1-9][0-9]?)?(,([*]|[0-9]{1,2}|[a-z]{3})(-([0-9]{1,2}|[a-z]{3}))?(/[1-9][0-9]?)?)*){4}$", lower(trimspace(var.drill_schedule))))
-    error_message = "A cron schedule has five fields, such as 0 3 * * 1-5."
-  }
-}
-
-variable "drill_sample" {
-  description = "Share of the tables that one drill restores, such as 10%, in turn. Empty: all tables."
-  type        = string
-  default     = ""
-}
-
-variable "hours_without_proof" {
-  description = "Alert if no drill proved the export for this many hours (default: as for hours_without_export). 0: no alert."
-  type        = number
-  default     = null
-}
-
-variable "verify_schedule" {
-  description = "Cron schedule of a check of the published files. Empty: no checks."
-  type        = string
-  default     = ""
-
-  validation {
-    condition     = var.verify_schedule == "" || can(regex("^([*]|[0-9]{1,2}|[a-z]{3})(-([0-9]{1,2}|[a-z]{3}))?(/[1-9][0-9]?)?(,([*]|[0-9]{1,2}|[a-z]{3})(-([0-9]{1,2}|[a-z]{3}))?(/[1-9][0-9]?)?)*( +([*]|[0-9]{1,2}|[a-z]{3})(-([0-9]{1,2}|[a-z]{3}))?(/[1-9][0-9]?)?(,([*]|[0-9]{1,2}|[a-z]{3})(-([0-9]{1,2}|[a-z]{3}))?(/[1-9][0-9]?)?)*){4}$", lower(trimspace(var.verify_schedule))))
-    error_message = "A cron schedule has five fields, such as 0 3 * * 1-5."
-  }
-}
-
-variable "verify_share" {
-  description = "Share of the files that one check reads, such as 10%."
-  type        = string
-  default     = "10%"
-}
-
-variable "verify_image" {
-  description = "Image of drill and check, built with REQUIREMENTS=verify (default: image)."
-  type        = string
-  default     = ""
-}
-
-variable "verify_memory" {
-  description = "Memory of drill and check."
-  type        = string
-  default     = "2Gi"
+variable "jobs" {
+  description = "Jobs of other commands: drill, verify, copy, prune, restore. The keys of an entry are `schedule` (cron; empty: started by hand), `dest` of a copy, `image`, `memory`, `tasks`, `hours` (alert if it was not done for so many; default: as for hours_without_export), and the flags of the command without `--`, such as `sample = \"10%\"`."
+  type        = map(map(string))
+  default     = {}
 }
 
 variable "alert_bytes_billed" {

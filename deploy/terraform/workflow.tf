@@ -12,18 +12,10 @@ resource "google_workflows_workflow" "exports" {
   labels              = local.labels
 
   user_env_vars = {
-    BQDUMP_JOB = google_cloud_run_v2_job.jobs["export"].name
+    BQDUMP_JOB = module.jobs.names["run"]
   }
 
   depends_on = [google_project_service.used]
-
-  lifecycle {
-    # A copy replaces and deletes its own notes. Whoever may do that may delete the copy as well.
-    precondition {
-      condition     = !var.append_only || alltrue([for item in var.exports : lookup(item, "copy_to", "") == ""])
-      error_message = "With append_only, an item cannot have copy_to: the exporter's account could delete the copies. Copy with a copier's account of its own: docs/vault.md."
-    }
-  }
 }
 
 resource "google_cloud_scheduler_job" "workflow" {

@@ -24,6 +24,7 @@ from bqdump_claims.claim import Claim
 from bqdump_claims.claims import CLAIMS
 from bqdump_reference.arguments import arguments_module
 from bqdump_reference.commands_page import commands, commands_page
+from bqdump_reference.terraform_rows import rows
 from bqdump_reference.types_page import NONE, Confirmed, mark, read_confirmed, type_tables
 
 SETTINGS_PAGE = Path("docs/settings.md")
@@ -31,6 +32,7 @@ FORMATS = Path("docs/formats.md")
 CLAIMS_PAGE = Path("docs/internals/claims.md")
 CONFIRMED = Path("docs/confirmed")
 ARGUMENTS = Path("src/bqdump/api/arguments.py")
+TERRAFORM_ROWS = Path("deploy/terraform/jobs/rows.json")
 WORKFLOW = Path("src/bqdump/render/workflow.yaml")
 NOT_IN_WORKFLOWS = ("run_id", "to")
 COMMANDS = Path("docs/commands.md")
@@ -178,5 +180,6 @@ def main() -> None:
     CLAIMS_PAGE.write_text(with_claims(CLAIMS_PAGE.read_text(), confirmed))
     ARGUMENTS.write_text(arguments_module())
     COMMANDS.write_text(commands_page())
+    TERRAFORM_ROWS.write_text(rows())
     for path, document in documents().items():
         path.write_text(schema(document))

@@ -38,7 +38,8 @@ def test_a_line_is_what_cloud_logging_reads(capsys: pytest.CaptureFixture[str]) 
     LOG.info("plain", extra=LogEvent.COST_NOTED.extra(risk=Risk.SOFT_DELETE, table=""))
     LOG.debug("never")
     first, second = lines(capsys)
-    assert list(first) == ["severity", "message", "time", LABELS]
+    assert list(first) == ["severity", "message", "time", LABELS, "help"]
+    assert "help" not in second
     assert (second["event"], second["risk"]) == ("cost_noted", "soft-delete")
     assert (first["severity"], first["message"]) == ("WARNING", "orders: late")
     assert first[LABELS] == {"run": "r", "task": "3", "table": "orders"}

@@ -33,6 +33,7 @@ MEANT = {
     "DatasetsFailedError": 3,
     "TablesFailedError": 3,
     "VerificationError": 4,
+    "UntrustedError": 4,
     "OutdatedError": 4,
 }
 CLASSES = [value for value in vars(errors).values() if isinstance(value, type) and issubclass(value, BqdumpError)]

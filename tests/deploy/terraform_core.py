@@ -36,10 +36,9 @@ PROVIDERS = ("google", "time")
 # This build of the core goes on where the value of an argument is an error, and only logs it.
 IGNORED = re.compile(r"ignored error: (.*)")
 PRECONDITION = re.compile(
-    r"^  lifecycle \{\n(?: *#.*\n)* *precondition \{\n *condition += (.*)\n *error_message = \"(.*)\"\n *\}\n  \}\n",
+    r"^  lifecycle \{\n *precondition \{\n *condition += (.*)\n *error_message = join\(\" \", (.*)\)\n *\}\n  \}\n",
     re.MULTILINE,
 )
-MOVED = re.compile(r"^moved \{\n.*?^\}\n", re.DOTALL | re.MULTILINE)
 
 
 class Planned(NamedTuple):
@@ -77,34 +76,39 @@ def evaluate(
     (document,) = (line.removeprefix("o:") for line in shown.splitlines() if line.removeprefix("o:").startswith("{"))
     values = json.loads(document)["planned_values"]
     planned = {name: Planned({}, {}) for name in cases}
-    for module in values["root_module"]["child_modules"]:
-        for one in module["resources"]:
-            case = one["address"].split(".")[1]
-            kind = f"{one['type']}.{one['name']}"
-            planned[case].resources.setdefault(kind, {})[str(one.get("index", ""))] = one["values"]
+    for one in _resources(values["root_module"]):
+        case = one["address"].split(".")[1]
+        kind = f"{one['type']}.{one['name']}"
+        planned[case].resources.setdefault(kind, {})[str(one.get("index", ""))] = one["values"]
     for key, output in values.get("outputs", {}).items():
         case, _, name = key.partition("--")
         planned[case].outputs[name] = output.get("value")
-    broken = [(name, demand) for name in planned for demand in demanded if not planned[name].outputs.pop(demand)]
-    if broken:
-        raise RefusedError({name: [demanded[demand] for at, demand in broken if at == name] for name, _ in broken})
+    messages = {name: [m for demand in demanded for m in one.outputs.pop(demand)] for name, one in planned.items()}
+    if broken := {name: found for name, found in messages.items() if found}:
+        raise RefusedError(broken)
     return planned
 
 
-def _write(
-    folder: Path, cases: Mapping[str, Mapping[str, Any]], outputs: tuple[str, ...], module: str
-) -> dict[str, str]:
-    """The messages of the module's preconditions, by the output that has the condition."""
-    demanded = dict[str, str]()
-    for path in (ROOT / module).glob("*.tf"):
-        text = re.sub(r"required_version = .*", 'required_version = ">= 0.15.0-rc2"', MOVED.sub("", path.read_text()))
-        for condition, message in PRECONDITION.findall(text):
-            demand = f"precondition_{len(demanded)}"
-            demanded[demand] = message
-            text += f'\noutput "{demand}" {{\n  value = {condition}\n}}\n'
+def _resources(module: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
+    """The resources of a module, and of those that it calls."""
+    yield from module.get("resources", ())
+    for child in module.get("child_modules", ()):
+        yield from _resources(child)
+
+
+def _write(folder: Path, cases: Mapping[str, Mapping[str, Any]], outputs: tuple[str, ...], module: str) -> list[str]:
+    """The outputs that have what the module's preconditions refuse: this core has none."""
+    demanded = list[str]()
+    for path in [path for kind in ("*.tf", "*.json") for path in (ROOT / MODULE).rglob(kind)]:
+        text = re.sub(r"required_version = .*", 'required_version = ">= 0.15.0-rc2"', path.read_text())
+        for condition, messages in PRECONDITION.findall(text):
+            assert condition == f"length({messages}) == 0"
+            if path.parent == ROOT / module:
+                demanded.append(f"precondition_{len(demanded)}")
+                text += f'\noutput "{demanded[-1]}" {{\n  value = {messages}\n}}\n'
         text = PRECONDITION.sub("", text)
         assert "precondition {" not in text
-        target = folder / module / path.name
+        target = folder / path.relative_to(ROOT)
         target.parent.mkdir(parents=True, exist_ok=True)
         target.write_text(text)
     (folder / WORKFLOW).parent.mkdir(parents=True)
@@ -152,7 +156,10 @@ def _run(folder: Path, environ: Mapping[str, str], *words: str) -> str:
     done = subprocess.run(command, cwd=folder, env=environ, capture_output=True, text=True, check=False)
     ignored = list(dict.fromkeys(IGNORED.findall(done.stderr)))
     if done.returncode or ignored:
-        raise RefusedError(_messages(done.stderr) | ({"ignored": ignored} if ignored else {}))
+        raise RefusedError(
+            (_messages(done.stderr + done.stdout) if done.returncode else {})
+            | ({"ignored": ignored} if ignored else {})
+        )
     return done.stdout
 
 
@@ -164,7 +171,7 @@ def _messages(text: str) -> dict[str, list[str]]:
         case = re.search(r"in module\.(\w+)|in module \"(\w+)\"", part)
         name = next(filter(None, case.groups()), "") if case else ""
         found.setdefault(name, []).append(" ".join(part.split()))
-    return found
+    return found or {"": [" ".join(text.split())]}
 
 
 def binary() -> str:

@@ -18,6 +18,7 @@ from googleapiclient.http import HttpRequest, build_http
 from bqdump.core.settings.settings import Settings
 from bqdump.core.settings.target import Target
 from bqdump.render.deployment import Deployment
+from bqdump.render.job import container_of
 from bqdump.render.job import job as v1_job
 from bqdump_local.cloud_run.app import create_app
 from bqdump_local.cloud_run.template import read_template
@@ -216,7 +217,8 @@ def test_requests_are_counted_by_operation(api: Any, address: str) -> None:
 
 def test_the_rendered_job_can_be_run() -> None:
     settings = Settings(project="p1", dataset="d", target=Target("gs", "bbb"))
-    task = v1_job(Deployment(settings=settings, region="europe-west1"))["spec"]["template"]["spec"]
+    made = container_of(Deployment(settings=settings, region="europe-west1", image="i:1"))
+    task = v1_job(made)["spec"]["template"]["spec"]
     spec = task["template"]["spec"]
     body = {"template": {"taskCount": task["taskCount"], "template": {
         "containers": spec["containers"], "maxRetries": spec["maxRetries"], "timeout": f"{spec['timeoutSeconds']}s",

@@ -131,7 +131,7 @@ def test_images_and_accounts_are_named_as_bqdump_names_them(project: str) -> Non
     output = subprocess.run(["sh", "-eu"], input=script, text=True, capture_output=True, env=environ, check=True).stdout
     settings = Settings(project=project, dataset="d", target=Target("gs", "b"))
     deployment = Deployment(settings=settings, region="europe-west1")
-    assert output.split() == [deployment.job_image.removesuffix("/bqdump:latest"), deployment.account("x")[2:]]
+    assert output.split() == [deployment.repository.removesuffix("/bqdump"), deployment.account("x")[2:]]
 
 
 def test_every_resource_that_can_have_labels_gets_the_label_of_the_teardown(walk: Walk) -> None:

@@ -24,7 +24,8 @@ ROOT = Path(__file__).parents[2]
 
 
 KUBERNETES = ROOT / "deploy/kubernetes"
-FLAGS = ["--project", "my-project", "--dataset", "sales", "--bucket", "my-project-exports", "--region", "europe-west1"]
+FLAGS = ["--project", "my-project", "--dataset", "sales", "--bucket", "my-project-exports", "--region", "europe-west1",
+         "--image", "europe-west1-docker.pkg.dev/my-project/bqdump/bqdump:0.1.0"]  # fmt: skip
 FILES = {"account": "service-account.yaml", "job": "job.yaml", "cronjob": "cronjob.yaml"}
 
 

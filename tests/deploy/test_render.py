@@ -25,9 +25,10 @@ from bqdump.core.settings.resolve import flags, resolve
 from bqdump.core.settings.settings import SETTINGS, Settings
 from bqdump.core.settings.target import Target
 from bqdump.render.append_only import TITLE, expression
+from bqdump.render.commands import COMMANDS
 from bqdump.render.deployment import NOT_DEPLOYED, Deployment, Secret, check, environment
 from bqdump.render.iam import SEE_ROW_POLICIES, accounts, acting_as, build_account
-from bqdump.render.job import to_yaml, workflow_input
+from bqdump.render.job import NOTHING_ASKED, container_of, to_yaml, workflow_input
 from bqdump.render.scripts import grants_script
 from bqdump.render.terraform import module_call
 from core.test_settings import VALUES
@@ -37,7 +38,8 @@ from programs import python_program
 
 ROOT = Path(__file__).parents[2]
 SETTINGS_FLAGS = ["--project", "my-data", "--dataset", "sales", "--bucket", "my-exports"]
-FLAGS = [*SETTINGS_FLAGS, "--region", "europe-west1"]
+IMAGE = "registry/bqdump@sha256:1"
+FLAGS = [*SETTINGS_FLAGS, "--region", "europe-west1", "--image", IMAGE]
 # A value of every setting, where formats do not exclude each other.
 VALUES_OF_ALL = {name: good for name, (good, _, _) in VALUES.items() if name not in (*NOT_DEPLOYED, "to", "iceberg")}
 SECTIONS = {"a*": {"where": "x > 1", "format": "csv"}, "b*": {"format": "parquet"}}
@@ -95,8 +97,7 @@ def test_the_job_of_a_restore_is_valid_and_names_its_dataset() -> None:
     document = yaml.safe_load(printed("job", *FLAGS, "--command", "restore", "--into", "restored"))
     assert discovery.check("run.v1", "Job", document) == []
     [container] = document["spec"]["template"]["spec"]["template"]["spec"]["containers"]
-    assert container["args"] == ["restore"]
-    assert {"name": "BQDUMP_INTO", "value": "my-data.restored"} in container["env"]
+    assert container["args"] == ["restore", "--into=my-data.restored"]
 
 
 def test_the_job_of_a_drill_is_one_task_that_is_not_retried() -> None:
@@ -104,9 +105,10 @@ def test_the_job_of_a_drill_is_one_task_that_is_not_retried() -> None:
     assert discovery.check("run.v1", "Job", document) == []
     execution = document["spec"]["template"]["spec"]
     task = execution["template"]["spec"]
-    assert (execution["taskCount"], task["maxRetries"], task["containers"][0]["args"]) == (1, 0, ["drill"])
+    args = ["drill", "--sample=10%"]
+    assert (execution["taskCount"], task["maxRetries"], task["containers"][0]["args"]) == (1, 0, args)
     environ = {one["name"]: one["value"] for one in task["containers"][0]["env"]}
-    assert (environ["BQDUMP_DRILL_SAMPLE"], environ["BQDUMP_DRILL_PROJECT"]) == ("10%", "my-data")
+    assert environ["BQDUMP_DRILL_PROJECT"] == "my-data"
 
 
 @pytest.mark.parametrize(("words", "share"), [([], "10%"), (["--sample", "25%"], "25%")])
@@ -117,6 +119,73 @@ def test_the_job_of_a_check_is_one_task_that_reads_a_share(words: list[str], sha
     assert discovery.check("run.v1", "Job", document) == []
     args = ["verify", f"--read={share}"]
     assert (execution["taskCount"], task["maxRetries"], task["containers"][0]["args"]) == (1, 0, args)
+
+
+def test_the_job_of_a_prune_has_the_rules_and_an_account_of_its_own() -> None:
+    words = ["--command", "prune", "--keep-daily", "7", "--prune"]
+    document = yaml.safe_load(printed("job", *FLAGS, *words))
+    assert discovery.check("run.v1", "Job", document) == []
+    execution = document["spec"]["template"]["spec"]
+    task = execution["template"]["spec"]
+    assert (execution["taskCount"], task["maxRetries"]) == (1, 0)
+    assert task["containers"][0]["args"] == ["prune", "--yes"]
+    variables = {one["name"]: one["value"] for one in task["containers"][0]["env"]}
+    assert variables["BQDUMP_KEEP_DAILY"] == "7"
+    assert "BQDUMP_PRUNE" not in variables
+    assert task["serviceAccountName"] == "bqdump-pruner@my-data.iam.gserviceaccount.com"
+    with pytest.raises(UsageError, match="keep"):
+        invoke("job", *FLAGS, "--command", "prune")
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+def test_job_schedule_and_grants_of_a_command_have_the_same_names(command: str) -> None:
+    more = {"copy": ["--dest", "gs://my-copies/x"], "prune": ["--keep-last", "3"], "restore": ["--into", "x"]}
+    words = [*FLAGS, "--command", command, *more.get(command, [])]
+    job = yaml.safe_load(printed("job", *words))
+    name = job["metadata"]["name"]
+    assert name == ("bqdump" if command == "run" else f"bqdump-{command}")
+    assert json.loads(printed("scheduler", *FLAGS, "--command", command))["httpTarget"]["uri"].endswith(
+        f"/jobs/{name}:run"
+    )
+    account = job["spec"]["template"]["spec"]["template"]["spec"]["serviceAccountName"]
+    grants = printed("iam", *words)
+    assert f"service-accounts create {account.partition('@')[0]} " in grants
+    assert f"jobs add-iam-policy-binding {name} " in grants
+    alerts = printed("alerts", *words, "--notification-channel", "projects/p/notificationChannels/1")
+    assert f'resource.labels.job_name = \\"{name}\\"' in alerts
+    pods = yaml.safe_load(printed("kubernetes", *words))["spec"]["jobTemplate"]["spec"]["template"]["spec"]
+    [container] = job["spec"]["template"]["spec"]["template"]["spec"]["containers"]
+    assert pods["containers"][0]["args"] == container["args"]
+    account = yaml.safe_load(printed("kubernetes", *words, "--part", "account"))
+    assert pods["serviceAccountName"] == account["metadata"]["name"]
+
+
+@pytest.mark.parametrize("image", ["", "registry/bqdump", "registry/bqdump:latest", "localhost:5000/bqdump"])
+def test_an_image_that_may_change_between_two_tasks_is_refused(image: str) -> None:
+    words = [*SETTINGS_FLAGS, "--region", "europe-west1", *(["--image", image] if image else [])]
+    for part in ("job", "kubernetes"):
+        with pytest.raises(UsageError, match=r"^--image: .*Name one by its digest"):
+            invoke(part, *words)
+    assert "0.1.0" in printed("job", *words, "--image", "localhost:5000/bqdump:0.1.0")
+
+
+@pytest.mark.parametrize(("env", "words"), [("PROJECT_ID", []), ("BQDUMP_FORMAT", ["--format", "json"])])
+def test_a_secret_that_is_a_setting_as_well_is_refused(env: str, words: list[str]) -> None:
+    with pytest.raises(UsageError, match=f"{env} is a setting as well"):
+        invoke("job", *FLAGS, *words, "--secret", f"{env}=my-secret:1")
+    with pytest.raises(UsageError, match="it is given twice"):
+        invoke("job", *FLAGS, "--secret", "SALT=a:1", "--secret", "SALT=b:1")
+
+
+def test_the_copier_reads_the_exports_and_writes_the_copies_only() -> None:
+    words = [*FLAGS, "--command", "copy", "--dest", "gs://my-copies/x"]
+    for locked, roles in (([], ["objectUser"]), (["--lock", "35d"], ["bqdump_copier"])):
+        script = printed("iam", *words, *locked)
+        granted = re.findall(r"add-iam-policy-binding gs://([\w-]+) .*--role=\S*?[./](\w+) ", script)
+        exports = [("my-exports", "objectViewer"), ("my-exports", "legacyBucketReader")]
+        copies = [("my-copies", role) for role in roles]
+        assert [one for one in granted if one != ("my-copies", "legacyBucketReader")] == [*exports, *copies]
+    assert "my-copies" not in printed("iam", *FLAGS, "--command", "copy", "--dest", "s3://my-copies/x")
 
 
 def test_the_job_of_a_copy_has_tasks_that_share_the_files_and_are_retried() -> None:
@@ -176,7 +245,7 @@ def test_the_job_of_a_copy_locks_signs_and_chooses_as_it_is_told() -> None:
         (["--command", "copy", "--dest", "gs://vault/c", "--trust", "env:A,signing.pub"], "no file signing.pub"),
         (["--command", "copy", "--dest", "gs://vault/c", "--lock-mode", "compliance"], "for how long"),
         (["--command", "copy", "--dest", "gs://vault/c", "--all", "--keep-daily", "7"], "Use one of them"),
-        (["--dest", "gs://b/c"], "only valid with --command copy"),
+        (["--dest", "gs://bucket/c"], "only valid with --command copy"),
         (["--command", "copy"], "--command copy needs it"),
         (["--command", "copy", "--dest", "./copies"], "the tasks of a job share no folder"),
         (["--command", "copy", "--dest", "ftp://b"], "ftp"),
@@ -339,15 +408,15 @@ def test_settings_of_one_run_are_not_deployed() -> None:
 def test_settings_are_also_read_from_the_environment(monkeypatch: pytest.MonkeyPatch) -> None:
     for name, value in environment(EVERYTHING).items():
         monkeypatch.setenv(name, value)
-    document = yaml.safe_load(printed("job", "--region", "us-central1"))
+    document = yaml.safe_load(printed("job", "--region", "us-central1", "--image", IMAGE))
     [container] = document["spec"]["template"]["spec"]["template"]["spec"]["containers"]
     assert {variable["name"]: variable["value"] for variable in container["env"]} == environment(EVERYTHING)
-    assert container["image"] == "us-central1-docker.pkg.dev/my-jobs/bqdump/bqdump:latest"
+    assert container["image"] == IMAGE
 
 
 def test_the_terraform_call_matches_the_variables_of_the_module() -> None:
     module = load_module(ROOT / "deploy/terraform")
-    call = named(load(module_call(deployment(read_route=True, job_kms_key="k"), "./m")), "module")["bqdump"]
+    call = named(load(call_of(deployment(read_route=True, job_kms_key="k"))), "module")["bqdump"]
     assert check_call(call, module) == []
     assert call["project"] == '"my-jobs"'
     assert call["bucket_location"] == '"EU"'
@@ -356,6 +425,28 @@ def test_the_terraform_call_matches_the_variables_of_the_module() -> None:
     own = {"PROJECT_ID", "SOURCE_DATASET", "DESTINATION_BUCKET", "BQDUMP_JOB_PROJECT", "BQDUMP_KMS_KEY"}
     given = {name: json.loads(value) for name, value in call["settings"].items() if not name.startswith("__")}
     assert given == {name: value for name, value in environment(EVERYTHING).items() if name not in own}
+
+
+def call_of(made: Deployment) -> str:
+    return module_call(container_of(made), NOTHING_ASKED, "./m")
+
+
+@pytest.mark.parametrize(
+    ("words", "entry"),
+    [
+        (["drill", "--sample", "10%"], {"schedule": "0 3 * * *", "image": IMAGE, "sample": "10%"}),
+        (["copy", "--dest", "gs://my-copies/x", "--keep-daily", "7", "--tasks", "4"],
+         {"schedule": "0 3 * * *", "image": IMAGE, "tasks": "4", "dest": "gs://my-copies/x/", "keep-daily": "7"}),
+        (["prune", "--keep-last", "3"], {"schedule": "0 3 * * *", "image": IMAGE}),
+        (["restore", "--into", "x"], {"schedule": "0 3 * * *", "image": IMAGE, "into": "my-data.x"}),
+    ],
+)  # fmt: skip
+def test_the_terraform_call_has_the_job_of_another_command(words: list[str], entry: dict[str, str]) -> None:
+    text = printed("terraform", *FLAGS, "--command", *words)
+    call = named(load(text), "module")["bqdump"]
+    assert check_call(call, load_module(ROOT / "deploy/terraform")) == []
+    (job,) = [job for name, job in call["jobs"].items() if name == words[0]]
+    assert {name.strip('"'): json.loads(value) for name, value in job.items() if not name.startswith("__")} == entry
 
 
 def test_each_dataset_and_bucket_has_its_grants() -> None:
@@ -375,7 +466,7 @@ def test_a_pattern_of_datasets_is_granted_on_the_project() -> None:
 
 def test_terraform_refuses_an_account_since_the_module_creates_one() -> None:
     with pytest.raises(UsageError, match="--service-account"):
-        module_call(deployment(service_account="a@b.iam.gserviceaccount.com"), "./m")
+        call_of(deployment(service_account="a@b.iam.gserviceaccount.com"))
 
 
 def test_a_job_cannot_export_to_a_folder() -> None:
@@ -385,12 +476,12 @@ def test_a_job_cannot_export_to_a_folder() -> None:
 
 def test_terraform_does_not_expand_templates_in_values() -> None:
     settings = Settings(project="p1", dataset="d", target=Target("gs", "bbb"), path="${run}/%{table}_*.{ext}")
-    assert '"$${run}/%%{table}_*.{ext}"' in module_call(deployment(settings=settings), "./m")
+    assert '"$${run}/%%{table}_*.{ext}"' in call_of(deployment(settings=settings))
 
 
 def test_terraform_values_use_only_escapes_of_hcl() -> None:
     settings = Settings(project="p1", dataset="d", target=Target("gs", "bbb"), include=("a\b\f\\b\\\f\t\x00",))
-    assert r'"a\u0008\u000c\\b\\\u000c\t\u0000"' in module_call(deployment(settings=settings), "./m")
+    assert r'"a\u0008\u000c\\b\\\u000c\t\u0000"' in call_of(deployment(settings=settings))
 
 
 def _words(script: str) -> list[list[str]]:
@@ -440,13 +531,25 @@ def test_a_deleted_role_is_undeleted(tmp_path: Path) -> None:
 
 
 def test_terraform_and_commands_grant_the_same_roles() -> None:
-    text = "".join((ROOT / f"deploy/terraform/{name}.tf").read_text() for name in ("identity", "jobs"))
-    module = set(re.findall(r'role\s*= "(roles/[\w.]+)"', text))
+    text = "".join((ROOT / f"deploy/terraform/{name}.tf").read_text() for name in ("identity", "jobs/main"))
+    module = set(re.findall(r'"(roles/[\w.]+)"', text))
     reads = deployment(read_route=True)
     secret = deployment(secrets=(Secret("SALT", "salt", "3"),))
     key = "gcpkms://projects/vault/locations/us/keyRings/ring/cryptoKeys/signs/cryptoKeyVersions/3"
     signs = deployment(settings=msgspec.structs.replace(EVERYTHING, sign=key))
-    made = [*accounts(reads), *accounts(reads, workflow=True, drill=True), build_account(reads), *accounts(secret)]
+    appends = deployment(
+        append_only=True, settings=msgspec.structs.replace(EVERYTHING, path="{run}/{table}_*", prune=False)
+    )
+    made = [
+        *accounts(appends),
+        *accounts(reads),
+        *accounts(reads, workflow=True),
+        build_account(reads),
+        *accounts(secret),
+    ]
+    for command in COMMANDS:
+        of_command = msgspec.structs.replace(reads, command=command)
+        made += accounts(of_command, copies=Target("gs", "copies") if command == "copy" else None)
     made = [*made, *accounts(signs), *acting_as(made, "my-jobs", "user:me@example.com")]
     granted = {grant.role for account in made for grant in account.grants}
     (own,) = (role for role in granted if role.startswith("projects/"))
@@ -502,11 +605,11 @@ def test_accounts_and_images_of_a_domain_scoped_project_have_its_address() -> No
     email = "data.example.com.iam.gserviceaccount.com"
     names = [account.email.removesuffix(f"@{email}") for account in accounts(made, workflow=True)]
     assert names == ["bqdump", "bqdump-scheduler", "bqdump-workflow"]
-    assert made.job_image == "europe-west1-docker.pkg.dev/example.com/data/bqdump/bqdump:latest"
+    assert made.repository == "europe-west1-docker.pkg.dev/example.com/data/bqdump/bqdump"
     jobs_in = deployment(
         settings=Settings(project="p", job_project="example.com:jobs", dataset="d", target=Target("gs", "bbb"))
     )
-    assert jobs_in.job_image == "europe-west1-docker.pkg.dev/example.com/jobs/bqdump/bqdump:latest"
+    assert jobs_in.repository == "europe-west1-docker.pkg.dev/example.com/jobs/bqdump/bqdump"
 
 
 def test_the_region_is_required() -> None:
@@ -553,7 +656,9 @@ def test_every_setting_is_part_of_a_deployment() -> None:
 
 def test_an_append_only_account_loses_what_it_could_delete_before() -> None:
     path = "{run}/{table}/{table}_*.{ext}"
-    made = accounts(deployment(settings=msgspec.structs.replace(EVERYTHING, path=path), append_only=True))[0]
+    made = accounts(deployment(settings=msgspec.structs.replace(EVERYTHING, path=path, prune=False), append_only=True))[
+        0
+    ]
     on_bucket = {grant.role: grant for grant in made.grants if grant.on == "bucket my-exports"}
     roles = ("objectUser", "objectCreator", "objectViewer", "legacyBucketReader")
     assert sorted(on_bucket) == sorted(f"roles/storage.{role}" for role in roles)
@@ -579,6 +684,11 @@ def test_a_key_in_cloud_kms_is_granted_to_the_account_of_the_job() -> None:
             assert {"--location=europe-west1", "--keyring=ring"} <= set(grant.command)
 
 
-def test_an_append_only_account_needs_a_folder_for_each_run() -> None:
+def test_an_append_only_account_needs_a_folder_for_each_run_and_prunes_apart() -> None:
     with pytest.raises(UsageError, match="each run replaces the files of the last one"):
         deployment(append_only=True)
+    path = "{run}/{table}/{table}_*.{ext}"
+    settings = msgspec.structs.replace(EVERYTHING, path=path, prune=True)
+    with pytest.raises(UsageError, match=r"a run that prunes deletes earlier runs\. .*--command prune"):
+        deployment(append_only=True, settings=settings)
+    assert deployment(append_only=True, settings=settings, command="prune")

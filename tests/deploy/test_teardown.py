@@ -33,6 +33,7 @@ case "$tool $*" in
     asked=
     while [ "$1" != describe ]; do asked="$asked$1 "; shift; done
     answer "$asked$2"; exit ;;
+  *" notifications list "*) answer notices; exit 0 ;;
   *" policies list "*) answer policies; exit 0 ;;
   *" get-iam-policy "*)
     case $3 in my-data) source=' on my-data' ;; get-iam-policy) source=" on ${4#gs://}" ;; *) source= ;; esac
@@ -58,7 +59,15 @@ EVERYTHING: dict[str, Any] = {
     "workflows bqdump": "bqdump",
     "run jobs bqdump-drill": "bqdump",
     "policies": "projects/my-jobs/alertPolicies/7",
-    "logging metrics bqdump_published": "Exports published by the Cloud Run job bqdump, by dataset",
+    "logging metrics bqdump_published": "Exports published, by dataset and target, of the Cloud Run job bqdump",
+    "logging metrics bqdump_copied": "Copies, by dataset and target, of the Cloud Run job bqdump-copy",
+    "scheduler jobs bqdump-copy": f"{RUN.removesuffix(':run')}-copy:run",
+    "run jobs bqdump-copy": "bqdump",
+    "run jobs bqdump-restore": "bqdump",
+    "notices": "12",
+    "pubsub topics bqdump-published": "x",
+    "eventarc triggers bqdump-published": "x",
+    f"iam service-accounts {email('bqdump-copier')}": "bqdump: copier",
     f"iam service-accounts {email('bqdump-build')}": "bqdump: builds the image",
     f"roles {email('bqdump-build')}": ["roles/storage.objectViewer", "roles/logging.logWriter"],
     "run jobs bqdump": "bqdump",
@@ -134,7 +143,12 @@ def test_everything_that_was_created_is_removed(all_removed: list[str]) -> None:
         "gcloud workflows delete bqdump", "gcloud run jobs delete bqdump",
         "gcloud artifacts repositories delete bqdump", f"gcloud iam service-accounts delete {email('bqdump')}",
         "gcloud iam roles delete bqdump_row_policies", "gcloud run jobs delete bqdump-drill",
-        "gcloud scheduler jobs delete bqdump-drill", "gcloud logging metrics delete bqdump_published",
+        "gcloud scheduler jobs delete bqdump-drill", "gcloud scheduler jobs delete bqdump-copy",
+        "gcloud run jobs delete bqdump-copy", "gcloud run jobs delete bqdump-restore",
+        "gcloud logging metrics delete bqdump_copied", "gcloud pubsub topics delete bqdump-published",
+        "gcloud eventarc triggers delete bqdump-published", "gcloud storage buckets notifications delete",
+        f"gcloud iam service-accounts delete {email('bqdump-copier')}",
+        "gcloud logging metrics delete bqdump_published",
         "gcloud monitoring policies delete projects/my-jobs/alertPolicies/7",
     ):  # fmt: skip
         assert head in heads

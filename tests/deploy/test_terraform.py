@@ -9,7 +9,6 @@ from typing import Any
 
 import pytest
 
-from bqdump.core.progress.log_events import LogEvent
 from bqdump.core.settings.settings import SETTINGS
 from bqdump.render.append_only import COPIER, PRUNER
 from bqdump.render.job import workflow_source
@@ -49,23 +48,30 @@ def module() -> dict[str, Any]:
 
 
 @pytest.fixture(scope="module")
+def jobs() -> dict[str, Any]:
+    return load_module(MODULE / "jobs")
+
+
+@pytest.fixture(scope="module")
 def vault() -> dict[str, Any]:
     return load_module(MODULE / "vault")
 
 
-@pytest.mark.parametrize("folder", [MODULE, MODULE / "example", MODULE / "vault"], ids=["module", "example", "vault"])
-def test_every_resource_is_valid_for_the_provider(folder: Path) -> None:
-    document = load_module(folder)
+@pytest.mark.parametrize("folder", ["", "example", "vault", "jobs"])
+def test_every_resource_is_valid_for_the_provider(folder: str) -> None:
+    document = load_module(MODULE / folder)
     assert list(resources(document))
     assert check_resources(document, SCHEMA) == []
 
 
-def test_every_name_is_declared_and_every_variable_used(module: dict[str, Any], vault: dict[str, Any]) -> None:
-    assert (check_references(module), check_references(vault)) == ([], [])
+@pytest.mark.parametrize("folder", ["", "vault", "jobs", "cron"])
+def test_every_name_is_declared_and_every_variable_used(folder: str) -> None:
+    assert check_references(load_module(MODULE / folder)) == []
 
 
-def test_every_variable_and_output_is_described(module: dict[str, Any], vault: dict[str, Any]) -> None:
-    for one in (module, vault):
+def test_every_variable_and_output_is_described() -> None:
+    for folder in ("", "vault", "jobs", "cron"):
+        one = load_module(MODULE / folder)
         blocks = named(one, "variable") | named(one, "output")
         assert [name for name, body in blocks.items() if "description" not in body] == []
 
@@ -114,22 +120,24 @@ def test_the_schema_contains_only_the_used_resources() -> None:
     assert extract_schema.TARGET.stat().st_size <= 100_000
 
 
-def _grants(module: dict[str, Any]) -> set[tuple[str, str]]:
+def _grants() -> set[tuple[str, str]]:
+    modules = [load_module(MODULE), load_module(MODULE / "jobs")]
     return {
         (kind, body["role"].strip('"'))
+        for module in modules
         for kind, _, body in resources(module)
         if kind.endswith("_iam_member") and body["role"].startswith('"')
     }
 
 
-def test_the_grants_are_the_minimum(module: dict[str, Any]) -> None:
-    assert _grants(module) == {
+def test_the_grants_are_the_minimum() -> None:
+    # Those of the accounts of other commands are compared with what `bqdump render iam` prints.
+    assert _grants() == {
         ("google_bigquery_dataset_iam_member", "roles/bigquery.dataViewer"),
         ("google_bigquery_dataset_iam_member", "roles/bigquery.metadataViewer"),
         ("google_project_iam_member", "roles/bigquery.dataViewer"),
         ("google_project_iam_member", "roles/bigquery.metadataViewer"),
         ("google_project_iam_member", "roles/bigquery.jobUser"),
-        ("google_project_iam_member", "roles/bigquery.user"),
         ("google_project_iam_member", "roles/bigquery.readSessionUser"),
         ("google_storage_bucket_iam_member", "roles/storage.objectUser"),
         ("google_storage_bucket_iam_member", "roles/storage.legacyBucketReader"),
@@ -167,7 +175,7 @@ def test_the_accounts_of_a_vault_have_what_copies_and_prunes_were_run_with_and_n
     granted = {
         tuple(re.sub(r"^\$\{(.*)\}$", r"\1", _text(body[part])) for part in ("bucket", "role", "member"))
         for (kind, _), body in found.items()
-        if "_iam_" in kind and kind != "google_project_iam_custom_role"
+        if kind == "google_storage_bucket_iam_member"
     }
     own, known = "google_storage_bucket.vault.name", "time_sleep.accounts_known.triggers"
     assert granted == {
@@ -177,9 +185,10 @@ def test_the_accounts_of_a_vault_have_what_copies_and_prunes_were_run_with_and_n
     }
 
 
-def test_every_role_is_explained(module: dict[str, Any]) -> None:
+def test_every_role_is_explained() -> None:
     security = (ROOT / "SECURITY.md").read_text()
-    assert [role for _, role in _grants(module) if f"`{role}`" not in security] == []
+    own = re.findall(r'"(roles/[\w.]+)"', (MODULE / "identity.tf").read_text())
+    assert [role for role in {*own, *(role for _, role in _grants())} if f"`{role}`" not in security] == []
 
 
 def test_read_sessions_are_granted_only_where_the_read_route_is_used(module: dict[str, Any]) -> None:
@@ -195,26 +204,8 @@ def test_the_job_sets_variables_that_bqdump_reads(module: dict[str, Any]) -> Non
     environment = _local(module, "environment")
     names = set(re.findall(r"\b([A-Z_]{5,})\s*=", environment))
     own = {"PROJECT_ID", "SOURCE_DATASET", "DESTINATION_BUCKET", "BQDUMP_JOB_PROJECT", "BQDUMP_KMS_KEY"}
-    assert names == own | {"BQDUMP_LOCATIONS"}
+    assert names == own
     assert names <= {setting.env for setting in SETTINGS}
-
-
-@pytest.mark.parametrize(("name", "event"), [("published", LogEvent.RUN_PUBLISHED), ("proven", LogEvent.DRILL_PROVEN)])
-def test_the_alerts_count_the_lines_that_a_run_and_a_drill_log(
-    module: dict[str, Any], name: str, event: LogEvent
-) -> None:
-    assert _plain(_local(module, "all_events")[name]["event"]) == event
-
-
-@pytest.mark.parametrize("kind", ["drill", "verify"])
-def test_a_drill_and_a_check_are_one_task_that_is_not_repeated(module: dict[str, Any], kind: str) -> None:
-    job = _local(module, "all_jobs")[kind]
-    assert (job["tasks"], job["max_retries"]) == (1, 0)
-    assert _plain(job["args"][0]) == kind
-
-
-def test_everything_that_is_scheduled_alerts_when_it_fails(module: dict[str, Any]) -> None:
-    assert set(_local(module, "all_jobs")) == set(_local(module, "all_failures")) - {"workflow"}
 
 
 def test_channels_are_required(module: dict[str, Any]) -> None:
@@ -224,10 +215,6 @@ def test_channels_are_required(module: dict[str, Any]) -> None:
 def _local(module: dict[str, Any], name: str) -> Any:
     [value] = [block[name] for block in module["locals"] if name in block]
     return value
-
-
-def _plain(text: str) -> str:
-    return text.strip('"')
 
 
 def test_the_module_deploys_the_workflow_that_bqdump_renders(module: dict[str, Any]) -> None:

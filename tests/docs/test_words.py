@@ -19,16 +19,16 @@ def words(text: str) -> int:
     return sum(1 for word in text.split() if re.search(r"\w", word))
 
 
-def test_guides_have_at_most_15000_words() -> None:
-    assert sum(words(text) for name, text in PAGES.items() if name not in REFERENCE + OTHERS) <= 15_000
+def test_guides_have_at_most_15500_words() -> None:
+    assert sum(words(text) for name, text in PAGES.items() if name not in REFERENCE + OTHERS) <= 15_500
 
 
-def test_reference_pages_have_at_most_10000_words() -> None:
-    assert sum(words(PAGES[name]) for name in REFERENCE) <= 10_000
+def test_reference_pages_have_at_most_10500_words() -> None:
+    assert sum(words(PAGES[name]) for name in REFERENCE) <= 10_500
 
 
 @pytest.mark.parametrize(
-    ("page", "most"), [("operate", 1_500), ("recipes", 1_200), ("quickstart", 500), ("ARCHITECTURE", 1_000)]
+    ("page", "most"), [("operate", 1_650), ("recipes", 1_200), ("quickstart", 500), ("ARCHITECTURE", 1_000)]
 )
 def test_a_page_fits_its_purpose(page: str, most: int) -> None:
     assert words(PAGES[page]) <= most

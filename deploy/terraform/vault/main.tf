@@ -1,4 +1,5 @@
 # A vault: a bucket for locked copies, the account that copies into it, and the account that deletes what is free again.
+# Their jobs are in jobs.tf.
 # Best in a project of its own, whose owners are others than those of the exports.
 
 resource "google_storage_bucket" "vault" {
@@ -7,7 +8,7 @@ resource "google_storage_bucket" "vault" {
   location                    = var.bucket_location
   uniform_bucket_level_access = true
   public_access_prevention    = "enforced"
-  labels                      = merge({ app = "bqdump" }, var.labels)
+  labels                      = local.labels
 
   # `bqdump copy --lock` locks each object. This cannot be set for a bucket that exists.
   enable_object_retention = true
@@ -35,6 +36,13 @@ resource "google_service_account" "copier" {
   project      = var.project
   account_id   = "${var.name}-copier"
   display_name = substr("bqdump: copies to ${var.bucket}", 0, 100)
+
+  lifecycle {
+    precondition {
+      condition     = length(local.refused) == 0
+      error_message = join(" ", local.refused)
+    }
+  }
 }
 
 resource "google_service_account" "pruner" {
@@ -48,8 +56,9 @@ resource "time_sleep" "accounts_known" {
   create_duration = "30s"
 
   triggers = {
-    copier = google_service_account.copier.member
-    pruner = google_service_account.pruner.member
+    copier    = google_service_account.copier.member
+    pruner    = google_service_account.pruner.member
+    scheduler = google_service_account.scheduler.member
   }
 }
 

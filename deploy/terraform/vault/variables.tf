@@ -4,7 +4,7 @@ variable "project" {
 }
 
 variable "name" {
-  description = "Prefix of the names of accounts and roles."
+  description = "Prefix of the names of accounts, roles and jobs."
   type        = string
   default     = "bqdump"
 
@@ -39,4 +39,64 @@ variable "labels" {
   description = "Labels of the bucket."
   type        = map(string)
   default     = {}
+}
+
+variable "jobs" {
+  description = "Jobs of the vault: copy, prune, verify. The keys of an entry are `schedule` (cron; empty: started by hand), `image`, `memory`, `hours` (alert if it was not done for so many) and the flags of the command without `--`, such as `lock = \"35d\"`, which is what a copy has without it."
+  type        = map(map(string))
+  default     = {}
+}
+
+variable "region" {
+  description = "Region of the jobs."
+  type        = string
+  default     = ""
+}
+
+variable "time_zone" {
+  description = "Time zone of the schedules."
+  type        = string
+  default     = "Etc/UTC"
+}
+
+variable "source_project" {
+  description = "Project of the exported dataset (default: project)."
+  type        = string
+  default     = ""
+}
+
+variable "dataset" {
+  description = "The exported dataset, or several, as SOURCE_DATASET has it. Jobs need it."
+  type        = string
+  default     = ""
+}
+
+variable "source_prefix" {
+  description = "Folder of the exports in source_bucket."
+  type        = string
+  default     = ""
+}
+
+variable "prefix" {
+  description = "Folder of the copies in the vault."
+  type        = string
+  default     = ""
+}
+
+variable "settings" {
+  description = "Settings of the jobs by environment variable, such as BQDUMP_SIGN, BQDUMP_TRUST and BQDUMP_KEEP_DAILY."
+  type        = map(string)
+  default     = {}
+}
+
+variable "secrets" {
+  description = "Secrets by environment variable, such as that of the copier's key: the name of a secret of Secret Manager, and the number of a version."
+  type        = map(object({ secret = string, version = string }))
+  default     = {}
+}
+
+variable "notification_channels" {
+  description = "Notification channels of all alerts: projects/P/notificationChannels/N."
+  type        = list(string)
+  default     = []
 }

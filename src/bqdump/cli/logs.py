@@ -21,13 +21,17 @@ from bqdump.cli.errors import sentence
 from bqdump.cli.progress import Follower, following
 from bqdump.cli.streams import OutputError, silence
 from bqdump.core.errors import BqdumpError
+from bqdump.core.pages import page
 from bqdump.core.progress.log_events import DATASET, LogEvent
+from bqdump.core.settings.settings import Settings
 from bqdump.core.settings.task_identity import engine_of
 
 LABELS = "logging.googleapis.com/labels"
 FIELDS = ("event", "risk", "progress", "bytes", "rows", "bytes_billed")
+# Of warnings and errors: the page that says what to do about each event.
+HELP = page("events.md", "Log lines")
 # Attributes of a record that are labels of its line.
-ABOUT = ("table", "target")
+ABOUT = ("run", "table", "target")
 # Values of --log-format. auto: JSON for the tasks of an engine, such as Cloud Run, and text everywhere else.
 FORMATS = ("auto", "json", "text")
 
@@ -53,7 +57,7 @@ def message_of(record: logging.LogRecord) -> str:
 
 
 class JsonLines(logging.Formatter):
-    """One JSON object a line, with `labels`; a record's `table` and `target` are others, its `dataset` replaces theirs.
+    """One JSON object a line, with `labels`; a record's own `run`, `table`, `target` and `dataset` replace them.
 
     FIELDS are fields of the line: filters in Cloud Logging find them as `jsonPayload.event`.
     """
@@ -74,6 +78,8 @@ class JsonLines(logging.Formatter):
             "time": datetime.fromtimestamp(record.created, UTC).isoformat().replace("+00:00", "Z"),
             LABELS: labels,
         }
+        if record.levelno >= logging.WARNING:
+            line["help"] = HELP
         line |= {field: value for field in FIELDS if (value := getattr(record, field, None)) not in (None, "")}
         if record.exc_info:
             line["stack_trace"] = self.formatException(record.exc_info)
@@ -181,9 +187,14 @@ def set_up_errors() -> None:
     set_up({}, level=logging.WARNING)
 
 
-def set_up_work(*, quiet: bool) -> None:
+def labels_of(settings: Settings, *, task: str) -> dict[str, str]:
+    """The labels of every line of a command on an export: the task, and the dataset where the settings name it."""
+    return {name: value for name, value in (("task", task), ("dataset", settings.dataset)) if value}
+
+
+def set_up_work(labels: Mapping[str, str], *, quiet: bool) -> None:
     """Log what happens, as commands do that change something; with quiet, warnings and errors only."""
-    set_up({}, level=logging.WARNING if quiet else logging.INFO)
+    set_up(labels, level=logging.WARNING if quiet else logging.INFO)
 
 
 @contextmanager

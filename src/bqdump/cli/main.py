@@ -18,7 +18,7 @@ from bqdump.cli.exit_codes import INTERRUPTED, UNEXPECTED, USAGE, exit_code
 from bqdump.cli.logs import Choice, choose, logs_json, set_up_errors
 from bqdump.cli.process import end_in_order, version_line
 from bqdump.cli.streams import OutputError, silence, tell
-from bqdump.core.errors import BqdumpError, UsageError, first_of, open_files_error, out_of_files
+from bqdump.core.errors import BqdumpError, UntrustedError, UsageError, first_of, open_files_error, out_of_files
 from bqdump.core.progress.log_events import LogEvent
 from bqdump.core.settings.settings import BY_NAME
 from bqdump.core.wording import close_name
@@ -232,7 +232,8 @@ def _refuse(error: BaseException) -> int:
 
 def _report(error: BaseException) -> None:
     if logs_json():
-        log.error("%s", sentence(error), extra=LogEvent.COMMAND_FAILED.extra())
+        failed, untrusted = LogEvent.COMMAND_FAILED.extra(), LogEvent.NOT_TRUSTED.extra()
+        log.error("%s", sentence(error), extra=untrusted if isinstance(error, UntrustedError) else failed)
     else:
         tell(f"bqdump: {sentence(error)}")
 

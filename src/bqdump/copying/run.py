@@ -67,7 +67,7 @@ async def copy(
             continue
         done.append(copied)
         requests += asked
-    result = Copied(
+    return Copied(
         copied=not task.dry,
         source=str(task.source.target),
         target=str(task.target.target),
@@ -75,9 +75,6 @@ async def copy(
         requests=requests,
         egress=await _egress(task, sum(entry.moved_bytes for entry in done)),
     )
-    if not task.dry:
-        _log(result)
-    return result
 
 
 def _is_about(error: BqdumpError, run: str) -> bool:
@@ -252,13 +249,14 @@ async def _side(place: Place) -> Side:
     return Side(place.target, location)
 
 
-def _log(result: Copied) -> None:
+def log_total(result: Copied) -> None:
+    """Log once what was copied: of a set, when all its datasets are done."""
     states = Counter(run.state for run in result.runs)
-    done = LogEvent.COPY_DONE.extra(target=result.target)
-    message = "copied to %s: %s (%s, %s), %s there before, %s not copied"
     runs, before = counted(states["copied"], "run"), counted(states["there"], "run")
-    moved = counted(result.files, "file"), size_text(result.bytes)
-    log.info(message, result.target, runs, *moved, before, states["not copied"], extra=done)
+    moved = f"{counted(result.files, 'file')}, {size_text(result.bytes)}"
+    numbers = f"{runs} ({moved}), {before} there before, {states['not copied']} not copied"
+    level, event = (logging.ERROR, LogEvent.COPY_FAILED) if result.not_copied else (logging.INFO, LogEvent.COPY_DONE)
+    log.log(level, "copied to %s: %s", result.target, numbers, extra=event.extra(target=result.target))
     if untrusted := [f"{run.run} ({run.problem})" for run in result.runs if run.state == "not trusted"]:
         left = LogEvent.RUNS_PASSED_OVER.extra()
         log.warning("not trusted in %s: %s", result.target, named(untrusted, NAMED), extra=left)

@@ -153,6 +153,10 @@ class VerificationError(BqdumpError):
     """What is stored differs from what the manifest says."""
 
 
+class UntrustedError(VerificationError):
+    """No trusted key has signed it, or it was changed since."""
+
+
 class OutdatedError(VerificationError):
     """The published run is older than it may be. snapshot: its snapshot time, in milliseconds since 1970 UTC."""
 

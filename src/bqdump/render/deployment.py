@@ -18,11 +18,13 @@ import msgspec
 
 from bqdump.core.copy.plan import requested_copy
 from bqdump.core.errors import UsageError
+from bqdump.core.pages import page
 from bqdump.core.plan.routes import asks_for_reads
 from bqdump.core.settings.file import OF_ONE_RUN, setting_text
 from bqdump.core.settings.settings import BY_NAME, RETENTION, SETTINGS, Settings
 from bqdump.core.settings.target import record_of
 from bqdump.core.settings.values import KMS_KEY, VARIABLE
+from bqdump.render.commands import COMMANDS, PRUNE, RUN, Row, job_name
 
 FIELDS = (("minute", 0, 59), ("hour", 0, 23), ("day of the month", 1, 31), ("month", 1, 12), ("day of the week", 0, 7))
 MONTHS = ("jan", "feb", "mar", "apr", "may", "jun", "jul", "aug", "sep", "oct", "nov", "dec")
@@ -118,12 +120,13 @@ class Deployment(msgspec.Struct, frozen=True, kw_only=True):
 
     settings: Settings
     region: str
+    command: str = RUN
     name: str = "bqdump"
     image: str = ""
     service_account: str = ""
     tasks: int = 10
     cpu: str = "1"
-    memory: str = "512Mi"
+    memory: str = ""
     timeout_seconds: int = 14_400
     max_retries: int = 3
     schedule: str = "0 3 * * *"
@@ -149,16 +152,42 @@ class Deployment(msgspec.Struct, frozen=True, kw_only=True):
         return f"projects/{self.project}/locations/{self.region}"
 
     @property
-    def job_image(self) -> str:
-        """The image that the job runs."""
+    def row(self) -> Row:
+        """What is known of its command."""
+        return COMMANDS[self.command]
+
+    @property
+    def job(self) -> str:
+        """The name of the job."""
+        return job_name(self.name, self.command)
+
+    @property
+    def job_memory(self) -> str:
+        """The memory of a task."""
+        return self.memory or self.row.memory
+
+    @property
+    def repository(self) -> str:
+        """Where the images of the deployment are, without a tag."""
         # The domain of a domain-scoped project, example.com:name, is a path component of an image's name.
-        project = self.project.replace(":", "/")
-        return self.image or f"{self.region}-docker.pkg.dev/{project}/{self.name}/bqdump:latest"
+        return f"{self.region}-docker.pkg.dev/{self.project.replace(':', '/')}/{self.name}/bqdump"
+
+    @property
+    def job_image(self) -> str:
+        """The image that the job runs. Raises UsageError for none, and for one that may change between two tasks."""
+        tag = self.image.rpartition("/")[2].partition(":")[2]
+        if "@" in self.image or tag not in ("", "latest"):
+            return self.image
+        cause = f"{self.image} may change between two tasks" if self.image else "the job needs an image"
+        built = f", built with REQUIREMENTS={self.row.extra}" if self.row.extra else ""
+        hint = f"Name one by its digest, such as {self.repository}@sha256:…{built}: {page('deploy.md')}"
+        raise UsageError("render", "--image", cause, f"{hint}.")
 
     @property
     def job_account(self) -> str:
         """The account that the job runs as."""
-        return self.service_account or self.account(self.name)
+        own = f"{self.name}-{self.row.account}" if self.row.account else self.name
+        return self.service_account or self.account(own)
 
     @property
     def scheduler_account(self) -> str:
@@ -225,11 +254,14 @@ def copying(
     flags = [f"{BY_NAME[name].flag}={setting_text(name, getattr(settings, name))}" for name in rules]
     locking = {"--lock": lock, "--lock-mode": lock_mode}
     flags += [*(["--all"] if every else []), *(f"{flag}={value}" for flag, value in locking.items() if value)]
-    # Those of the source's own prune, which a copy ignores.
-    plain = {field.name: field.default for field in msgspec.structs.fields(Settings)}
-    ignored = {name: plain[name] for name in ("prune", *RETENTION)}
-    deployment = msgspec.structs.replace(deployment, settings=msgspec.structs.replace(settings, **ignored))
     return (msgspec.structs.replace(deployment, tasks=1) if lock else deployment), [dest, *flags]
+
+
+def of_command(deployment: Deployment) -> Settings:
+    """The settings that its job has: without those of another command's prune."""
+    plain = {field.name: field.default for field in msgspec.structs.fields(Settings)}
+    ignored = {RUN: (), PRUNE: ("prune",)}.get(deployment.command, ("prune", *RETENTION))
+    return msgspec.structs.replace(deployment.settings, **{name: plain[name] for name in ignored})
 
 
 def check_schedule(flag: str, schedule: str) -> None:
@@ -240,13 +272,39 @@ def check_schedule(flag: str, schedule: str) -> None:
         raise UsageError("render", flag, f"invalid value {schedule!r}: {error}") from None
 
 
+PRUNES = "a run that prunes deletes earlier runs"
+PRUNE_APART = "Set {setting:prune} to false, and prune with a job and an account of its own: --command prune."
+
+
+def refuse_append_only(deployment: Deployment) -> None:
+    """Raise UsageError where an append-only account could not do what its job does."""
+    if deployment.append_only and not deployment.settings.template.keeps:
+        cause = "without {run} in the path, each run replaces the files of the last one"
+        raise UsageError("render", "--append-only", cause, "Add {run} to it.", setting="path")
+    if deployment.append_only and deployment.command == RUN and deployment.settings.prune:
+        raise UsageError("render", "--append-only", PRUNES, PRUNE_APART, setting="prune")
+
+
+def refuse_twice(deployment: Deployment) -> None:
+    """Raise UsageError for a variable that two values would have."""
+    given = {setting.env for setting in SETTINGS if setting.name in ("project", "dataset", "bucket")}
+    given |= environment(deployment.settings).keys()
+    names = [secret.variable for secret in deployment.secrets]
+    for name in names:
+        if name in given:
+            cause = f"{name} is a setting as well"
+            raise UsageError("render", f"--secret {name}=…", cause, "Leave out one of them.")
+        if names.count(name) > 1:
+            raise UsageError("render", f"--secret {name}=…", "it is given twice", "Leave out one of them.")
+
+
 def check(deployment: Deployment) -> Deployment:
     """Return the deployment if Google's APIs would accept its values. Raises UsageError."""
     named = "6 to 20 lowercase letters, digits and hyphens, since service accounts are named after it"
     rules = (
         ("--region", deployment.region, r"[a-z]+-[a-z]+[0-9]+", "a region such as europe-west1"),
         ("--name", deployment.name, r"[a-z][a-z0-9-]{4,18}[a-z0-9]", named),
-        ("--memory", deployment.memory, r"[0-9]+(Mi|Gi)", "a size such as 512Mi"),
+        ("--memory", deployment.job_memory, r"[0-9]+(Mi|Gi)", "a size such as 512Mi"),
         ("--cpu", deployment.cpu, r"[1-9][0-9]*m?", "a number of CPUs such as 1 or 500m"),
         (
             "--image",
@@ -262,9 +320,8 @@ def check(deployment: Deployment) -> Deployment:
     if deployment.settings.notify:
         cause, hint = "anybody who sees the job could read it", "Use --secret BQDUMP_NOTIFY=SECRET:VERSION instead."
         raise UsageError("render", "", cause, hint, setting="notify")
-    if deployment.append_only and not deployment.settings.template.keeps:
-        cause = "without {run} in the path, each run replaces the files of the last one"
-        raise UsageError("render", "--append-only", cause, "Add {run} to it.", setting="path")
+    refuse_append_only(deployment)
+    refuse_twice(deployment)
     for flag, value, pattern, expected in rules:
         if not re.fullmatch(pattern, value):
             raise UsageError("render", flag, f"invalid value {value!r}; expected {expected}")

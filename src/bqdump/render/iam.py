@@ -7,10 +7,14 @@ from collections.abc import Sequence
 from typing import NamedTuple
 
 from bqdump.core.sets.selection import names_of
+from bqdump.core.settings.target import BUCKET, Target
 from bqdump.core.settings.values import KMS_KEY
 from bqdump.render import append_only
+from bqdump.render.commands import COPY, DRILL, PRUNE, RESTORE, RUN
 from bqdump.render.deployment import Deployment
 
+# What accounts are called, by the command that they run.
+TITLES = {RUN: "bqdump: exports", COPY: "bqdump: copies exports", PRUNE: "bqdump: prunes", RESTORE: "bqdump: restores"}
 WHY_NO_LESS = "it cannot be granted more narrowly"
 
 
@@ -63,11 +67,29 @@ def acting_as(accounts: Sequence[Account], project: str, member: str) -> list[Ac
 
 
 def accounts(
-    deployment: Deployment, *, schedule: bool = True, workflow: bool = False, drill: bool = False
+    deployment: Deployment,
+    *,
+    schedule: bool = True,
+    workflow: bool = False,
+    copies: Target | None = None,
+    locked: bool = False,
 ) -> list[Account]:
-    """Every account that a deployment needs, with the fewest permissions that suffice. drill: the job also drills."""
-    grants = [*_job_grants(deployment), *([_creates_datasets(deployment)] if drill else [])]
-    needed = [Account(deployment.job_account, "bqdump: exports", grants)]
+    """Every account that the job needs, with the fewest permissions that suffice.
+
+    copies: where a copy writes to.
+    locked: copies are locked.
+    """
+    title = TITLES.get(deployment.command, TITLES[RUN])
+    if deployment.command == COPY:
+        grants = _copier_grants(deployment, copies, locked=locked)
+    elif deployment.command == PRUNE:
+        grants = _pruner_grants(deployment)
+    elif deployment.command == RESTORE:
+        grants = _restorer_grants(deployment)
+    else:
+        drills = [_creates_datasets(deployment)] if deployment.command == DRILL else []
+        grants = [*_job_grants(deployment), *drills]
+    needed = [Account(deployment.job_account, title, grants)]
     if schedule:
         start = _starts_workflow(deployment) if workflow else _starts_job(deployment)
         needed.append(Account(deployment.scheduler_account, "bqdump: starts exports on schedule", [start]))
@@ -87,14 +109,62 @@ def _job_grants(deployment: Deployment) -> list[Grant]:
     ]
     bucket = deployment.settings.target.bucket
     grants.extend(_appends(bucket, email) if deployment.append_only else _writes(bucket, email))
-    secrets = dict.fromkeys(secret.name for secret in deployment.secrets)
-    grants.extend(_on_secret(deployment, secret, email) for secret in secrets)
-    if deployment.settings.sign.startswith(KMS_KEY):
-        grants.append(_on_key(deployment.settings.sign.removeprefix(KMS_KEY), email))
+    grants.extend(_uses(deployment))
     if deployment.reads:
         reads = "opens read sessions, for the read route"
         grants.append(_on_project(deployment.project, email, "roles/bigquery.readSessionUser", reads))
     return grants
+
+
+def _uses(deployment: Deployment) -> list[Grant]:
+    """The secrets that are variables of the job, and the key that it signs with."""
+    email, sign = deployment.job_account, deployment.settings.sign
+    secrets = dict.fromkeys(secret.name for secret in deployment.secrets)
+    keys = [_on_key(sign.removeprefix(KMS_KEY), email)] if sign.startswith(KMS_KEY) else []
+    return [*(_on_secret(deployment, secret, email) for secret in secrets), *keys]
+
+
+def _copier_grants(deployment: Deployment, copies: Target | None, *, locked: bool) -> list[Grant]:
+    """Reads the exports, and writes where the copies are; in S3, with the credentials of AWS that the job has."""
+    email, exports = deployment.job_account, deployment.settings.target.bucket
+    grants = [_on_bucket(exports, email, append_only.READS, "reads the exports, and changes none")]
+    grants.append(_on_bucket(exports, email, *LOOKS))
+    if copies and copies.scheme == BUCKET and locked:
+        role, title = f"{deployment.name.replace('-', '_')}_copier", "bqdump: copy to a vault"
+        why = "creates, reads and locks copies; cannot delete or replace any, nor end a lock"
+        made_by = _custom_role(deployment.project, role, title, append_only.COPIER)
+        granted = _on_bucket(copies.bucket, email, f"projects/{deployment.project}/roles/{role}", why)
+        grants.append(granted._replace(made_by=made_by))
+    elif copies and copies.scheme == BUCKET:
+        grants.extend(_writes(copies.bucket, email))
+    return [*grants, *_uses(deployment)]
+
+
+def _pruner_grants(deployment: Deployment) -> list[Grant]:
+    """Deletes runs, where none of their jobs is at work."""
+    email = deployment.job_account
+    grants = _writes(deployment.settings.target.bucket, email)
+    why = f"sees whether jobs of an unfinished run are still at work; {WHY_NO_LESS}"
+    return [*grants, _on_project(deployment.project, email, "roles/bigquery.resourceViewer", why), *_uses(deployment)]
+
+
+def _restorer_grants(deployment: Deployment) -> list[Grant]:
+    """Reads the export, notes there how far the restore is, and makes the dataset."""
+    email = deployment.job_account
+    grants = _writes(deployment.settings.target.bucket, email)
+    why = f"creates the restored dataset, which it then owns; into another one, grant dataOwner there; {WHY_NO_LESS}"
+    return [*grants, _on_project(deployment.project, email, "roles/bigquery.user", why), *_uses(deployment)]
+
+
+def _custom_role(project: str, role: str, title: str, permissions: Sequence[str]) -> tuple[list[str], ...]:
+    """Commands that make a custom role: see Grant.
+
+    A deleted role keeps its name for some days, and cannot be granted until it is undeleted. One that exists may lack
+    permissions that an earlier version did not need.
+    """
+    roles, where = ["gcloud", "iam", "roles"], [role, f"--project={project}"]
+    content = [f"--title={title}", f"--permissions={','.join(permissions)}"]
+    return [*roles, "undelete", *where], [*roles, "update", *where, *content], [*roles, "create", *where, *content]
 
 
 def _writes(bucket: str, email: str) -> list[Grant]:
@@ -205,11 +275,7 @@ def see_row_policies(deployment: Deployment) -> list[Grant]:
     why = "detects row access policies, which hide rows, and records their members; without it, runs need --allow "
     why += "unseen-row-policies"
     granted = _on_datasets(deployment, deployment.job_account, f"projects/{project}/roles/{role}", why)
-    # A deleted role keeps its name for some days, and cannot be granted until it is undeleted. One that exists may lack
-    # permissions that an earlier version did not need.
-    roles, where = ["gcloud", "iam", "roles"], [role, f"--project={project}"]
-    content = ["--title=bqdump: see row access policies", f"--permissions={','.join(SEE_ROW_POLICIES)}"]
-    made_by = ([*roles, "undelete", *where], [*roles, "update", *where, *content], [*roles, "create", *where, *content])
+    made_by = _custom_role(project, role, "bqdump: see row access policies", SEE_ROW_POLICIES)
     return [grant._replace(made_by=made_by) for grant in granted]
 
 
@@ -279,7 +345,7 @@ def _to(email: str, role: str) -> list[str]:
 
 
 def _on_job(deployment: Deployment, email: str, role: str, why: str) -> Grant:
-    bind = ["gcloud", "run", "jobs", "add-iam-policy-binding", deployment.name]
+    bind = ["gcloud", "run", "jobs", "add-iam-policy-binding", deployment.job]
     where = [f"--project={deployment.project}", f"--region={deployment.region}"]
     command = [*bind, *where, f"--member={_member(email)}", f"--role={role}", "--format=none"]
-    return Grant(role, f"job {deployment.name}", why, command)
+    return Grant(role, f"job {deployment.job}", why, command)

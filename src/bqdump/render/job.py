@@ -16,27 +16,34 @@ from __future__ import annotations
 import base64
 import json
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from importlib import resources
 from typing import Any, NamedTuple
 
 from bqdump.core.errors import UsageError
 from bqdump.core.restore.drill import sample_of
 from bqdump.core.restore.request import parse_into
+from bqdump.core.retention.policy import policy_for
 from bqdump.core.settings.settings import SETTINGS
-from bqdump.core.settings.target import parse_target
+from bqdump.core.settings.target import Target, parse_target
 from bqdump.core.sizes import listed
-from bqdump.render.deployment import CLOUD_PLATFORM, NOT_DEPLOYED, Deployment, Secret, container_environment, copying
+from bqdump.render.commands import COPY, DRILL, PRUNE, RESTORE, VERIFY
+from bqdump.render.deployment import (
+    CLOUD_PLATFORM,
+    NOT_DEPLOYED,
+    Deployment,
+    Secret,
+    container_environment,
+    copying,
+    of_command,
+)
 
-RESTORE, DRILL, VERIFY, COPY = "restore", "drill", "verify", "copy"
-# One task, which is not retried: it would fail again, and the comparison of a drill is billed each time.
-ALONE = (DRILL, VERIFY)
 # The share of the files that a check reads.
 SHARE = "10%"
 
 
 class Work(NamedTuple):
-    """What the tasks of a job do: a command of bqdump, and what was asked of it; "" and 0 for nothing.
+    """What was asked of the command of a job; "" and 0 for nothing.
 
     into: the target of a restore.
     dest, every, lock, lock_mode: see Request of a copy.
@@ -45,7 +52,6 @@ class Work(NamedTuple):
     tasks: their number.
     """
 
-    command: str = "run"
     into: str = ""
     dest: str = ""
     every: bool = False
@@ -55,6 +61,80 @@ class Work(NamedTuple):
     sample: str = ""
     tasks: int = 0
 
+    @property
+    def copies(self) -> Target | None:
+        """Where a copy writes to, None for another command. Raises UsageError."""
+        return place_of_copies(self.dest) if self.dest else None
+
+
+NOTHING_ASKED = Work()
+
+
+class Container(NamedTuple):
+    """What each task runs, and with which number of others.
+
+    variables: further ones of its environment.
+    """
+
+    deployment: Deployment
+    arguments: list[str]
+    variables: dict[str, str]
+
+    @property
+    def environment(self) -> dict[str, str]:
+        """Its variables, without secrets."""
+        return container_environment(of_command(self.deployment)) | self.variables
+
+    @property
+    def tasks(self) -> int:
+        """The number of tasks."""
+        return 1 if self.deployment.row.alone else self.deployment.tasks
+
+    @property
+    def retries(self) -> int:
+        """The restarts of a failed task."""
+        return 0 if self.deployment.row.alone else self.deployment.max_retries
+
+
+def container_of(deployment: Deployment, work: Work = NOTHING_ASKED) -> Container:
+    """What the tasks of the job run. Raises UsageError for what the command does not take."""
+    command, project = deployment.command, deployment.project
+    if command == COPY and not work.dest:
+        raise UsageError("render", "--dest", "--command copy needs it", "Name the place of the copies.")
+    places = ("--dest", work.dest), ("--all", work.every), ("--lock", work.lock), ("--lock-mode", work.lock_mode)
+    for flag, value, takes in (
+        ("--into", work.into, (RESTORE,)),
+        *((flag, value, (COPY,)) for flag, value in places),
+        ("--sample", work.sample, (DRILL, VERIFY)),
+    ):
+        if value and command not in takes:
+            raise UsageError("render", flag, f"only valid with --command {listed(takes)}", "Remove it.")
+    sample_of(None, work.sample)
+    variables, arguments = dict[str, str](), list[str]()
+    if work.into:
+        target_project, dataset = parse_into(work.into, deployment.settings.project)
+        arguments = [f"--into={target_project}.{dataset}"]
+    elif command == DRILL:
+        # Its project pays for the export as well.
+        variables = {"BQDUMP_DRILL_PROJECT": project}
+        arguments = [f"--sample={work.sample}"] if work.sample else []
+    elif command == VERIFY:
+        arguments = [f"--read={work.sample or SHARE}"]
+    elif command == PRUNE:
+        policy_for(deployment.settings, ())
+        arguments = ["--yes"]
+    elif command == COPY:
+        deployment, arguments = copying(
+            deployment,
+            str(work.copies),
+            work.rules,
+            every=work.every,
+            lock=work.lock,
+            lock_mode=work.lock_mode,
+            tasks=work.tasks,
+        )
+    return Container(deployment, [command, *arguments], variables)
+
 
 def _secret(secret: Secret) -> dict[str, Any]:
     return {
@@ -63,32 +143,23 @@ def _secret(secret: Secret) -> dict[str, Any]:
     }
 
 
-def job(
-    deployment: Deployment, command: str = "run", variables: Mapping[str, str] = {}, arguments: Sequence[str] = ()
-) -> dict[str, Any]:
-    """The job, in the v1 (Knative) form. It sets no parallelism, so that an execution can have fewer tasks.
-
-    command: the command of bqdump that its tasks run.
-    variables: further variables of their environment.
-    arguments: those of the command.
-    """
-    environ = container_environment(deployment.settings) | dict(variables)
+def job(made: Container) -> dict[str, Any]:
+    """The job, in the v1 (Knative) form. It sets no parallelism, so that an execution can have fewer tasks."""
+    deployment = made.deployment
     container = {
         "image": deployment.job_image,
-        "args": [command, *arguments],
-        "env": [{"name": name, "value": value} for name, value in environ.items()]
+        "args": made.arguments,
+        "env": [{"name": name, "value": value} for name, value in made.environment.items()]
         + [_secret(secret) for secret in deployment.secrets],
-        "resources": {"limits": {"cpu": deployment.cpu, "memory": deployment.memory}},
+        "resources": {"limits": {"cpu": deployment.cpu, "memory": deployment.job_memory}},
     }
     task = {
         "containers": [container],
-        "maxRetries": 0 if command in ALONE else deployment.max_retries,
+        "maxRetries": made.retries,
         "serviceAccountName": deployment.job_account,
         "timeoutSeconds": str(deployment.timeout_seconds),
     }
-    execution: dict[str, Any] = {
-        "spec": {"taskCount": 1 if command in ALONE else deployment.tasks, "template": {"spec": task}}
-    }
+    execution: dict[str, Any] = {"spec": {"taskCount": made.tasks, "template": {"spec": task}}}
     if deployment.job_kms_key:
         key = {"run.googleapis.com/encryption-key": deployment.job_kms_key}
         execution = {"metadata": {"annotations": key}} | execution
@@ -96,47 +167,11 @@ def job(
         "apiVersion": "run.googleapis.com/v1",
         "kind": "Job",
         "metadata": {
-            "name": deployment.name,
+            "name": deployment.job,
             "labels": {"app": "bqdump", "cloud.googleapis.com/location": deployment.region},
         },
         "spec": {"template": execution},
     }
-
-
-def job_of(deployment: Deployment, work: Work) -> dict[str, Any]:
-    """The job that does this. Raises UsageError for what the command does not take."""
-    command, project = work.command, deployment.project
-    if command == COPY and not work.dest:
-        raise UsageError("render", "--dest", "--command copy needs it", "Name the place of the copies.")
-    places = ("--dest", work.dest), ("--all", work.every), ("--lock", work.lock), ("--lock-mode", work.lock_mode)
-    for flag, value, takes in (
-        ("--into", work.into, (RESTORE,)),
-        *((flag, value, (COPY,)) for flag, value in places),
-        ("--sample", work.sample, ALONE),
-    ):
-        if value and command not in takes:
-            raise UsageError("render", flag, f"only valid with --command {listed(takes)}", "Remove it.")
-    sample_of(None, work.sample)
-    variables, arguments = dict[str, str](), list[str]()
-    if work.into:
-        target_project, dataset = parse_into(work.into, deployment.settings.project)
-        variables = {"BQDUMP_INTO": f"{target_project}.{dataset}"}
-    elif command == DRILL:
-        # Its project pays for the export as well.
-        variables = {"BQDUMP_DRILL_PROJECT": project} | ({"BQDUMP_DRILL_SAMPLE": work.sample} if work.sample else {})
-    elif command == VERIFY:
-        arguments = [f"--read={work.sample or SHARE}"]
-    elif command == COPY:
-        deployment, arguments = copying(
-            deployment,
-            place_of_copies(work.dest),
-            work.rules,
-            every=work.every,
-            lock=work.lock,
-            lock_mode=work.lock_mode,
-            tasks=work.tasks,
-        )
-    return job(deployment, command, variables, arguments)
 
 
 def workflow_source() -> str:
@@ -174,8 +209,8 @@ def workflow_input(deployment: Deployment) -> dict[str, Any]:
 def scheduler_job(deployment: Deployment, target: str) -> dict[str, Any]:
     """The schedule of a target: "job" or "workflow"."""
     if target == "job":
-        name, what = deployment.name, f"Cloud Run job {deployment.name}"
-        uri = f"https://run.googleapis.com/v2/{deployment.parent}/jobs/{deployment.name}:run"
+        name, what = deployment.job, f"Cloud Run job {deployment.job}"
+        uri = f"https://run.googleapis.com/v2/{deployment.parent}/jobs/{deployment.job}:run"
         body: dict[str, Any] = {}
     else:
         name, what = f"{deployment.name}-workflow", f"workflow {deployment.name}"
@@ -248,8 +283,8 @@ def _escaped(char: str) -> str:
     return _ESCAPES.get(char) or (char if " " <= char <= "~" else f"\\U{ord(char):08x}")
 
 
-def place_of_copies(dest: str) -> str:
-    """The address of a place that tasks of a job can write. Raises UsageError."""
+def place_of_copies(dest: str) -> Target:
+    """A place of copies that tasks of a job can write. Raises UsageError."""
     try:
         target = parse_target(dest)
     except ValueError as error:
@@ -257,4 +292,4 @@ def place_of_copies(dest: str) -> str:
     if not target or target.folder:
         cause = "the tasks of a job share no folder"
         raise UsageError("render", f"--dest {dest!r}", cause, "Use gs://BUCKET/PREFIX or s3://BUCKET/PREFIX.")
-    return str(target)
+    return target

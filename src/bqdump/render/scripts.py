@@ -42,7 +42,7 @@ def alerts_script(deployment: Deployment, watched: Watched) -> str:
     """The script. Raises ValueError for a schedule that is not one."""
     lines = ["#!/bin/sh", "# Alerts of bqdump. Can be run again at any time.", "set -eu"]
     lines += [f"project={shlex.quote(deployment.project)}", "", FUNCTIONS.rstrip()]
-    for metric in metrics(deployment, watched):
+    for metric in metrics(deployment):
         lines += ["", f"metric {shlex.quote(metric['name'])} <<'END'", _text(metric), "END"]
     for policy in policies(deployment, watched):
         after = 3600 * int(policy["userLabels"].get("hours", 0))

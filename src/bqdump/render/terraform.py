@@ -8,7 +8,10 @@ from collections.abc import Sequence
 from typing import Any
 
 from bqdump.core.errors import UsageError
-from bqdump.render.deployment import Deployment, container_environment
+from bqdump.core.pages import page
+from bqdump.render.commands import RUN
+from bqdump.render.deployment import container_environment
+from bqdump.render.job import Container, Work
 
 # Settings for which the module has its own input variables.
 OWN_VARIABLES = (
@@ -29,31 +32,37 @@ variable "notification_channels" {
 """
 
 
-def module_call(deployment: Deployment, source: str, channels: Sequence[str] = ()) -> str:
+def module_call(made: Container, work: Work, source: str, channels: Sequence[str] = ()) -> str:
     """The module call, with every value of the deployment. Raises UsageError for what the module does not support.
 
+    work: what was asked of the command of its job.
     channels: of notifications; without, Terraform asks for them.
     """
+    deployment = made.deployment
     settings = deployment.settings
     if deployment.service_account:
         cause = "the Terraform module creates the job's service account"
         raise UsageError("render", f"--service-account {deployment.service_account}", cause, "Remove the option.")
+    if work.lock:
+        cause = "a vault is in a project of its own"
+        raise UsageError("render", "--lock", cause, f"Use the module deploy/terraform/vault: {page('vault.md')}.")
+    of_run = deployment.command == RUN
     values: dict[str, Any] = {
         "source": source,
         "project": deployment.project,
         "region": deployment.region,
         "name": deployment.name,
-        "image": deployment.image,
+        "image": deployment.image if of_run else "",
         "source_project": settings.project,
         "dataset": settings.dataset,
         "bucket": settings.target.bucket,
         "bucket_location": settings.location,
-        "tasks": deployment.tasks,
+        "tasks": deployment.tasks if of_run else "",
         "cpu": deployment.cpu,
-        "memory": deployment.memory,
+        "memory": deployment.job_memory if of_run else "",
         "timeout": f"{deployment.timeout_seconds}s",
         "max_retries": deployment.max_retries,
-        "schedule": deployment.schedule,
+        "schedule": deployment.schedule if of_run else "",
         "time_zone": deployment.time_zone,
         "kms_key": settings.kms_key,
         "job_kms_key": deployment.job_kms_key,
@@ -73,9 +82,27 @@ def module_call(deployment: Deployment, source: str, channels: Sequence[str] = (
             for secret in deployment.secrets
         ]
         lines += ["", "  secrets = {", *inner, "  }"]
+    if not of_run:
+        entry = _entry(made, work)
+        width = max(map(len, entry))
+        inner = [f"      {name:<{width}} = {_value(value)}" for name, value in entry.items()]
+        lines += ["", "  jobs = {", f"    {deployment.command} = {{", *inner, "    }", "  }"]
     listed = _value(list(channels)) if channels else "var.notification_channels"
     lines += ["", f"  notification_channels = {listed}"]
     return "\n".join(['module "bqdump" {', *lines, "}"]) + "\n" + ("" if channels else CHANNELS)
+
+
+def _entry(made: Container, work: Work) -> dict[str, str]:
+    """The job of a command in the module's variable `jobs`: where and when it runs, and its flags."""
+    deployment = made.deployment
+    own = {"schedule": deployment.schedule, "image": deployment.image, "memory": deployment.memory}
+    if work.tasks:
+        own["tasks"] = str(work.tasks)
+    if work.dest:
+        own["dest"] = str(work.copies)
+    flags = [flag.removeprefix("--").partition("=") for flag in made.arguments if flag.startswith("--")]
+    given = {name: value or "true" for name, _, value in flags if name != "yes"}
+    return {f'"{name}"' if "-" in name else name: value for name, value in (own | given).items() if value}
 
 
 def _value(value: Any) -> str:

@@ -14,7 +14,9 @@ from bqdump.core.settings.amounts import size
 from bqdump.core.settings.resolve import environment as from_environment
 from bqdump.core.settings.resolve import file, resolve
 from bqdump.core.settings.settings import Settings
-from bqdump.render.deployment import Deployment, check_schedule, environment
+from bqdump.core.settings.target import Target
+from bqdump.render.commands import COPY, RUN
+from bqdump.render.deployment import Deployment, environment
 
 CHANNEL = re.compile(r"projects/[^/\s]+/notificationChannels/[^/\s]+")
 # Keys of an item of the workflow's input that are no settings.
@@ -22,14 +24,10 @@ JOB_SETTINGS = ("tasks", "timeout", "copy_to")
 
 
 class Exported(NamedTuple):
-    """An export, or a set, by the labels of the log lines about it.
-
-    dataset: the setting.
-    targets: where it may be published: a set may have a bucket for each location.
-    """
+    """An export, or a set, by the labels of the log lines about it: the setting, and where it is published."""
 
     dataset: str
-    targets: tuple[str, ...]
+    target: str
 
 
 class Watched(NamedTuple):
@@ -37,26 +35,20 @@ class Watched(NamedTuple):
 
     channels: of notifications.
     by_workflow: a workflow starts the exports, and repeats them.
-    drill, verify: the schedules of the jobs of these names, "" without such a job.
+    scheduled: something is overdue if it was not done for too long.
     billed: the bytes on one bill above which an alert fires, 0 for none.
     """
 
     channels: tuple[str, ...]
     exports: tuple[Exported, ...]
     by_workflow: bool = False
-    drill: str = ""
-    verify: str = ""
+    scheduled: bool = True
     billed: int = 0
-
-    def jobs(self, deployment: Deployment) -> list[str]:
-        """The names of the Cloud Run jobs."""
-        schedules = {"drill": self.drill, "verify": self.verify}
-        return [deployment.name, *(f"{deployment.name}-{kind}" for kind, schedule in schedules.items() if schedule)]
 
     def titled(self, exported: Exported) -> str:
         """The export in the title of an alert: its dataset, and its target where there are others of that dataset."""
         alone = [export.dataset for export in self.exports].count(exported.dataset) < 2
-        return exported.dataset if alone else f"{exported.dataset} in {exported.targets[0]}"
+        return exported.dataset if alone else f"{exported.dataset} in {exported.target}"
 
 
 def watched_by(
@@ -65,15 +57,20 @@ def watched_by(
     *,
     by_workflow: bool,
     items: str,
-    drill: str,
-    verify: str,
+    copies: Target | None,
     billed: str,
 ) -> Watched:
     """What alerts watch, from the options of `bqdump render alerts`. Raises UsageError.
 
     items: the file with the workflow's input, "" for the export of the settings.
+    copies: where a copy writes to.
     billed: a size, "" for no alert.
     """
+    if deployment.command == COPY and not copies:
+        raise UsageError("render", "--dest", "--command copy needs it", "Name the place of the copies.")
+    if deployment.command != RUN and (by_workflow or billed):
+        flag = "--workflow" if by_workflow else "--billed"
+        raise UsageError("render", flag, "only valid with --command run", "Remove it.")
     if invalid := [channel for channel in channels if not CHANNEL.fullmatch(channel)]:
         hint = "`gcloud beta monitoring channels list --format='value(name)'` prints their names."
         raise UsageError("render", "--notification-channel", f"invalid value {invalid[0]!r}", hint)
@@ -82,19 +79,18 @@ def watched_by(
     exports: tuple[Exported, ...] = (exported(deployment.settings),)
     if items:
         exports = exported_by_workflow(deployment, workflow_items(items), items)
-    for flag, schedule in (("--drill-schedule", drill), ("--verify-schedule", verify)):
-        if schedule:
-            check_schedule(flag, schedule)
+    if copies:
+        exports = (exports[0]._replace(target=str(copies)),)
     try:
         most = size(billed) if billed else 0
     except ValueError as error:
         raise UsageError("render", "--billed", f"invalid value {billed!r}: {error}") from None
-    return Watched(channels, exports, by_workflow, drill, verify, most)
+    return Watched(channels, exports, by_workflow, billed=most)
 
 
 def exported(settings: Settings) -> Exported:
     """What these settings export."""
-    return Exported(settings.dataset, (str(settings.target),))
+    return Exported(settings.dataset, str(settings.target))
 
 
 def exported_by_workflow(deployment: Deployment, items: Sequence[Mapping[str, Any]], name: str) -> tuple[Exported, ...]:

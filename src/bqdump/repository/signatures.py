@@ -17,7 +17,7 @@ from bqdump.core.documents.run_layout import RunLayout, names_beside
 from bqdump.core.documents.sets import SetManifest
 from bqdump.core.documents.signature import SHA256, Envelope, Signature, Statement, envelope_of, statement_of
 from bqdump.core.documents.target import SET
-from bqdump.core.errors import DocumentError, OutdatedError, VerificationError
+from bqdump.core.errors import DocumentError, OutdatedError, UntrustedError, VerificationError
 from bqdump.core.settings.target import Target
 from bqdump.core.times import parse_time
 from bqdump.ports.signer import Signer, TrustedKeys
@@ -284,8 +284,8 @@ class _Time(msgspec.Struct):
     snapshot_time: str
 
 
-def _refused(run: str, cause: str, hint: str = FIND_OUT) -> VerificationError:
-    return VerificationError("trust", f"run {run}", cause, hint)
+def _refused(run: str, cause: str, hint: str = FIND_OUT) -> UntrustedError:
+    return UntrustedError("trust", f"run {run}", cause, hint)
 
 
 def _unsigned(keys: TrustedKeys, envelope: Envelope) -> str:

@@ -16,6 +16,7 @@ from bqdump.core.progress.log_events import LogEvent, about
 from bqdump.core.retention.policy import Policy
 from bqdump.core.retention.pruned import Pruned, pruned_together
 from bqdump.core.settings.settings import Settings
+from bqdump.core.settings.target import Target
 from bqdump.core.sizes import counted, size_text
 from bqdump.ports.store import ObjectStore
 from bqdump.repository.exports import Exports
@@ -61,12 +62,16 @@ async def prune(task: Task) -> Pruned:
 def _log(result: Pruned, notes: Sequence[str]) -> None:
     for run in result.removed:
         log.info("removed run %s (%s)", run.run, run.state, extra=LogEvent.RUN_REMOVED.extra(run=run.run))
-    runs, kept = counted(len(result.removed), "run"), counted(len(result.kept), "run")
-    freed = counted(result.files, "file"), size_text(result.bytes)
-    done = LogEvent.PRUNE_DONE.extra()
     for note in notes:
-        log.info("%s", note, extra=done)
-    log.info("pruned: %s removed (%s, %s), %s kept", runs, *freed, kept, extra=done)
+        log.info("%s", note, extra=LogEvent.RUN_REMOVED.extra())
+
+
+def log_total(result: Pruned, target: Target) -> None:
+    """Log once what was pruned: of a set, when all its datasets are done."""
+    runs, kept = counted(len(result.removed), "run"), counted(len(result.kept), "run")
+    freed = f"{counted(result.files, 'file')}, {size_text(result.bytes)}"
+    done = LogEvent.PRUNE_DONE.extra(target=str(target))
+    log.info("pruned: %s removed (%s), %s kept", runs, freed, kept, extra=done)
 
 
 async def prune_exports(

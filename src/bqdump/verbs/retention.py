@@ -9,6 +9,7 @@ from typing import cast, get_args
 
 from msgspec.structs import replace
 
+from bqdump.copying.run import log_total as log_copied
 from bqdump.copying.sets import copy_exports
 from bqdump.copying.survey import Locking
 from bqdump.copying.survey import Task as CopyTask
@@ -30,6 +31,7 @@ from bqdump.repository.notes import change_tags, read_tags, run_exists
 from bqdump.repository.published import read_latest
 from bqdump.retain.erase import erase as erase_from
 from bqdump.retain.erase import has_begun
+from bqdump.retain.prune import log_total as log_pruned
 from bqdump.retain.prune import prune_exports
 from bqdump.retain.rewrite import Task as ErasingTask
 from bqdump.retain.rewrite import not_erased, refuse_unfinished_set, update_set
@@ -58,7 +60,10 @@ async def copy(settings: Settings, request: Request, owner: Owner, tell: Listene
         tasks = 1 if locking else tasks
         task = CopyTask(source, target, mover, owner, now, request.digests, request.dry, tell, signer, tasks, locking)
         task = task._replace(trusted=open_trusted(settings))
-        return await copy_exports(task, request.runs, request.policy, every=request.every)
+        result = await copy_exports(task, request.runs, request.policy, every=request.every)
+        if result.copied:
+            log_copied(result)
+        return result
 
 
 async def prune(
@@ -92,7 +97,10 @@ async def prune(
         refuse_kept(runs, shown)
         if not delete:
             return shown
-    return await prune_exports(exports, policy, now, at_work, delete=delete, trusted=signed, states=_open_states)
+    done = await prune_exports(exports, policy, now, at_work, delete=delete, trusted=signed, states=_open_states)
+    if delete:
+        log_pruned(done, settings.target)
+    return done
 
 
 async def _open_states(store: ObjectStore, settings: Settings, runs: Sequence[str]) -> dict[str, OpenState]:

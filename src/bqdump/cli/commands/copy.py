@@ -12,7 +12,8 @@ import click
 from bqdump import verbs
 from bqdump.cli.errors import words
 from bqdump.cli.exit_codes import DONE, TABLES_FAILED
-from bqdump.cli.logs import set_up_work, work_shown
+from bqdump.cli.logs import as_json as logs_as_json
+from bqdump.cli.logs import labels_of, set_up_work, work_shown
 from bqdump.cli.options import Command, finish, flags_given, json_option, load_settings, quiet_option, settings_options
 from bqdump.cli.output import print_json, print_table
 from bqdump.cli.signals import Endings, until_stopped
@@ -94,16 +95,16 @@ def copy(
         lock=lock,
         lock_mode=lock_mode,
     )
-    set_up_work(quiet=quiet or dry_run)
     identity = identify(os.environ)
     me = owner_of_command(identity, os.environ, "copy")
-    labels = {"task": str(identity.task)} if identity.engine else {}
+    labels = labels_of(settings, task=str(identity.task))
+    set_up_work(labels, quiet=quiet or dry_run)
     with work_shown(labels, quiet=quiet or dry_run) as follower:
         work = verbs.copy(settings, request, me, follower.hear, identity.tasks)
         result = finish(until_stopped(work, follower, REPEATED))
     if as_json:
         print_json(result)
-    elif not quiet:
+    elif not (quiet or logs_as_json()):
         _print(result, request.target.named)
         if result.copied and not request.target.prefix and words().place("prefix") != "--prefix":
             # With the prefix of a variable or a file, other commands would look for the copy below it.

@@ -16,7 +16,7 @@ from bqdump.cli.choices import as_of_option, restore_options, run_name, run_of, 
 from bqdump.cli.commands.restore import NOT_COMPARED, show_plan
 from bqdump.cli.exit_codes import DIFFERENCE, DONE, TABLES_FAILED
 from bqdump.cli.logs import as_json as logs_as_json
-from bqdump.cli.logs import set_up_work, work_shown
+from bqdump.cli.logs import labels_of, set_up_work, work_shown
 from bqdump.cli.options import Command, finish, json_option, load_settings, quiet_option, settings_options
 from bqdump.cli.output import print_json, print_section
 from bqdump.cli.signals import until_stopped
@@ -94,9 +94,10 @@ def drill(
         run = run_of(settings, run, as_of)
         return _plan(settings, parsed, run or settings.run_id, size, as_json=as_json)
     me = _owner()
-    set_up_work(quiet=quiet)
+    labels = labels_of(settings, task="0")
+    set_up_work(labels, quiet=quiet)
     run = run_of(settings, run, as_of, quiet=quiet)
-    with work_shown({"task": "0"}, quiet=quiet) as follower:
+    with work_shown(labels, quiet=quiet) as follower:
         request = Request(parsed.options, run or settings.run_id, finish_run=finish_run)
 
         async def work(services: Services) -> Drilled:

@@ -16,7 +16,8 @@ import click
 from bqdump import verbs
 from bqdump.cli.choices import run_names
 from bqdump.cli.exit_codes import DONE, TABLES_FAILED
-from bqdump.cli.logs import set_up_work
+from bqdump.cli.logs import as_json as logs_as_json
+from bqdump.cli.logs import labels_of, set_up_work
 from bqdump.cli.options import Command, finish, json_option, load_settings, quiet_option, settings_options
 from bqdump.cli.output import print_json, print_table
 from bqdump.cli.streams import tell
@@ -50,18 +51,19 @@ def prune(runs: tuple[str, ...], yes: bool, quiet: bool, as_json: bool, **option
       bqdump prune --keep-within 30d --keep-tag audit --json
       bqdump prune bqdump-x7k2p bqdump-a1b2c --yes
     """
-    if yes:
-        set_up_work(quiet=quiet or not as_json)
     settings = load_settings(options, ("bucket",))
+    if yes:
+        # As a job it logs what it does; people see a table.
+        set_up_work(labels_of(settings, task="0"), quiet=quiet or not (as_json or logs_as_json()))
     policy_for(settings, runs)
 
     pruning = partial(verbs.prune, settings=settings, runs=runs, delete=yes)
     result = finish(serve(settings, lambda at: pruning(at.store_at, at_work=at.at_work)))
     if as_json:
         print_json(result)
-    elif result.runs:
+    elif result.runs and not (yes and logs_as_json()):
         _print(result, quiet=quiet)
-    elif not quiet:
+    elif not (quiet or logs_as_json()):
         sys.stdout.write(f"No runs in {settings.target}.\n")
 
 
@@ -122,9 +124,9 @@ def erase(table: str, before: str, reason: str, by: str, yes: bool, quiet: bool,
       bqdump erase customers --reason 'request 4711' --yes
       bqdump erase sales.customers --before 2026-01-31 --reason 'request 4711' --yes
     """
-    if yes:
-        set_up_work(quiet=quiet or not as_json)
     settings = load_settings(options, ("bucket",))
+    if yes:
+        set_up_work(labels_of(settings, task="0"), quiet=quiet or not (as_json or logs_as_json()))
     erasing = requested_erasure(table, before, reason, by, int(time.time() * 1000))
 
     result = finish(serve(settings, lambda at: verbs.erase(at.store_at, settings, erasing, delete=yes)))

@@ -88,7 +88,7 @@ def restore(run: str | None, planning: bool, as_of: str | None, as_json: bool, q
         run = run_of(settings, run, as_of)
         request = Request(parsed.options, run or settings.run_id, yes=yes)
         return _plan(settings, parsed, request, choice, as_json=as_json, verify=verify)
-    set_up_work(quiet=quiet)
+    set_up_work({}, quiet=quiet)
     identity = identify(os.environ)
     me = owner_of_command(identity, os.environ, "restore")
     run = run_of(settings, run, as_of, quiet=quiet)

@@ -40,7 +40,7 @@ def restores(abort: str, via: str, quiet: bool, as_json: bool, **options: Any) -
       bqdump restores --bucket my-exports --abort 0123456789ab-1
     """
     if abort:
-        set_up_work(quiet=quiet)
+        set_up_work({}, quiet=quiet)
     settings = load_settings(options, ("bucket",))
     through = parse_via(via)
     shown = finish(serve(settings, lambda services: verbs.list_restores(services, settings, through, abort)))

@@ -69,7 +69,7 @@ def run(yes: bool, quiet: bool, as_json: bool, tables_from: str | None, **option
       bqdump run --dataset 'sales,ops_*' --bucket my-exports
       bqdump run --json 2>log | jq -r .manifest
     """
-    set_up_work(quiet=quiet)
+    set_up_work({}, quiet=quiet)
     settings = included(load_settings(options), tables_from)
     refuse_idle(flags_given(options), settings)
     refuse_short(settings, yes=yes)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import sys
 from functools import partial
 from typing import Any
@@ -12,18 +13,26 @@ from bqdump import verbs
 from bqdump.check.findings import Verified
 from bqdump.cli.choices import as_of_option, run_name, run_of
 from bqdump.cli.exit_codes import DIFFERENCE, DONE, TABLES_FAILED
+from bqdump.cli.logs import as_json as logs_as_json
+from bqdump.cli.logs import labels_of, set_up_work
 from bqdump.cli.options import Command, finish, json_option, load_settings, quiet_option, settings_options
 from bqdump.cli.output import print_json, print_table
 from bqdump.cli.progress import Lines, error_line, following
 from bqdump.cli.streams import tell
 from bqdump.core.dealing import parts_to_read
 from bqdump.core.documents.manifest_index import mixed_times
+from bqdump.core.progress.log_events import LogEvent
+from bqdump.core.settings.settings import Settings
 from bqdump.core.sizes import counted, size_text
 from bqdump.core.times import time_text
 from bqdump.repository.published import begun
 from bqdump.services.opened import Services, serve
 
+log = logging.getLogger(__name__)
+
 EVERYTHING = "100%"
+# Differences that are logged one by one.
+MOST_LOGGED = 100
 
 
 @click.command(cls=Command, needs=("bucket",))
@@ -70,7 +79,11 @@ def verify(
     parts = parts_to_read(share or "", source=with_source, hint=hint)
     settings = load_settings(options, ("bucket", "project") if with_source else ("bucket",))
     run = run_of(settings, run, as_of, quiet=quiet)
-    with following(quiet=quiet or as_json, lines=partial(Lines, say=error_line), stage="listing") as follower:
+    in_a_job = logs_as_json()
+    if in_a_job:
+        set_up_work(labels_of(settings, task="0"), quiet=quiet)
+    lines = Lines if in_a_job else partial(Lines, say=error_line)
+    with following(quiet=quiet or as_json, bars=not in_a_job, lines=lines, stage="listing") as follower:
         check = partial(verbs.verify, run=run, parts=parts, tell=follower.hear)
 
         async def compare(services: Services) -> Verified:
@@ -78,11 +91,32 @@ def verify(
             return await check(services.store_at, settings, warehouse=warehouse, bill=_tell_bill)
 
         verified = finish(serve(settings, compare))
+    if in_a_job:
+        _log(settings, verified)
     if as_json:
         print_json(verified)
+    elif in_a_job:
+        return _code(verified)
     elif not quiet or _code(verified) != DONE:
         _print(verified)
     return _code(verified)
+
+
+def _log(settings: Settings, verified: Verified) -> None:
+    """Log the result, as jobs do. What was found is a line each, up to a number of them."""
+    run, about = verified.run, {"run": verified.run, "target": str(settings.target)}
+    if _code(verified) == DONE:
+        files, size, done = counted(verified.files, "file"), size_text(verified.bytes), LogEvent.RUN_VERIFIED.extra()
+        log.info("run %s is as its manifest says: %s, %s", run, files, size, extra=done | about)
+        return
+    failed = LogEvent.VERIFY_FAILED.extra() | about
+    for found in verified.findings[:MOST_LOGGED]:
+        text = f"{found.file or found.table}: {found.kind.value}: expected {found.expected}, found {found.found}"
+        log.error("%s", text, extra=failed | {"table": found.table})
+    for dataset in verified.datasets:
+        if dataset.problem or not dataset.run:
+            log.error("%s", dataset.problem or "it has no export", extra=failed | {"dataset": dataset.dataset})
+    log.error("run %s: %s", run, counted(len(verified.findings), "difference"), extra=failed)
 
 
 def _code(verified: Verified) -> int:
@@ -93,6 +127,10 @@ def _code(verified: Verified) -> int:
 
 
 def _tell_bill(bytes_billed: int) -> None:
+    if logs_as_json():
+        billed = LogEvent.QUERY_BILLED.extra(bytes_billed=bytes_billed)
+        log.info("BigQuery bills %s for this comparison", size_text(bytes_billed), extra=billed)
+        return
     tell(f"BigQuery bills {size_text(bytes_billed)} for this comparison.")
 
 

@@ -15,20 +15,18 @@ from bqdump.cli.options import ALL, Command, Subcommands, flags_given, load_sett
 from bqdump.core.copy.plan import RULES
 from bqdump.core.errors import UsageError
 from bqdump.core.settings.settings import REQUIRED
+from bqdump.render.commands import COMMANDS
 from bqdump.render.deployment import Deployment, check, secret_of
 from bqdump.render.iam import accounts, acting_as, build_account
 from bqdump.render.job import (
-    COPY,
-    DRILL,
-    RESTORE,
-    VERIFY,
     Work,
-    job_of,
+    container_of,
     scheduler_job,
     to_yaml,
     workflow_input,
     workflow_source,
 )
+from bqdump.render.job import job as cloud_run_job
 from bqdump.render.job import workflow as workflow_body
 from bqdump.render.kubernetes import cron_job, service_account
 from bqdump.render.kubernetes import job as kubernetes_job
@@ -41,15 +39,16 @@ DEFAULTS = {field.name: field.default for field in msgspec.structs.fields(Deploy
 # Their names are the fields of Deployment.
 OPTIONS: dict[str, dict[str, Any]] = {
     "region": {"metavar": "REGION", "required": True, "help": "Region of the job, e.g. europe-west1."},
-    "name": {"metavar": "NAME", "help": "Name of the job, and prefix of other names."},
-    "image": {
-        "metavar": "IMAGE",
-        "help": "Container image (default: bqdump:latest in the Artifact Registry repository of that name).",
+    "command": {
+        "type": click.Choice(list(COMMANDS)),
+        "help": "What the job does. The name of the job is NAME, or NAME-COMMAND.",
     },
+    "name": {"metavar": "NAME", "help": "Name of the deployment, and prefix of all names."},
+    "image": {"metavar": "IMAGE", "help": "Container image, by its digest or version."},
     "service_account": {"metavar": "EMAIL", "help": "Service account of the job (default: derived from the name)."},
     "tasks": {"metavar": "N", "type": click.IntRange(1, 10_000), "help": "Tasks per execution."},
     "cpu": {"metavar": "N", "help": "CPUs per task."},
-    "memory": {"metavar": "SIZE", "help": "Memory per task."},
+    "memory": {"metavar": "SIZE", "help": "Memory per task (default: 512Mi; of a drill or a check 2Gi)."},
     "timeout_seconds": {
         "metavar": "SECONDS",
         "type": click.IntRange(1, 604_800),
@@ -83,10 +82,40 @@ def deployment_options(command: Decorated) -> Decorated:
     return command
 
 
+WORK = (
+    click.option(
+        "--into", metavar="[PROJECT.]DATASET", default="", help="With --command restore: the dataset to restore into."
+    ),
+    click.option("--dest", metavar="DEST", default="", help="With --command copy: where to."),
+    click.option("--all", "every", is_flag=True, help="With --command copy: copy all complete runs."),
+    click.option("--lock", metavar="DURATION", default="", help="With --command copy: lock them, such as for 35d."),
+    click.option("--lock-mode", metavar="MODE", default="", help="governance (default) or compliance."),
+    click.option(
+        "--sample", metavar="SHARE", default="", help="Share of each drill (tables) or verify (files), such as 10%."
+    ),
+)
+
+
+def work_options(command: Decorated) -> Decorated:
+    """Give a command the options of a deployment, and those of the command that its job runs."""
+    command = deployment_options(command)
+    for option in reversed(WORK):
+        command = option(command)
+    return command
+
+
 def _deployment(options: dict[str, Any]) -> Deployment:
     own = {name: options.pop(name) for name in OPTIONS}
     own["secrets"] = tuple(map(secret_of, own["secrets"]))
     return check(Deployment(settings=load_settings(options), **own))
+
+
+def _work(options: dict[str, Any]) -> tuple[Deployment, Work]:
+    asked = {name: options.pop(name) for name in ("into", "dest", "every", "lock", "lock_mode", "sample")}
+    rules = [name for name in flags_given(options) if name in RULES]
+    typed = click.get_current_context().get_parameter_source("tasks") is ParameterSource.COMMANDLINE
+    work = Work(**asked, rules=rules, tasks=options["tasks"] if typed else 0)
+    return _deployment(options), work
 
 
 @click.group(cls=Subcommands)
@@ -101,47 +130,17 @@ def render() -> None:
 
 
 @render.command(cls=Command, needs=REQUIRED)
-@click.option(
-    "--command",
-    type=click.Choice(["run", RESTORE, DRILL, VERIFY, COPY]),
-    default="run",
-    show_default=True,
-    help="What the job does. A restore takes the variables of `bqdump restore`, such as BQDUMP_INTO.",
-)
-@click.option(
-    "--into", metavar="[PROJECT.]DATASET", default="", help="With --command restore: the dataset to restore into."
-)
-@click.option("--dest", metavar="DEST", default="", help="With --command copy: where to.")
-@click.option("--all", "every", is_flag=True, help="Copy all complete runs.")
-@click.option("--lock", metavar="DURATION", default="", help="Lock the copies, such as for 35d.")
-@click.option("--lock-mode", metavar="MODE", default="", help="governance (default) or compliance.")
-@click.option(
-    "--sample", metavar="SHARE", default="", help="Share of each drill (tables) or verify (files), such as 10%."
-)
-@deployment_options
-def job(
-    command: str,
-    into: str,
-    dest: str,
-    every: bool,
-    lock: str,
-    lock_mode: str,
-    sample: str,
-    **options: Any,
-) -> None:
+@work_options
+def job(**options: Any) -> None:
     """Print the Cloud Run job, for `gcloud run jobs replace`.
 
     \b
     Examples:
-      bqdump render job --region europe-west1 > job.yaml
-      bqdump render job --region europe-west1 --name bqdump-restore --command restore --into restored > restore.yaml
-      bqdump render job --region europe-west1 --name bqdump-drill --command drill --memory 2Gi > drill.yaml
+      bqdump render job --region europe-west1 --image "$IMAGE" > job.yaml
+      bqdump render job --region europe-west1 --image "$IMAGE" --command copy --dest gs://my-copies/sales > copy.yaml
+      bqdump render job --region europe-west1 --image "$IMAGE" --command restore --into restored > restore.yaml
     """
-    rules = [name for name in flags_given(options) if name in RULES]
-    typed = click.get_current_context().get_parameter_source("tasks") is ParameterSource.COMMANDLINE
-    tasks = options["tasks"] if typed else 0
-    work = Work(command, into, dest, every, lock, lock_mode, rules, sample, tasks)
-    click.echo(to_yaml(job_of(_deployment(options), work)), nl=False)
+    click.echo(to_yaml(cloud_run_job(container_of(*_work(options)))), nl=False)
 
 
 @render.command(cls=Command, needs=REQUIRED)
@@ -153,6 +152,7 @@ def scheduler(target: str, **options: Any) -> None:
     \b
     Examples:
       bqdump render scheduler --region europe-west1 --schedule '0 3 * * *' > schedule.json
+      bqdump render scheduler --region europe-west1 --command prune --schedule '0 5 * * *' > prune.json
     """
     _print_json(scheduler_job(_deployment(options), target))
 
@@ -160,21 +160,24 @@ def scheduler(target: str, **options: Any) -> None:
 @render.command(cls=Command, needs=REQUIRED)
 @click.option("--schedule-account/--no-schedule-account", default=True, help="Include the account of the schedule.")
 @click.option("--workflow", is_flag=True, help="Include the account of the workflow.")
-@click.option("--drill", is_flag=True, help="Include the permission of a scheduled drill to create datasets.")
 @click.option("--build", is_flag=True, help="Print only the account that builds the image.")
 @click.option(
     "--deployer", metavar="MEMBER", help="Let a member, such as user:me@example.com, deploy with each account."
 )
-@deployment_options
-def iam(schedule_account: bool, workflow: bool, drill: bool, build: bool, deployer: str | None, **options: Any) -> None:
+@work_options
+def iam(schedule_account: bool, workflow: bool, build: bool, deployer: str | None, **options: Any) -> None:
     """Print service accounts and grants as a shell script, with the reason for each.
 
     \b
     Examples:
       bqdump render iam --region europe-west1 > grants.sh
+      bqdump render iam --region europe-west1 --command copy --dest gs://my-copies/sales > grants.sh
     """
-    deployment = _deployment(options)
-    all_accounts = accounts(deployment, schedule=schedule_account, workflow=workflow, drill=drill)
+    deployment, work = _work(options)
+    container_of(deployment, work)
+    all_accounts = accounts(
+        deployment, schedule=schedule_account, workflow=workflow, copies=work.copies, locked=bool(work.lock)
+    )
     printed = [build_account(deployment)] if build else all_accounts
     if deployer:
         if not re.fullmatch(r"(user|group|serviceAccount|principal|principalSet):\S+", deployer):
@@ -200,36 +203,20 @@ def iam(schedule_account: bool, workflow: bool, drill: bool, build: bool, deploy
     type=click.Path(exists=True, dir_okay=False),
     help="Input of the workflow whose exports are watched (default: the export of the settings).",
 )
-@click.option("--drill-schedule", metavar="CRON", default="", help="Also alert on drills with this schedule.")
-@click.option("--verify-schedule", metavar="CRON", default="", help="Also alert on checks with this schedule.")
 @click.option("--billed", metavar="SIZE", default="", help="Also alert when a run or a drill bills more, such as 1TB.")
-@deployment_options
-def alerts(
-    channels: tuple[str, ...],
-    workflow: bool,
-    exports: str | None,
-    drill_schedule: str,
-    verify_schedule: str,
-    billed: str,
-    **options: Any,
-) -> None:
-    """Print alerts on failed and overdue exports as a shell script.
+@work_options
+def alerts(channels: tuple[str, ...], workflow: bool, exports: str | None, billed: str, **options: Any) -> None:
+    """Print alerts on failed and overdue executions as a shell script.
 
-    An export is overdue 2 hours after the longest time between two starts of --schedule.
+    What --command does is overdue 2 hours after the longest time between two starts of --schedule.
 
     \b
     Examples:
       bqdump render alerts --region europe-west1 --notification-channel projects/p/notificationChannels/1 > alerts.sh
     """
-    deployment = _deployment(options)
+    deployment, work = _work(options)
     watched = watched_by(
-        deployment,
-        channels,
-        by_workflow=workflow,
-        items=exports or "",
-        drill=drill_schedule,
-        verify=verify_schedule,
-        billed=billed,
+        deployment, channels, by_workflow=workflow, items=exports or "", copies=work.copies, billed=billed
     )
     click.echo(alerts_script(deployment, watched), nl=False)
 
@@ -262,34 +249,36 @@ def workflow(part: str, **options: Any) -> None:
     type=click.Choice(["cronjob", "job", "account"]),
     default="cronjob",
     show_default=True,
-    help="Print the CronJob, the Job of a single run, or the service account of both.",
+    help="Print the CronJob, the Job of a single execution, or the service account of both.",
 )
-@deployment_options
+@work_options
 def kubernetes(part: str, **options: Any) -> None:
     """Print a CronJob, a Job or their service account, for kubectl.
 
     \b
     Examples:
       bqdump render kubernetes --region europe-west1 --part account | kubectl apply --filename -
-      bqdump render kubernetes --region europe-west1 --schedule '0 3 * * *' | kubectl apply --filename -
-      bqdump render kubernetes --region europe-west1 --part job | kubectl create --filename -
+      bqdump render kubernetes --region europe-west1 --image "$IMAGE" | kubectl apply --filename -
+      bqdump render kubernetes --region europe-west1 --image "$IMAGE" --part job | kubectl create --filename -
     """
     parts = {"cronjob": cron_job, "job": kubernetes_job, "account": service_account}
-    click.echo(to_yaml(parts[part](_deployment(options))), nl=False)
+    click.echo(to_yaml(parts[part](container_of(*_work(options)))), nl=False)
 
 
 @render.command(cls=Command, needs=REQUIRED)
 @click.option("--source", metavar="PATH", default="./deploy/terraform", show_default=True, help="Path of the module.")
 @click.option("--notification-channel", "channels", metavar="CHANNEL", multiple=True, help="Channel of notifications.")
-@deployment_options
+@work_options
 def terraform(source: str, channels: tuple[str, ...], **options: Any) -> None:
-    """Print a call of the Terraform module.
+    """Print a call of the Terraform module; with --command also the job of that command.
 
     \b
     Examples:
       bqdump render terraform --region europe-west1 > main.tf
+      bqdump render terraform --region europe-west1 --command drill --schedule '0 6 * * 0' > main.tf
     """
-    click.echo(module_call(_deployment(options), source, channels), nl=False)
+    deployment, work = _work(options)
+    click.echo(module_call(container_of(deployment, work), work, source, channels), nl=False)
 
 
 def _print_json(document: dict[str, Any]) -> None:

@@ -199,13 +199,23 @@ class LogEvent(enum.StrEnum):
     PRUNE_FAILED = "prune_failed"
     """The export is published, but earlier runs could not be pruned. The next prune continues."""
 
+    # A check
+    RUN_VERIFIED = "run_verified"
+    """The files of the run are as its manifest says."""
+    VERIFY_FAILED = "verify_failed"
+    """The files of the run are not as its manifest says."""
+    NOT_TRUSTED = "not_trusted"
+    """The command ends because no trusted key has signed what it read, or because it was changed since."""
+
     # A copy
     RUN_COPIED = "run_copied"
     """A run is complete in another place."""
     RUNS_PASSED_OVER = "runs_passed_over"
     """Runs that a copy leaves out or as they are, because no trusted key has signed them."""
     COPY_DONE = "copy_done"
-    """The totals of a copy."""
+    """Every run that was to be copied is there: the totals of the copy."""
+    COPY_FAILED = "copy_failed"
+    """Some runs could not be copied, or are not trusted. The others are there."""
 
     TELEMETRY_MISSING = "telemetry_missing"
     """OTEL_* variables ask for traces or metrics, and the packages for them are not installed."""
