@@ -24,7 +24,6 @@ from bqdump.render.watched import Exported, Watched, exported, exported_by_workf
 from deploy.stand_in_provider import UNIX
 from deploy.terraform_core import MODULE, Planned, RefusedError, evaluate
 
-pytestmark = pytest.mark.slow
 CHANNEL = "projects/p/notificationChannels/1"
 BASE = {
     "project": "my-jobs", "region": "europe-west1", "dataset": "sales", "bucket": "my-exports",
