@@ -34,7 +34,6 @@ from bqdump.restoration.changes import Compared
 from bqdump.restoration.drill import NAME
 from bqdump.restoration.drill import drill_one as drill
 from bqdump.restoration.task import Request, Task, Via
-from entries import entry
 from restore.killed import Killed, killed_at
 from restore.test_objects import routine, view
 from restore.world import ROWS, SETTINGS, ExportedWorld
@@ -273,7 +272,7 @@ def test_two_drills_at_once_do_not_disturb_each_other() -> None:
 
 def test_where_nothing_is_published_the_error_states_it() -> None:
     world = ExportedWorld()
-    removed(world, entry(world.store, SETTINGS.layout, "r1"))
+    removed(world, "_bqdump/latest.json")
     with pytest.raises(NotFoundError, match=r"gs://memory/: nothing .* Run r1 .* Finish it: bqdump\.run\("):
         drilled(world)
     assert scratch(world) == []
