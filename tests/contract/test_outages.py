@@ -88,7 +88,7 @@ def test_a_stopped_emulator_is_reported_at_once(
     called = call(capsys, command, *(ON_TARGET if command in LOOKS else ARGUMENTS), "--prefix", "x")
     assert called.code == 5
     (error,) = called.errors
-    assert f"no server at {nothing}, the address in {variable}. Start the server (bqdump local up)" in error
+    assert f"no server at {nothing}, the address in {variable}. Start the server (`bqdump local up`)" in error
     assert time.monotonic() - began < 60
 
 

@@ -14,11 +14,12 @@ from integration.stage import Stage
 # The first argument names the packages.
 WITHOUT = """
 import sys
+from importlib.machinery import PathFinder
 missing = sys.argv.pop(1).split(",")
 def without(find):
     return lambda name, *more: None if name in missing else find(name, *more)
-for finder in sys.meta_path:
-    finder.find_spec = without(finder.find_spec)
+for finder in {*sys.meta_path, PathFinder}:
+    finder.find_spec = staticmethod(without(finder.find_spec))
 from bqdump.cli.main import start
 sys.exit(start(sys.argv[1:]))
 """

@@ -274,7 +274,7 @@ def test_a_full_disk_publishes_nothing(stage: Stage, format_: str) -> None:
     command = [sys.executable, "-P", "-c", FULL_DISK, "run", "--to", "out", "--format", format_]
     ran = subprocess.run(command, env=stage.variables, cwd=stage.folder, capture_output=True, text=True, check=False)
     assert ran.returncode == 5
-    assert "File too large. Free some space and resume the run" in ran.stderr
+    assert "File too large. Free some space and repeat the command" in ran.stderr
     assert folder_manifest(stage) == before
     assert stage.command("verify", "--to", "out").code == 0
     assert unnamed(stage) == []
