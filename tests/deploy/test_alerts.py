@@ -52,6 +52,8 @@ def by_title(watched: Watched, deployment: Deployment = DEPLOYMENT) -> dict[str,
 
 
 def test_every_policy_and_metric_is_valid() -> None:
+    assert policies(DEPLOYMENT, ALL)
+    assert metrics(DEPLOYMENT)
     for policy in policies(DEPLOYMENT, ALL):
         assert discovery.check("monitoring.v3", "AlertPolicy", policy) == []
         assert policy["notificationChannels"] == [CHANNEL]

@@ -39,7 +39,8 @@ OUT_OF_QUOTA = ("quotaExceeded", "dailyLimitExceeded")
 TEMPORARY = ("backendError", "internalError", "badGateway")
 # Of a precondition that the request itself has. Others are of a policy, and no other writer was faster.
 # https://cloud.google.com/storage/docs/json_api/v1/status-codes#412-precondition-failed
-LOST_RACE = ("conditionNotMet", "")
+# The last one is the reason that fake-gcs-server gives.
+LOST_RACE = ("conditionNotMet", "", "Precondition Failed")
 ORGANIZATION = "Whoever administers the policies of the organization can allow it."
 REQUEST_TIMEOUT, TOO_MANY_REQUESTS, NOT_IMPLEMENTED = 408, 429, 501
 REQUEST = r"^(?:GET|POST|PUT|PATCH|DELETE) \S+: "
