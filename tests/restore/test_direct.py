@@ -15,6 +15,7 @@ from bqdump.core.restore.plan import Options
 from bqdump.core.restore.result import Restoration
 from bqdump.core.tables.catalog import Dataset
 from bqdump.ports.destination import CopyRequest, LoadRequest
+from bqdump.ports.warehouse import JobError
 from bqdump.restoration.listing import Place, abort, find_restores
 from bqdump.restoration.restore import plan_restore
 from bqdump.restoration.restore import restore_one as restore
@@ -130,6 +131,24 @@ def test_a_process_that_is_killed_anywhere_leaves_rows_of_a_replaced_file_to_the
         if not killed or killed <= request:
             break
     assert killed > 10
+
+
+def test_a_process_that_is_killed_anywhere_after_its_load_was_refused_is_followed_by_one_that_finishes() -> None:
+    refused = JobError("invalid", "Too many partitions produced by query, allowed 4000")
+    killed = 0
+    for request in range(200):
+        world = ExportedWorld({"one": ["a", "b"]})
+        world.big.failing = lambda table, job: refused if "-load-" in job else None
+        try:
+            asyncio.run(restore(killed_at(world.task(), request)))
+        except Killed:
+            killed += 1
+            again = world.restore()
+            assert (again.state, again.failed) == ("restored", ())
+        assert world.rows("one") == ["a", "b"]
+        if killed <= request:
+            break
+    assert 30 < killed < 199
 
 
 def test_of_two_tasks_that_disagree_about_the_files_the_first_to_record_it_decides() -> None:

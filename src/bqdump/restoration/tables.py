@@ -35,6 +35,7 @@ from bqdump.restoration.jobs import (
     is_copied,
     is_filled,
     is_put,
+    is_written,
     keep_expirations,
     own,
     put_partitions,
@@ -110,7 +111,8 @@ async def _load_rows(work: TableWork, changed: list[str]) -> InPlace:
     try:
         return await load_directly(work, changed)
     except FailedJobError as error:
-        if not _has_another_way(work, error):
+        # The rows may be there already: an earlier start has gone the other way.
+        if not _has_another_way(work, error) and not await is_written(work):
             raise
     return await _build(work, by_ranges=True)
 
