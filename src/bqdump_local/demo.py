@@ -1,7 +1,6 @@
-"""The demo: start the local stack, make data, export it with ten tasks, restore three tables, export it twice more.
+"""The demo: back up a dataset as `bqdump init` sets it up, for three nights; delete it, and restore it.
 
-The last export is of a dataset in which two tables changed. A drill then proves that it can be restored. The demo ends
-with a list of what to look at.
+Everything runs on a local stack. The demo prints a line for each step, and ends with what to look at.
 """
 
 from __future__ import annotations
@@ -13,34 +12,29 @@ import shutil
 import signal
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import NamedTuple
 
 from rich.console import Console
 
 import bqdump
-from bqdump.core.documents.codec import decode
-from bqdump.core.documents.layout import Layout
-from bqdump.core.documents.manifest import Manifest
-from bqdump.core.documents.target import Latest
 from bqdump.core.errors import UsageError
-from bqdump.core.restore.drill import Drilled
 from bqdump.core.restore.result import Restoration, with_objects
+from bqdump.core.settings.file import backup, settings_file
 from bqdump.core.sizes import counted, listed, size_text
+from bqdump.services.process import CONFIG
 from bqdump_local import stack as local_stack
 from bqdump_local.execute import Execution
 
-PROJECT, DATASET, SOURCE, TARGET = "demo-project", "TEST_DATA", "demo-source", "demo-export"
-# A small file size, so that a table of a few megabytes has as many files as a much larger one.
-FILE_BYTES = 4_000_000
+PROJECT, DATASET, SOURCE, TARGET = "my-project", "sales", "my-files", "my-exports"
+# A small file size, so that a table of a megabyte has as many files as a much larger one.
+FILE_BYTES = 500_000
+# Of a table that is real data: as many rows as are restored and compared in a second.
+ROWS = 30_000
 MARK = ".bqdump-demo"
-# They change between the second and the third export.
+# They change between the second and the third night.
 CHANGED = ("dummy_02", "dummy_03")
-# As many as take a second.
-DRILLED = 8
-# Restored into a second dataset: a partitioned and clustered table, a nested one, and a view.
-RESTORED, COPY = ("events", "orders", "clicks_by_day"), "RESTORED_DATA"
 
 
 def run_demo(tasks: int, folder: Path, run_tasks: Callable[..., Execution], *, quiet: bool) -> int:
@@ -51,88 +45,79 @@ def run_demo(tasks: int, folder: Path, run_tasks: Callable[..., Execution], *, q
     # SIGTERM is handled like Ctrl-C, so that ending the demo ends everything it has started.
     signal.signal(signal.SIGTERM, signal.default_int_handler)
     console = Console(highlight=False, soft_wrap=True, quiet=quiet)
-    started = time.monotonic()
     _make_room(folder)
-    console.print(f"Starting a local BigQuery and a local Cloud Storage. Buckets are folders in [b]{folder}/[/b]")
+    config = folder / CONFIG
+    config.write_text(settings_file(backup({"project": PROJECT, "dataset": DATASET, "bucket": TARGET})))
     with local_stack.running(root=folder) as stack:
-        from bqdump_local.seed import seed, seed_orders
-
-        stack.jobs(shard_bytes=FILE_BYTES)
-        tables = seed(stack, project=PROJECT, dataset=DATASET, bucket=SOURCE, target=TARGET)
-        files = len(tables) - 1
-        tables += seed_orders(stack, project=PROJECT, dataset=DATASET)
-        console.print(
-            f"Uploaded {counted(files, 'CSV file')} to gs://{SOURCE} and loaded them into {DATASET} "
-            f"({counted(len(tables), 'table')})"
+        seeded = seed_demo(stack)
+        console.print(f"{counted(seeded, 'table')} in {PROJECT}.{DATASET}, on a local BigQuery and Cloud Storage.")
+        console.print(f"[b]bqdump init[/b] wrote {config}: Parquet, a folder for each run, --incremental, retention.")
+        execution = run_tasks(
+            {"BQDUMP_CONFIG": str(config.absolute()), "BQDUMP_RUN_ID": "night-1", **stack.variables()}, tasks=tasks
         )
-        settings = {"PROJECT_ID": PROJECT, "SOURCE_DATASET": DATASET, "DESTINATION_BUCKET": TARGET}
-        # CSV has no nested values: they are exported as JSON text, and restored from it.
-        settings["BQDUMP_ON_UNSUPPORTED"] = "string"
-        console.print(f"Exporting with {counted(tasks, 'task')} of [b]bqdump run[/b], like a Cloud Run job")
-        execution = run_tasks(settings | stack.variables(), tasks=tasks)
         if not execution.ok:
             console.print(f"[red]{counted(execution.failed, 'task')} failed[/red]")
             return 1
-        manifest = _published(folder)
-        console.print(f"Restoring {listed(RESTORED, 'and')} into {COPY}, like [b]bqdump restore --verify[/b]")
         os.environ.update(stack.variables())
-        restored = bqdump.restore(into=COPY, include=RESTORED, verify=True, project=PROJECT, bucket=TARGET)
-        console.print(
-            f"Exporting twice more with [b]bqdump run --incremental[/b]; before the last time, "
-            f"{listed(CHANGED, 'and')} change"
-        )
-        # The tasks of the first export have shown the warnings.
+        _show_night(console, _night(config, "night-1", execution.seconds), f" with {counted(tasks, 'task')}")
+        # The tasks of the first night have shown the warnings.
         logging.getLogger("bqdump").setLevel(logging.ERROR)
-        nights = _nights(stack)
-        console.print(
-            f"Restoring {DRILLED} tables into a temporary dataset, like [b]bqdump drill --tables {DRILLED}[/b]"
-        )
-        drilled = bqdump.drill(project=PROJECT, bucket=TARGET, tables=DRILLED)
-    problems = (*(f"{failure.name}: {failure.message}" for failure in restored.failed), *drilled.problems)
-    for problem in problems:
-        console.print(f"[red]{problem}[/red]")
-    _summarise(console, manifest, restored, nights)
-    _show_proof(console, drilled)
-    _show_places(console, folder / TARGET, manifest, execution, time.monotonic() - started)
-    return 1 if problems else 0
+        for night in _later_nights(stack, config):
+            _show_night(console, night)
+        delete(stack)
+        console.print(f"[red b]The dataset {DATASET} is deleted.[/red b]")
+        began = time.monotonic()
+        restored = bqdump.restore(into=DATASET, verify=True, config=str(config))
+        _show_restored(console, restored, time.monotonic() - began)
+    _show_places(console, folder / TARGET)
+    return 1 if restored.failed else 0
+
+
+def seed_demo(stack: local_stack.Stack) -> int:
+    """Make the dataset and the bucket of the demo on a stack. Returns the number of tables and views."""
+    from bqdump_local.seed import dummies, first_rows, nycflights13, seed, seed_orders, special
+
+    stack.jobs(shard_bytes=FILE_BYTES)
+    sources = [*dummies(), *special(), *(first_rows(source, ROWS) for source in nycflights13())]
+    tables = seed(stack, project=PROJECT, dataset=DATASET, bucket=SOURCE, target=TARGET, sources=sources)
+    return len(tables + seed_orders(stack, project=PROJECT, dataset=DATASET))
+
+
+def delete(stack: local_stack.Stack) -> None:
+    """Delete the dataset, with its tables."""
+    from bqdump_local.seed import drop
+
+    drop(stack, project=PROJECT, dataset=DATASET)
 
 
 class Night(NamedTuple):
-    """An incremental export, and the seconds that it took. saved: bytes of unchanged tables."""
+    """A run and the seconds that it took. saved, bytes: of unchanged tables, and of all."""
 
-    export: bqdump.Export
-    seconds: float
+    run: str
+    tables: int
+    reused: int
     saved: int
+    bytes: int
+    seconds: float
 
 
-def _nights(stack: local_stack.Stack) -> list[Night]:
-    """Two incremental exports. The first one exports all: only then is there a look at tables before and after one."""
+def _later_nights(stack: local_stack.Stack, config: Path) -> Iterator[Night]:
+    """Two more runs. Until the second, no table has been seen both before and after an export."""
     from bqdump_local.seed import change
 
-    nights = []
-    for name in ("second", "third"):
-        began = time.monotonic()
-        export = bqdump.run(
-            project=PROJECT,
-            dataset=DATASET,
-            bucket=TARGET,
-            on_unsupported="string",
-            incremental=True,
-            run_id=name,
-        )
-        seconds = time.monotonic() - began
-        tables = bqdump.manifest(name, bucket=TARGET).values()
-        nights.append(Night(export, seconds, sum(table.bytes for table in tables if table.carried_from)))
-        if name == "second":
+    for name in ("night-2", "night-3"):
+        if name == "night-3":
             change(stack, project=PROJECT, dataset=DATASET, tables=CHANGED)
-    return nights
+        began = time.monotonic()
+        bqdump.run(config=str(config), run_id=name)
+        yield _night(config, name, time.monotonic() - began)
 
 
-def _published(folder: Path) -> Manifest:
-    """The manifest of the published export."""
-    pointer = Layout("").latest.name
-    latest = decode((folder / TARGET / pointer).read_bytes(), Latest, pointer)
-    return decode((folder / TARGET / latest.manifest).read_bytes(), Manifest, latest.manifest)
+def _night(config: Path, run: str, seconds: float) -> Night:
+    tables = bqdump.manifest(run, config=str(config)).values()
+    reused = [table for table in tables if table.carried_from]
+    saved, total = (sum(table.bytes for table in some) for some in (reused, tables))
+    return Night(run, len(tables), len(reused), saved, total, seconds)
 
 
 def _make_room(folder: Path) -> None:
@@ -146,55 +131,33 @@ def _make_room(folder: Path) -> None:
     (folder / MARK).write_text("Made by bqdump demo, which may remove this folder.\n")
 
 
-def _summarise(
-    console: Console,
-    manifest: Manifest,
-    restored: Restoration,
-    nights: list[Night],
-) -> None:
-    totals = manifest.totals
-    rows = sum(table.planned_rows if table.rows is None else table.rows for table in manifest.tables)
+def _show_night(console: Console, night: Night, how: str = "") -> None:
+    changed = f"{listed(CHANGED, 'and')} changed: " if night.reused else ""
+    unchanged = f", {night.reused} unchanged ({size_text(night.saved)})" if night.reused else ""
     console.print(
-        f"\n[green b]Published[/green b] {counted(totals.tables, 'table')}, {counted(rows, 'row')}, "
-        f"{counted(totals.files, 'file')}, {size_text(totals.bytes)}, as of {manifest.snapshot_time}"
+        f"[b]bqdump run[/b]{how}, {night.run}: {changed}[green b]exported[/green b] {night.tables - night.reused} of "
+        f"{counted(night.tables, 'table')}, {size_text(night.bytes - night.saved)}{unchanged}, in {night.seconds:.1f} s"
     )
+
+
+def _show_restored(console: Console, restored: Restoration, seconds: float) -> None:
+    for failure in restored.failed:
+        console.print(f"[red]{failure.name}: {failure.message}[/red]")
     equal = "" if restored.failed else f", {counted(restored.verified or 0, 'table')} compared value by value: equal"
     console.print(
-        f"[green b]Restored[/green b] {with_objects(len(restored.tables), len(restored.objects))}, "
-        f"{counted(restored.rows, 'row')}{equal}"
-    )
-    for night in nights:
-        of = night.export
-        unchanged = f", {of.reused:,} unchanged ({size_text(night.saved)})" if of.reused else ""
-        console.print(
-            f"[green b]Exported[/green b] {of.tables - of.reused} of {counted(of.tables, 'table')} in the {of.run} "
-            f"export{unchanged}, in {night.seconds:.1f} s"
-        )
-
-
-def _show_proof(console: Console, drilled: Drilled) -> None:
-    style, word = ("green b", "Proven") if drilled.state == "proven" else ("red b", "Not proven")
-    console.print(
-        f"[{style}]{word}[/{style}] restorable: {len(drilled.tables)} of {counted(drilled.of, 'table')} of the "
-        f"{drilled.run} export, {counted(drilled.rows, 'row')} compared value by value: "
-        f"{'equal' if drilled.state == 'proven' else drilled.state}"
+        f"[b]bqdump restore --into {DATASET} --verify[/b]: [green b]restored[/green b] "
+        f"{with_objects(len(restored.tables), len(restored.objects))}, {counted(restored.rows, 'row')}{equal}, "
+        f"in {seconds:.1f} s"
     )
 
 
-def _show_places(console: Console, target: Path, manifest: Manifest, execution: Execution, seconds: float) -> None:
-    manifest_file = target / Layout("").run(manifest.run).manifest.name
-    by_task = {table.task for table in manifest.tables}
-    console.print(
-        f"{len(by_task)} of {counted(len(execution.tasks), 'task')} exported tables. "
-        f"The execution took {execution.seconds:.1f} s, the complete demo {seconds:.1f} s"
-    )
-    example = next(table for table in manifest.tables if table.table == "flights" or len(manifest.tables) < 36)
-    more = len(example.files) - 1
-    console.print(f"Look at:       {target}/dummy_01/dummy_01_000000000000.csv", markup=False)
-    console.print(f"               {target}/{example.files[0].name}  and {counted(more, 'more file')}", markup=False)
-    console.print(f"               {manifest_file}", markup=False)
-    console.print(f"               {manifest_file.with_name('report.html')}", markup=False)
-    console.print(f"In a browser:  {started_as()} ui --to {shlex.quote(str(target))}", markup=False)
+def _show_places(console: Console, target: Path) -> None:
+    for label, place in (
+        ("Files", min((target / "night-1/readings").iterdir())),
+        ("Report", next(target.glob("_bqdump/runs/night-3/report.html"))),
+        ("Console", f"{started_as()} ui --to {shlex.quote(str(target))}"),
+    ):
+        console.print(f"{label + ':':<9}{place}", markup=False)
 
 
 def started_as() -> str:

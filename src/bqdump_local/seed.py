@@ -94,6 +94,20 @@ def change(stack: Stack, *, project: str, dataset: str, tables: Iterable[str]) -
         big.close()
 
 
+def drop(stack: Stack, *, project: str, dataset: str) -> None:
+    """Delete a dataset, with its tables."""
+    big = _bigquery(stack, project)
+    try:
+        big.delete_dataset(dataset, delete_contents=True)
+    finally:
+        big.close()
+
+
+def first_rows(source: Source, rows: int) -> Source:
+    """The same table with the first rows of its file only."""
+    return source._replace(data=b"".join(source.data.splitlines(keepends=True)[: rows + 1]))
+
+
 def dummies() -> Iterator[Source]:
     """dummy_01 … dummy_30: 1,000 rows of id, name, age."""
     columns = [("id", "INT64"), ("name", "STRING"), ("age", "INT64")]

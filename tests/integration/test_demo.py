@@ -10,8 +10,9 @@ from pathlib import Path
 
 import pytest
 
-from bqdump_local.demo import started_as
+from bqdump_local.demo import DATASET, PROJECT, TARGET, started_as
 
+RESTORED = "39 tables and 1 other object, 214,909 rows, 39 tables"
 BIN = Path(sys.executable).parent
 
 
@@ -20,26 +21,35 @@ def demo(folder: Path, *more: str) -> subprocess.CompletedProcess[str]:
     return subprocess.run(command, capture_output=True, text=True, stdin=subprocess.DEVNULL)
 
 
-def test_the_demo_exports_its_tables_restores_three_and_prints_where_they_are(tmp_path: Path) -> None:
+def test_the_demo_backs_up_a_dataset_as_init_does_loses_it_and_brings_it_back(tmp_path: Path) -> None:
     folder = tmp_path / "a demo"
     done = demo(folder, "--tasks", "3")
-    assert done.returncode == 0, done.stdout + done.stderr
-    assert "Published 40 tables, " in done.stdout
-    assert "Restored 2 tables and 1 other object, 4,000 rows, 2 tables compared value by value: equal" in done.stdout
-    assert (
-        "Proven restorable: 8 of 39 tables of the third export, 7,472 rows compared value by value: equal"
-        in done.stdout
-    )
-    assert (done.stdout + done.stderr).count("columns that the format cannot hold") == 1
-    target = folder / "demo-export"
-    assert (target / "dummy_01/dummy_01_000000000000.csv").read_text().startswith("id,name,age\n")
-    places = re.findall(rf"^.* ({re.escape(str(target))}/\S+)$", done.stdout, re.MULTILINE)
-    assert len(places) == 3
-    assert all(Path(place).exists() for place in places)
-    printed = done.stdout.splitlines()[-1].removeprefix("In a browser:").strip()
+    assert (done.returncode, done.stderr) == (0, ""), done.stdout + done.stderr
+    lines = done.stdout.splitlines()
+    assert len(lines) <= 12
+    steps = [re.sub(r"[\d,.]+ [kKM]?B|[\d.]+ s$", "…", line) for line in lines[2:-3]]
+    assert steps == [
+        "bqdump run with 3 tasks, night-1: exported 40 of 40 tables, …, in …",
+        "bqdump run, night-2: exported 40 of 40 tables, …, in …",
+        "bqdump run, night-3: dummy_02 and dummy_03 changed: exported 3 of 40 tables, …, 37 unchanged (…), in …",
+        "The dataset sales is deleted.",
+        f"bqdump restore --into sales --verify: restored {RESTORED}, compared value by value: equal, in …",
+    ]
+    target = folder / "my-exports"
+    files, report = (Path(line.partition(":")[2].strip()) for line in lines[-3:-1])
+    assert files.read_bytes().startswith(b"PAR1")
+    assert "<html" in report.read_text()
+    printed = lines[-1].removeprefix("Console:").strip()
     assert printed == shlex.join([sys.executable, "-m", "bqdump", "ui", "--to", str(target)])
     command = shlex.split(printed.replace(" ui ", " runs "))
     assert "complete" in subprocess.run(command, capture_output=True, text=True, check=True).stdout
+
+
+def test_the_demo_has_the_settings_that_init_writes(tmp_path: Path) -> None:
+    assert demo(tmp_path / "a demo", "--tasks", "2", "--quiet").returncode == 0
+    names = ("--project", PROJECT, "--dataset", DATASET, "--bucket", TARGET, "--output", str(tmp_path / "own.toml"))
+    subprocess.run([sys.executable, "-m", "bqdump", "init", *names], check=True, capture_output=True)
+    assert (tmp_path / "a demo/bqdump.toml").read_text() == (tmp_path / "own.toml").read_text()
 
 
 def test_the_demo_does_not_touch_the_files_of_others(tmp_path: Path) -> None:

@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import gzip
+import re
 from pathlib import Path
 
 import requests
 
 from bqdump.core.documents.changes import SAME
 from bqdump_local import state
+from bqdump_local.seed import drop
 from bqdump_local.stack import running
-from docs.walk import follow, seed_few, shell
+from docs.walk import blocks, follow, seed_few, shell
 from s3_server import environment, s3_server
 
 
@@ -63,12 +65,20 @@ def test_the_page_about_copies_works_as_it_is_printed(tmp_path: Path) -> None:
 
 def test_the_page_about_restores_works_as_it_is_printed(tmp_path: Path) -> None:
     with running(root=tmp_path / "buckets") as stack:
+        stack.jobs(clock_offset_seconds=-86_400)
         seed_few(stack)
         keep = "--path '{run}/{table}/{table}_*.{ext}'"
         export = f"bqdump run --quiet --project my-project --dataset sales --bucket my-exports {keep}"
-        for run in ("monday", "tuesday"):
-            shell(f"{export} --run-id {run}", tmp_path, stack.variables())
-        output = follow("docs/restore.md", tmp_path, {**stack.variables(), "BQDUMP_LOG_FORMAT": "json"})
+        shell(f"{export} --run-id monday", tmp_path, stack.variables())
+        stack.jobs(clock_offset_seconds=0)
+        shell(f"{export} --run-id tuesday", tmp_path, stack.variables())
+        variables = {**stack.variables(), "BQDUMP_LOG_FORMAT": "json"}
+        settings = "".join(re.findall(r"^export .*\n", blocks("docs/restore.md")[0], re.MULTILINE))
+        others = blocks("docs/restore.md")
+        gone = next(number for number, block in enumerate(others) if "--into sales --verify" in block)
+        output = shell("".join([settings, *others[:gone]]), tmp_path, variables)
+        drop(stack, project="my-project", dataset="sales")
+        output += shell("".join([settings, *others[gone:]]), tmp_path, variables)
         for dataset in ("my-project.restored", "my-project.one_table", "my-project.sales", "other-project.sales"):
             assert f'into {dataset}"' in output
         assert '"query_billed"' in output

@@ -131,6 +131,23 @@ def test_the_source_dataset_needs_a_confirmation() -> None:
     assert world.rows("one", "data") == ["a", "b"]
 
 
+def test_a_dataset_that_is_gone_comes_back_under_its_name_without_a_confirmation() -> None:
+    world = ExportedWorld()
+    asyncio.run(world.big.drop_dataset(asyncio.run(world.big.dataset("project", "data"))))
+    result = world.restore(Options(project="project", dataset="data"))
+    assert {table.action for table in result.tables} == {"create"}
+    assert world.rows("one", "data") == ["a", "b"]
+
+
+def test_a_table_that_is_gone_comes_back_next_to_the_others_without_a_confirmation() -> None:
+    world = ExportedWorld()
+    world.big.drop("project", "data", "one")
+    world.big.put("project", "data", "two", ["changed"])
+    result = world.restore(Options(project="project", dataset="data", missing_only=True))
+    assert [(table.table, table.action) for table in result.tables] == [("one", "create")]
+    assert (world.rows("one", "data"), world.rows("two", "data")) == (["a", "b"], ["changed"])
+
+
 @pytest.mark.parametrize(
     "damage",
     [

@@ -23,7 +23,7 @@ from bqdump.core.restore.actions import unfinished
 from bqdump.core.restore.bill import Bill, bill_of, together
 from bqdump.core.restore.documents import Restores
 from bqdump.core.restore.listing import has_ended, jobs_of, state_of
-from bqdump.core.restore.plan import SHOWN, Options, RestorePlan, TargetState
+from bqdump.core.restore.plan import SHOWN, ObjectStep, Options, RestorePlan, TableStep, TargetState
 from bqdump.core.restore.planning import plan_of, with_kept
 from bqdump.core.restore.request import RESTORE
 from bqdump.core.restore.result import Restoration
@@ -57,9 +57,10 @@ async def draft(task: Task, *, shown: bool = False) -> Draft:
     shown: the plan is only shown, so nothing has to be confirmed.
     """
     exported, options = await find_manifest(task), task.request.options
-    _refuse_source(options, exported.manifest, yes=shown or task.request.yes)
     manifest, state, now, findings, pinned = await survey(task, exported.manifest)
     plan = plan_of(manifest, options, state, now, await _open(task, state), pinned=pinned)
+    if not (shown or task.request.yes):
+        _refuse_source(options, exported.manifest, plan)
     await _refuse_changed_files(task, plan, manifest, findings)
     await _note_location(task, plan)
     kept = with_kept(state, plan) if state and state.expirations else state
@@ -72,16 +73,17 @@ async def _open(task: Task, state: TargetState | None) -> list[str]:
     return [id_ for id_ in begun if await exists(task.state, Restores(task.layout).restore(id_).plan)]
 
 
-def _refuse_source(options: Options, manifest: Manifest, *, yes: bool) -> None:
+def _refuse_source(options: Options, manifest: Manifest, plan: RestorePlan) -> None:
+    """Raise UsageError where something in a dataset that was exported would be replaced. What is gone is created."""
     exported = {manifest.dataset, *(name for name, _ in options.others)}
     in_place = options.project == manifest.project and options.dataset in exported
-    adds_only = (options.as_ or options.data_only or options.partitions) and not options.replace
-    if not in_place or adds_only or (options.replace and yes):
+    steps: list[TableStep | ObjectStep] = [*plan.tables, *plan.objects]
+    replaced = [step.name for step in steps if step.action == "replace"]
+    if not in_place or not replaced:
         return
     which = "the dataset that was exported" if options.dataset == manifest.dataset else "another dataset of the set"
-    cause = f"it is {which}, and its tables would be replaced"
-    confirmed = "{setting:yes}" if options.replace else "{setting:replace} and {setting:yes}"
-    hint = f"Restore into another dataset, or confirm with {confirmed}."
+    cause = f"it is {which}, and {named(replaced, SHOWN)} would be replaced"
+    hint = "Restore into another dataset, or confirm with {setting:yes}."
     raise UsageError(RESTORE, f"{options.project}.{options.dataset}", cause, hint)
 
 

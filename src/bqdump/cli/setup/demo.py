@@ -9,10 +9,9 @@ from typing import TYPE_CHECKING
 import click
 
 from bqdump.cli.execution import run_tasks
-from bqdump.cli.logs import event_of, readable
+from bqdump.cli.logs import readable
 from bqdump.cli.options import quiet_option
 from bqdump.cli.setup.local import needs_local_stack
-from bqdump.core.progress.log_events import LogEvent
 
 if TYPE_CHECKING:
     from bqdump_local.processes import TaskLine
@@ -31,8 +30,8 @@ if TYPE_CHECKING:
     help="Folder for the files; removes those of an earlier demo.",
 )
 def demo(tasks: int, folder: Path, quiet: bool) -> int:
-    """Run exports, a restore and a drill locally: start a local stack, create sample data, export it with several
-    tasks, restore three tables and compare them, export twice more with --incremental, drill some tables.
+    """Back up a dataset for three nights, lose it and restore it, on a local stack: sample data, the settings that
+    `bqdump init` writes, several tasks, a restore that compares every value.
 
     \b
     Examples:
@@ -46,7 +45,6 @@ def demo(tasks: int, folder: Path, quiet: bool) -> int:
 
 
 def _shown(line: TaskLine) -> str | None:
-    """Of what the tasks say: the plan, and what is worth a warning."""
-    planned = event_of(line.text) == LogEvent.RUN_PLANNED
-    shown = readable(line.text, quiet=not planned)
+    """Of what the tasks say: what is worth a warning."""
+    shown = readable(line.text, quiet=True)
     return shown and f"  task {line.task}: {shown}"

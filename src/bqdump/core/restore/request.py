@@ -249,7 +249,7 @@ RESTORE_SETTINGS: tuple[Setting, ...] = (
     Setting("verify", bool, "BOOL", ONE_QUERY, variable="BQDUMP_RESTORE_VERIFY"),
     FINISH_RUN,
     Setting("via", str, PLACE, "Bucket for the restore's documents, and for uploads of a local folder's files."),
-    Setting("yes", bool, "BOOL", "Confirm a restore into the dataset that was exported."),
+    Setting("yes", bool, "BOOL", "Confirm that tables of the dataset that was exported are replaced."),
 )  # fmt: skip
 DRILL_SETTINGS: tuple[Setting, ...] = (
     structs.replace(INCLUDE, variable="BQDUMP_DRILL_INCLUDE"),
