@@ -101,7 +101,7 @@ class Control:
         elif verdict.status not in UNANSWERED:
             await _drain(receive)
         if isinstance(verdict.status, int):
-            await _answer(send, verdict.status, verdict.reason)
+            await _answer(send, verdict.status, verdict.reason, verdict.message)
         elif alone:
             await hang_up(receive, send, reset=verdict.status == RESET)
         else:
@@ -120,7 +120,7 @@ class Control:
             seconds += rule.seconds
             if rule.status is not None:
                 self._counts.injected[operation] += 1
-                return Verdict(seconds, rule.status, rule.reason, rule.after, rule.rows)
+                return Verdict(seconds, rule.status, rule.reason, rule.message, rule.after, rule.rows)
         return Verdict(seconds)
 
     async def _local(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -205,8 +205,8 @@ async def _drain(receive: Receive) -> bytes:
     return b"".join(pieces)
 
 
-async def _answer(send: Send, status: int, reason: str = "") -> None:
-    message = _MESSAGES.get(status, "Injected fault.")
+async def _answer(send: Send, status: int, reason: str = "", message: str = "") -> None:
+    message = message or _MESSAGES.get(status, "Injected fault.")
     await _json(send, status, _error(status, message, reason or _REASONS.get(status, "backendError")))
 
 

@@ -20,7 +20,7 @@ class Rule(msgspec.Struct, forbid_unknown_fields=True):
     status: an HTTP status, or one of these words. "reset" and "close" end the connection without an answer,
     "reset-body" and "close-body" in the middle of the answer's body; "flip" changes one bit of the body; "shuffle"
     reverses the answers of a batch; "empty" leaves the body out. Without a status, the rule only delays.
-    reason: the reason in the error with an HTTP status.
+    reason, message: the reason and the message in the error with an HTTP status.
     after: carry the request out first. Damaged answers imply that.
     rows: the number of rows after which a stream of rows (`bigquery.storage.readRows`) breaks.
     """
@@ -29,6 +29,7 @@ class Rule(msgspec.Struct, forbid_unknown_fields=True):
     path: str = ""
     status: int | str | None = None
     reason: str = ""
+    message: str = ""
     probability: float = 1.0
     times: int | None = None
     seconds: float = 0.0
@@ -67,5 +68,6 @@ class Verdict:
     seconds: float = 0.0
     status: int | str | None = None
     reason: str = ""
+    message: str = ""
     after: bool = False
     rows: int = 0

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+from types import SimpleNamespace
 
+import grpc
 import pytest
 import requests
 from google.api_core import exceptions as api
@@ -11,13 +13,16 @@ from google.auth import exceptions as auth
 
 from bqdump.adapters.google.access import LONGEST_MESSAGE
 from bqdump.adapters.google.errors import translate
+from bqdump.adapters.read.reader import READER, of_rpc
 from bqdump.core.errors import (
     AccessError,
     BqdumpError,
     ConflictError,
     DeniedError,
     JobFailedError,
+    JobsDeniedError,
     NotFoundError,
+    PerimeterError,
     QuotaError,
     TargetError,
     UnavailableError,
@@ -54,7 +59,7 @@ def told(error: Exception) -> str:
     [
         (400, "invalidQuery", JobFailedError, ""), (401, "", AccessError, "Run: gcloud auth"),
         (403, "accessDenied", DeniedError, HINT), (403, "quotaExceeded", QuotaError, "Quotas are replenished"),
-        (403, "rateLimitExceeded", UnavailableError, ""), (404, "notFound", NotFoundError, HINT),
+        (403, "rateLimitExceeded", UnavailableError, ""), (404, "notFound", NotFoundError, ""),
         (409, "duplicate", ConflictError, ""),
         (412, "conditionNotMet", ConflictError, ""), (412, "", ConflictError, ""),
         (412, "orgPolicyConstraintFailed", TargetError, "Whoever administers the policies"),
@@ -109,3 +114,67 @@ def test_expired_credentials_are_reported_in_one_line() -> None:
     )
     assert isinstance(made, AccessError)
     assert isinstance(translate(auth.TransportError("no\nway"), "query", "table v"), UnavailableError)
+
+
+# As Google's services answer: https://cloud.google.com/bigquery/docs/error-messages,
+# https://cloud.google.com/storage/docs/json_api/v1/status-codes
+DISABLED = (
+    "BigQuery API has not been used in project 123456 before or it is disabled. Enable it by visiting "
+    "https://console.developers.google.com/apis/api/bigquery.googleapis.com/overview?project=123456 then retry. If you "
+    "enabled this API recently, wait a few minutes for the action to propagate to our systems and retry."
+)
+CURES = [
+    (403, "accessDenied", ("VPC Service Controls: Request is prohibited by organization's policy. "
+     "vpcServiceControlsUniqueIdentifier: zvW4mQKV6irg5"), PerimeterError, "A service perimeter blocks this request"),
+    (403, "forbidden", "Request is prohibited by organization's policy. vpcServiceControlsUniqueIdentifier: zvW4",
+     PerimeterError, "A service perimeter blocks this request"),
+    (403, "accessNotConfigured", DISABLED, AccessError,
+     "Enable the API, and wait some minutes: gcloud services enable bigquery.googleapis.com --project 123456"),
+    (403, "accountDisabled", "The billing account for the owning project is disabled in state absent", AccessError,
+     "Link an active billing account"),
+    (403, "billingNotEnabled", "Billing has not been enabled for this project. DML queries are not allowed.",
+     DeniedError, "Link an active billing account"),
+    (403, "insufficientPermissions", "Request had insufficient authentication scopes.", AccessError,
+     "The credentials are limited to other OAuth scopes"),
+    (400, "required", "Bucket is a requester pays bucket but no user project provided.", TargetError,
+     ("Requester pays is on, and bqdump names no project to be billed. Use another bucket, or turn it off: "
+      "gcloud storage buckets update gs://b --no-requester-pays")),
+    (403, "retentionPolicyNotMet", ("Object 'b/o' is subject to bucket's retention policy or object retention and "
+     "cannot be deleted or overwritten until 2027-01-01T00:00:00Z"), DeniedError, ""),
+    (404, "notFound", "The specified bucket does not exist.", NotFoundError,
+     "Check its name, or create it: gcloud storage buckets create gs://b"),
+    (404, "notFound", "Not found: Dataset p:sales", NotFoundError, "Check project and dataset."),
+    (403, "accessDenied", "Access Denied: Project p: User does not have bigquery.jobs.create permission in project p.",
+     JobsDeniedError, "Requires roles/bigquery.jobUser on the project that runs the jobs."),
+    (403, "accessDenied", ("Access Denied: Table p:d.t: User does not have permission to query table p:d.t, or perhaps "
+     "it does not exist."), DeniedError, HINT),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("status", "reason", "message", "kind", "hint"), CURES)
+def test_a_role_is_advised_only_where_it_is_the_cure(
+    status: int, reason: str, message: str, kind: type[BqdumpError], hint: str
+) -> None:
+    made = translate(refused(status, message, reason), "write", "gs://b/a/o", HINT)
+    assert type(made) is kind
+    assert made.cause == message
+    assert made.hint.startswith(hint)
+    assert bool(made.hint) == bool(hint)
+    assert (HINT in made.hint) == (hint == HINT)
+
+
+@pytest.mark.parametrize(
+    ("code", "message", "kind", "hint"),
+    [
+        (grpc.StatusCode.PERMISSION_DENIED, DISABLED, AccessError, "Enable the API, and wait some minutes: "),
+        (grpc.StatusCode.PERMISSION_DENIED, CURES[0][2], PerimeterError, "A service perimeter blocks this request"),
+        (grpc.StatusCode.PERMISSION_DENIED, "Permission 'bigquery.readsessions.create' denied", DeniedError, READER),
+        (grpc.StatusCode.NOT_FOUND, "Not found: Table p:d.t", NotFoundError, ""),
+    ],
+)
+def test_so_it_is_where_rows_are_read(code: grpc.StatusCode, message: str, kind: type[BqdumpError], hint: str) -> None:
+    error = SimpleNamespace(code=lambda: code, details=lambda: message)
+    made = of_rpc(error, "read", "table t")
+    assert type(made) is kind
+    assert made.hint.startswith(hint)
+    assert bool(made.hint) == bool(hint)

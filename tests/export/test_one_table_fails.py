@@ -12,7 +12,7 @@ from msgspec.structs import replace
 
 from bqdump.adapters.memory import MemoryStore
 from bqdump.core.documents.run import Owner
-from bqdump.core.errors import BqdumpError, DeniedError, RowsError, TablesFailedError, first_of
+from bqdump.core.errors import BqdumpError, DeniedError, JobsDeniedError, RowsError, TablesFailedError, first_of
 from bqdump.core.settings.settings import Settings
 from bqdump.core.settings.target import Target
 from bqdump.export.act import TaskResult
@@ -116,6 +116,22 @@ def test_a_restarted_task_reports_the_failure_again_and_another_execution_repeat
     resumed = ended(replace(task, owner=Owner("e2", 0), open_read_route=lambda: reading))
     assert isinstance(resumed, TaskResult)
     assert (resumed.state, resumed.totals and resumed.totals.tables) == ("published", 3)
+
+
+@pytest.mark.parametrize("route", ["extract", "query"])
+def test_who_may_start_no_jobs_ends_the_task_and_who_may_not_read_a_table_fails_it(route: str) -> None:
+    for denied in (
+        JobsDeniedError("start", "a job", "no jobs", "Grant it."),
+        DeniedError("start", "a job", "no table"),
+    ):
+        store, _, task = world(denied, route)
+        refused = ended(task)
+        failures = [name for name in store.names_now() if "/failures/" in name]
+        if isinstance(denied, JobsDeniedError):
+            assert (type(refused), str(refused), failures) == (JobsDeniedError, str(denied), [])
+        else:
+            assert type(refused) is TablesFailedError
+            assert "1 of 3 tables failed, nothing was published (bad: accessDenied: no table)" in str(refused)
 
 
 def test_rows_that_cannot_be_encoded_fail_their_table() -> None:

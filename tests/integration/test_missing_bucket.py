@@ -6,6 +6,7 @@ import shutil
 from pathlib import Path
 
 import pytest
+import requests
 
 from hooks import hook
 from integration.command import call
@@ -49,6 +50,57 @@ def test_a_notice_that_a_run_failed_names_a_bucket_that_does_not_exist(
     assert called.code == 5, called
     (notice,) = served.bodies
     assert (notice["event"], "bucket does not exist. Check its name" in notice["error"]) == ("run_failed", True)
+
+
+def test_a_bucket_for_uploads_that_does_not_exist_is_to_be_created(
+    outside: Stage, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert call(capsys, "run", "--to", "exports/night").code == 0
+    uploads = ("--via", "gs://no-such-bucket")
+    called = call(capsys, "restore", "--to", "exports/night", "--into", f"{outside.dataset}_copy", *uploads)
+    assert called.code == 5, called
+    (error,) = called.errors
+    assert error.endswith("Check its name, or create it: gcloud storage buckets create gs://no-such-bucket")
+    assert "Requires" not in error
+
+
+# As Google's services answer, with what to do about it.
+REFUSALS = [
+    ("bigquery", "", "accessDenied", ("VPC Service Controls: Request is prohibited by organization's policy. "
+     "vpcServiceControlsUniqueIdentifier: zvW4"), "a service perimeter blocks this request"),
+    ("storage", "", "forbidden", ("Request is prohibited by organization's policy. vpcServiceControlsUniqueIdentifier: "
+     "zvW4"), "a service perimeter blocks this request"),
+    ("bigquery", "jobs.(insert|query)", "accessDenied", ("Access Denied: Project p: User does not have "
+     "bigquery.jobs.create permission in project p."), "roles/bigquery.jobuser"),
+    ("storage", "", "accountDisabled", "The billing account for the owning project is disabled in state absent",
+     "link an active billing account"),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("service", "operation", "reason", "message", "cure"), REFUSALS)
+@pytest.mark.parametrize("command", ["run", "plan", "doctor"])
+def test_what_no_role_on_the_data_cures_is_reported_with_its_own_cure(
+    outside: Stage,
+    capsys: pytest.CaptureFixture[str],
+    service: str,
+    operation: str,
+    reason: str,
+    message: str,
+    cure: str,
+    command: str,
+) -> None:
+    rule = {"operation": operation, "status": 403, "reason": reason, "message": message}
+    address = f"{getattr(outside.stack, service)}/_local/faults"
+    requests.put(address, json={"rules": [rule]}, timeout=10).raise_for_status()
+    try:
+        called = call(capsys, command)
+    finally:
+        requests.delete(address, timeout=10).raise_for_status()
+    said = called.out + called.err
+    assert (cure in said.lower(), message.partition(".")[0] in said) == (True, True), called
+    assert "roles/storage" not in said
+    assert "dataViewer" not in said
+    assert called.code == (2 if command == "doctor" and "perimeter" in cure else 5)
 
 
 @pytest.mark.parametrize("arguments", [["status"], ["runs"], ["verify"]], ids=" ".join)

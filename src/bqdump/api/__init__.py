@@ -61,9 +61,11 @@ from bqdump.core.errors import DatasetsFailedError as DatasetsFailedError
 from bqdump.core.errors import DeniedError as DeniedError
 from bqdump.core.errors import DocumentError as DocumentError
 from bqdump.core.errors import JobFailedError as JobFailedError
+from bqdump.core.errors import JobsDeniedError as JobsDeniedError
 from bqdump.core.errors import NotFoundError as NotFoundError
 from bqdump.core.errors import OpenFilesError as OpenFilesError
 from bqdump.core.errors import OutageError as OutageError
+from bqdump.core.errors import PerimeterError as PerimeterError
 from bqdump.core.errors import QuotaError as QuotaError
 from bqdump.core.errors import RowsError as RowsError
 from bqdump.core.errors import SessionLostError as SessionLostError

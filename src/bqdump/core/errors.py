@@ -71,8 +71,16 @@ class DeniedError(BqdumpError):
     """The caller lacks a permission."""
 
 
+class JobsDeniedError(DeniedError):
+    """The caller may not start jobs in the project that runs them. It concerns all tables."""
+
+
+class PerimeterError(DeniedError):
+    """A service perimeter (VPC Service Controls) blocks the request, whichever roles the caller has."""
+
+
 class AccessError(BqdumpError):
-    """The service was not asked at all: no credentials that it takes, a proxy that refuses, a certificate not trusted.
+    """The service was not asked at all: no credentials that it takes, a proxy that refuses, an API that is disabled.
 
     Not a missing permission: what the caller may do is not known.
     """
@@ -169,7 +177,7 @@ NO_ANSWER = (AccessError, OutageError, UnavailableError)
 OUT_OF_REACH = (DeniedError, NotFoundError)
 # These are not about one table or dataset, as any other one would meet them as well: they end the task. OSError is
 # what this machine refuses.
-ENDS_THE_TASK = (*NO_ANSWER, AnswerError, OSError, QuotaError, TargetError)
+ENDS_THE_TASK = (*NO_ANSWER, AnswerError, JobsDeniedError, OSError, QuotaError, TargetError)
 
 # The Python API exports them all.
 for _error in [kind for kind in globals().values() if isinstance(kind, type) and issubclass(kind, BqdumpError)]:

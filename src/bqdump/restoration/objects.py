@@ -11,7 +11,7 @@ import msgspec
 from bqdump.concurrency import gathered
 from bqdump.core.documents.definitions import NOTHING
 from bqdump.core.documents.notes import Restored, RestoreFailure
-from bqdump.core.errors import BqdumpError, DeniedError, JobFailedError, NotFoundError
+from bqdump.core.errors import BqdumpError, DeniedError, JobFailedError, JobsDeniedError, NotFoundError
 from bqdump.core.progress.log_events import LogEvent, about
 from bqdump.core.restore.objects import same_query
 from bqdump.core.restore.plan import ACCESS, INDEX, POLICY, ROUTINE, ObjectStep
@@ -81,6 +81,8 @@ async def _in_rounds(restores: Sequence[RunningRestore], left: Sequence[Open]) -
             try:
                 with about(work.restore.task.dataset):
                     await _restore(watches[work.restore.target.location], *work)
+            except JobsDeniedError:
+                raise
             except FAILS_ALONE as error:
                 return error
             return None

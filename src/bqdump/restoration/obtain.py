@@ -12,7 +12,7 @@ import msgspec
 
 from bqdump.check.verify import compare_files
 from bqdump.core.documents.manifest import Manifest
-from bqdump.core.errors import DeniedError, NotFoundError, UsageError
+from bqdump.core.errors import DeniedError, NotFoundError, PerimeterError, UsageError
 from bqdump.core.progress.log_events import LogEvent, about
 from bqdump.core.restore.access import UNREQUESTED
 from bqdump.core.restore.chosen import EXISTING
@@ -100,7 +100,7 @@ async def _record(task: Task, proposal: Proposal) -> Decision:
         stored = await create(task.state, document, Execution(decision.restore))
         return decision if stored.value.restore == decision.restore else await _decision(task, stored.value.restore)
     except DeniedError as error:
-        if task.via:
+        if task.via or isinstance(error, PerimeterError):
             raise
         hint = "If this account can only read the export, add {setting:via=gs://BUCKET}, which it can write."
         raise DeniedError(error.operation, error.subject, error.cause, f"{error.hint} {hint}".lstrip()) from error

@@ -36,7 +36,7 @@ class BigQueryDefinitions(BigQueryConnection):
     """The part of a Warehouse that reads definitions."""
 
     async def dataset(self, project: str, name: str) -> Dataset:
-        hint = "Check project and dataset. Requires roles/bigquery.dataViewer on the dataset."
+        hint = "Requires roles/bigquery.dataViewer on the dataset."
         path = dataset_path(project, name)
         resource = await self._send(lambda: self._dataset(path), "find", f"dataset {project}.{name}", hint)
         hours = int(resource.get("maxTimeTravelHours") or 168)

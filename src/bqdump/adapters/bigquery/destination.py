@@ -24,6 +24,7 @@ from bqdump.adapters.bigquery.gate import Limit
 from bqdump.adapters.bigquery.warehouse import VIEWER, BigQueryWarehouse
 from bqdump.adapters.google.errors import translated
 from bqdump.adapters.google.http import TIMEOUT
+from bqdump.adapters.google.refusals import USER
 from bqdump.adapters.lean_imports import Later
 from bqdump.core.errors import ConflictError, NotFoundError, RowsError
 from bqdump.core.tables.catalog import Dataset
@@ -172,7 +173,7 @@ class BigQueryDestination(BigQueryWarehouse):
             except NotFound:
                 return
 
-        await self._send(cancel, "cancel", f"job {job_id}", warehouse.USER)
+        await self._send(cancel, "cancel", f"job {job_id}", USER)
 
     async def load(self, request: LoadRequest) -> Job:
         def start() -> Job:
@@ -184,7 +185,7 @@ class BigQueryDestination(BigQueryWarehouse):
             )
             return job_of(started)
 
-        return await self._start(start, "start the load job of", f"table {request.to.table}")
+        return await self._start(start, "start the load job of", f"table {request.to.table}", EDITOR)
 
     async def statement(self, request: StatementRequest) -> Job:
         def start() -> Job:
@@ -192,7 +193,7 @@ class BigQueryDestination(BigQueryWarehouse):
             job = self._new_job(request.job_id, request.dataset.location, config)
             return job_of(self._client.query(request.statement, **job, **QUERY_ONCE))
 
-        return await self._start(start, "start the statement for", f"table {request.table}", refers=True)
+        return await self._start(start, "start the statement for", f"table {request.table}", EDITOR, refers=True)
 
     async def copy(self, request: CopyRequest) -> Job:
         def start() -> Job:
@@ -204,7 +205,7 @@ class BigQueryDestination(BigQueryWarehouse):
             )
             return job_of(started)
 
-        return await self._start(start, "start the copy job of", f"table {request.to.table}")
+        return await self._start(start, "start the copy job of", f"table {request.to.table}", EDITOR)
 
     async def _define(
         self, request: Callable[[], object], operation: str, subject: str, role: str, limit: Limit

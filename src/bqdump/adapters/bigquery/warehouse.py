@@ -25,6 +25,7 @@ from bqdump.adapters.bigquery.definitions import BigQueryDefinitions, table_path
 from bqdump.adapters.bigquery.gate import Limit
 from bqdump.adapters.google.errors import translated
 from bqdump.adapters.google.http import TIMEOUT
+from bqdump.adapters.google.refusals import USER
 from bqdump.adapters.lean_imports import Later
 from bqdump.adapters.retry import listed
 from bqdump.core.errors import BqdumpError, DeniedError, NotFoundError, UnavailableError
@@ -40,7 +41,6 @@ PAGE = 1000
 TABLES_A_QUERY = 1000
 VIEWER = "Requires roles/bigquery.dataViewer on the dataset."
 LISTER = "Requires roles/bigquery.metadataViewer or roles/bigquery.dataViewer on the datasets."
-USER = "Requires roles/bigquery.jobUser on the project that runs the jobs."
 
 
 class BigQueryWarehouse(BigQueryDefinitions):
@@ -215,12 +215,14 @@ class BigQueryWarehouse(BigQueryDefinitions):
         """Operation, subject and hint of a listing of jobs."""
         return "list the jobs of", f"project {self._project}", USER
 
-    async def _start(self, start: Callable[[], Job], operation: str, subject: str, *, refers: bool = False) -> Job:
+    async def _start(
+        self, start: Callable[[], Job], operation: str, subject: str, role: str = VIEWER, *, refers: bool = False
+    ) -> Job:
         """The job that this has started."""
-        return await self._send(start, operation, subject, USER, limit=Limit.INSERT_JOB, refers=refers)
+        return await self._send(start, operation, subject, role, limit=Limit.INSERT_JOB, refers=refers)
 
     async def _query(
-        self, answer: Callable[[], Answer], subject: str, role: str = USER, limit: Limit = Limit.INSERT_JOB
+        self, answer: Callable[[], Answer], subject: str, role: str = VIEWER, limit: Limit = Limit.INSERT_JOB
     ) -> Answer:
         """The answer of a query."""
         return await self._send(answer, "query", subject, role, limit=limit, refers=True)

@@ -32,6 +32,7 @@ from bqdump.adapters.gcs.objects import (
 )
 from bqdump.adapters.google.errors import translate, translated
 from bqdump.adapters.google.http import TIMEOUT
+from bqdump.adapters.google.refusals import MAKE
 from bqdump.adapters.patience import Patience
 from bqdump.adapters.threads import Threads
 from bqdump.core.documents.layout import is_note
@@ -81,7 +82,7 @@ class CloudStore:
                 try:
                     return bucket_of(self._client.get_bucket(self._bucket.name, **ONCE))
                 except NotFound as error:
-                    hint = f"Check its name, or create it: gcloud storage buckets create {self.url}"
+                    hint = MAKE.format(bucket=self.url)
                     raise NotFoundError(reading, self.url, "the bucket does not exist", hint) from error
 
         return await self._threads.call(get)

@@ -15,6 +15,7 @@ from google.api_core import exceptions as api
 from google.auth import exceptions as auth
 
 from bqdump.adapters.google.access import broken, not_signed_in, one_line, remedy
+from bqdump.adapters.google.refusals import refusal
 from bqdump.core.errors import (
     AccessError,
     BqdumpError,
@@ -61,7 +62,7 @@ BROKEN = (
 
 @contextmanager
 def translated(operation: str, subject: str, hint: str = "") -> Iterator[None]:
-    """Raise exceptions of Google's client as BqdumpErrors."""
+    """Raise exceptions of Google's client as BqdumpErrors. hint: the role to grant where access is denied."""
     try:
         yield
     except BROKEN as error:
@@ -79,7 +80,7 @@ def translated_reference(operation: str, subject: str, hint: str = "") -> Iterat
 
 
 def translate(error: Exception, operation: str, subject: str, hint: str = "") -> BqdumpError:
-    """The BqdumpError for an exception of a Google client or of its connection."""
+    """The BqdumpError for an exception of a Google client or of its connection. hint: see translated."""
     # What a service answers is not about this machine.
     if getattr(error, "response", None) is None and out_of_files(error):
         return open_files_error(operation, subject)
@@ -97,13 +98,20 @@ def translate(error: Exception, operation: str, subject: str, hint: str = "") ->
         return QuotaError(operation, subject, message, COME_BACK)
     if reason in SLOW_DOWN or reason in TEMPORARY or _temporary(int(error.code or 0)):
         return UnavailableError(operation, subject, message)
-    if isinstance(error, api.NotFound):
-        return NotFoundError(operation, subject, message, hint)
+    if isinstance(error, api.ClientError) and (refused := refusal(operation, subject, message, reason)):
+        return refused
     if isinstance(error, api.Unauthorized):
         # Google's client has already tried a new token.
         return AccessError(operation, subject, message, remedy())
     if isinstance(error, api.Forbidden):
         return DeniedError(operation, subject, message, hint)
+    return _unlike(error, operation, subject, message, reason)
+
+
+def _unlike(error: api.GoogleAPICallError, operation: str, subject: str, message: str, reason: str) -> BqdumpError:
+    """The error where the request does not fit what is there."""
+    if isinstance(error, api.NotFound):
+        return NotFoundError(operation, subject, message)
     if isinstance(error, api.PreconditionFailed) and reason not in LOST_RACE:
         return TargetError(operation, subject, message, ORGANIZATION if reason.startswith("orgPolicy") else "")
     if isinstance(error, (api.Conflict, api.PreconditionFailed)):

@@ -28,6 +28,7 @@ from google.cloud.bigquery_storage_v1.services.big_query_read.transports import 
 from bqdump.adapters.google.access import SIGN_IN, blocked, nothing_there, one_line, remedy
 from bqdump.adapters.google.endpoints import STORAGE_READ
 from bqdump.adapters.google.http import credentials
+from bqdump.adapters.google.refusals import refusal
 from bqdump.adapters.patience import Patience, Retrying
 from bqdump.adapters.retry import resumed
 from bqdump.adapters.threads import Threads
@@ -219,10 +220,11 @@ def _translated(operation: str, subject: str) -> Iterator[None]:
     try:
         yield
     except grpc.RpcError as error:
-        raise _error(error, operation, subject) from error
+        raise of_rpc(error, operation, subject) from error
 
 
-def _error(error: grpc.RpcError, operation: str, subject: str) -> BqdumpError:
+def of_rpc(error: grpc.RpcError, operation: str, subject: str) -> BqdumpError:
+    """The BqdumpError for an error of the Storage Read API."""
     code, message = error.code(), one_line(error.details() or "no message")
     if code == grpc.StatusCode.RESOURCE_EXHAUSTED and "quota" in message.lower():
         return QuotaError(
@@ -238,8 +240,10 @@ def _error(error: grpc.RpcError, operation: str, subject: str) -> BqdumpError:
         return AccessError(operation, subject, message, remedy())
     if code in AGAIN:
         return UnavailableError(operation, subject, message)
+    if refused := refusal(operation, subject, message):
+        return refused
     if code == grpc.StatusCode.NOT_FOUND:
-        return NotFoundError(operation, subject, message, READER)
+        return NotFoundError(operation, subject, message)
     if code == grpc.StatusCode.PERMISSION_DENIED:
         return DeniedError(operation, subject, message, READER)
     if code == grpc.StatusCode.FAILED_PRECONDITION:

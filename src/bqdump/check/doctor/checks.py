@@ -8,7 +8,16 @@ from typing import TypeVar
 
 import msgspec
 
-from bqdump.core.errors import NO_ANSWER, BqdumpError, DeniedError, NotFoundError, UsageError
+from bqdump.core.errors import (
+    NO_ANSWER,
+    BqdumpError,
+    DeniedError,
+    JobsDeniedError,
+    NotFoundError,
+    PerimeterError,
+    TargetError,
+    UsageError,
+)
 from bqdump.core.results import public
 from bqdump.core.wording import PYTHON, Words, fill
 
@@ -42,6 +51,14 @@ class Check(msgspec.Struct, frozen=True):
     permission: str = ""
 
 
+# In this order, as an error may be of two of these classes.
+OUTCOMES: dict[type[BqdumpError], CheckOutcome] = {
+    PerimeterError: CheckOutcome.REFUSED,
+    DeniedError: CheckOutcome.DENIED,
+    NotFoundError: CheckOutcome.MISSING,
+}
+
+
 class Checks:
     """What has been checked so far, in `made`. words: name settings."""
 
@@ -64,13 +81,21 @@ class Checks:
         except NO_ANSWER:
             raise
         except BqdumpError as error:
-            outcomes = {DeniedError: CheckOutcome.DENIED, NotFoundError: CheckOutcome.MISSING}
-            outcome = next((o for kind, o in outcomes.items() if isinstance(error, kind)), CheckOutcome.REFUSED)
-            cause = error.sentence(self._words) if isinstance(error, UsageError) else error.cause
-            self.note(name, on, outcome, "; ".join(filter(None, (cause, instead))), permission)
+            if isinstance(error, JobsDeniedError):
+                # A query is denied for want of it, too.
+                permission = "bigquery.jobs.create"
+            outcome = next((o for kind, o in OUTCOMES.items() if isinstance(error, kind)), CheckOutcome.REFUSED)
+            self.note(name, on, outcome, "; ".join(filter(None, (self._finding(error), instead))), permission)
             return None
         self.note(name, on, CheckOutcome.OK, detail(answer), permission)
         return answer
+
+    def _finding(self, error: BqdumpError) -> str:
+        if isinstance(error, UsageError):
+            return error.sentence(self._words)
+        # The role for a missing permission is among the cures.
+        hinted = isinstance(error, (PerimeterError, TargetError)) and error.hint
+        return f"{error.cause.rstrip('.')}. {error.hint}" if hinted else error.cause
 
     def note(self, name: str, on: str, outcome: CheckOutcome, detail: str, permission: str = "") -> None:
         """Add a check. detail may name settings as placeholders."""

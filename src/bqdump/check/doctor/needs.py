@@ -13,7 +13,15 @@ import msgspec
 from bqdump.check.doctor.checks import CheckOutcome, Checks
 from bqdump.check.doctor.reach import note_reach, reach_of
 from bqdump.core.documents.definitions import RowPolicy
-from bqdump.core.errors import BqdumpError, DeniedError, JobFailedError, NotFoundError, TargetError, UsageError
+from bqdump.core.errors import (
+    BqdumpError,
+    DeniedError,
+    JobFailedError,
+    NotFoundError,
+    PerimeterError,
+    TargetError,
+    UsageError,
+)
 from bqdump.core.plan.definitions import dataset_definition
 from bqdump.core.plan.guards import POLICED
 from bqdump.core.risks import Risk
@@ -154,6 +162,9 @@ async def check_bucket(checks: Checks, store: ObjectStore, settings: Settings) -
         refuse_place(store)
         refuse_bucket(bucket, url)
         refuse_key(bucket, settings, url)
+    except PerimeterError as error:
+        checks.note("see the bucket", url, CheckOutcome.REFUSED, f"{error.cause.rstrip('.')}. {error.hint}", permission)
+        return None, False
     except DeniedError:
         detail = "location, retention and soft delete are not checked"
         checks.note("see the bucket", url, CheckOutcome.WARNING, detail, permission)

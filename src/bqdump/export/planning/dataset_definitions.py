@@ -148,7 +148,7 @@ class DefinitionCollector:
         except BqdumpError as error:
             log.debug("%s: not read: %s", what, error)
             cause = error.cause.partition("\n")[0]
-            reason = missing_permission(permission) if isinstance(error, DeniedError) else cause
+            reason = missing_permission(permission) if type(error) is DeniedError else cause
             self.unread.append(Unread(what, reason, table))
             return None
 

@@ -22,6 +22,7 @@ from bqdump.core.errors import (
     DeniedError,
     JobFailedError,
     NotFoundError,
+    PerimeterError,
     TableGoneError,
     UsageError,
     install_hint,
@@ -83,6 +84,8 @@ async def check_bucket(store: ObjectStore, settings: Settings) -> BucketInfo | N
     """
     try:
         bucket = await store.describe()
+    except PerimeterError:
+        raise
     except DeniedError:
         message = "%s: missing permission to read bucket settings (storage.buckets.get); not checked"
         log.warning(message, store.url, extra=LogEvent.BUCKET_UNCHECKED.extra())

@@ -8,7 +8,15 @@ import random
 from collections.abc import Awaitable, Callable
 from typing import NamedTuple
 
-from bqdump.core.errors import BqdumpError, ConflictError, DeniedError, JobFailedError, NotFoundError, QuotaError
+from bqdump.core.errors import (
+    BqdumpError,
+    ConflictError,
+    DeniedError,
+    JobFailedError,
+    JobsDeniedError,
+    NotFoundError,
+    QuotaError,
+)
 from bqdump.core.progress.log_events import LogEvent
 from bqdump.export.watch import Watch
 from bqdump.ports.warehouse import Job, JobError, Warehouse
@@ -99,6 +107,8 @@ async def _job(
         job = await warehouse.job(name, work.location)
         started()
         return await watch.wait(job), job.state == "done" and job.error is not None
+    except JobsDeniedError:
+        raise
     except tuple(REFUSALS) as error:
         reason = next(reason for kind, reason in REFUSALS.items() if isinstance(error, kind))
         return Job(name, "done", JobError(reason, error.cause), 0, 0, 0, 0), False

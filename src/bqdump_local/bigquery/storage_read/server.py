@@ -133,7 +133,7 @@ class Service:
             return None
         broken = isinstance(verdict.status, str)
         code = grpc.StatusCode.UNAVAILABLE if broken else CODES.get(int(verdict.status), grpc.StatusCode.UNKNOWN)
-        message = "Connection reset by peer" if broken else "Injected fault."
+        message = "Connection reset by peer" if broken else verdict.message or "Injected fault."
         if verdict.rows:
             return verdict.rows, code, message
         context.abort(code, message)
