@@ -221,6 +221,16 @@ def test_the_doctor_says_that_replacing_runs_need_more_than_an_append_only_accou
     assert (called.code, found["name"], found["permission"]) == (5, "replace files", "storage.objects.delete")
 
 
+def test_the_doctor_refuses_a_run_that_prunes_without_the_permission_to_delete(appending: Stage) -> None:
+    appending.table("a")
+    called = appending.command("doctor", "--json", *KEEP, "--prune", "--keep-last", "3")
+    (found,) = [check for check in json.loads(called.out)["checks"] if check["outcome"] == "denied"]
+    assert (called.code, found["name"]) == (5, "prune")
+    assert "set --prune to false, and prune with a job and an account of its own" in found["detail"]
+    # The way out: without pruning, a run can start.
+    assert appending.command("doctor", *KEEP).code == 0
+
+
 BARE = 'resource.name.endsWith("/_bqdump/latest.json") || resource.name.endsWith("/_bqdump/newest.json")'
 
 

@@ -50,6 +50,7 @@ NOTES = {
     "dataset": 'or several at one snapshot time: "sales,ops_*"',
     "bucket": "best in another project, which the dataset's owners cannot delete",
     "exclude": "tables to leave out",
+    "prune": "false for an append-only account, which cannot: prune with a job of its own then",
     "format": "parquet restores every value exactly",
 }
 
