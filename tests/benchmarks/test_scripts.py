@@ -16,6 +16,7 @@ import pytest
 ROOT = Path(__file__).parent.parent.parent
 # The output of each script, and its arguments.
 SCRIPTS = {
+    "a_year": (r"^\| without `--incremental` \| 20\.0 TB \| \$3,434 \| \$9 \|$", ""),
     "console": (r"verification: \d+\.\d\d s, again \d+\.\d\d s \(.* of the baseline\), \d+ KB$", ""),
     "copy": (r"^bqdump copy +\d+\.\d\d +\d+\.\d\d +\d+$", ""),
     "datasets": (r"^3 datasets of 4 tables +\d+\.\d +\d+\.\d\d +\d+ requests +\d+\.\d\d ", ""),
@@ -37,6 +38,7 @@ SCRIPTS = {
 }
 # These run in this process: what they start is a start of a test, and so a fork (see warm_start).
 IN_THIS_PROCESS = {
+    "a_year",
     "console", "datasets", "few_tables", "iceberg", "incremental", "load_processes", "makespan", "naive", "nights",
     "partitions", "planning", "request_counts", "restore_makespan", "restore_tpch",
 }  # fmt: skip

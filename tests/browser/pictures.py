@@ -1,8 +1,9 @@
-"""`python -m tests.browser.pictures` retakes the pictures of README: the report of its demo, and a console.
+"""`python -m tests.browser.pictures` retakes the pictures of README: a terminal, the report of its demo, and a console.
+
+In the terminal, the demo's dataset is deleted and restored: each line is what the commands print.
 
 The console is that of the demo's data, exported on several nights. The nights are BigQuery's: its stand-in's clock is
-set forward between the exports. The report is that of the demo's first export, and what the demo prints is of the same
-export: it belongs into README with the picture. Needs Chromium.
+set forward between the exports. Needs Chromium.
 """
 
 from __future__ import annotations
@@ -14,6 +15,7 @@ import shutil
 import subprocess
 import sys
 import tempfile
+from functools import cache
 from pathlib import Path
 from typing import Literal
 
@@ -24,19 +26,25 @@ from google.auth.credentials import AnonymousCredentials
 from google.cloud import bigquery
 from playwright.sync_api import Browser, Playwright, sync_playwright
 
-from bqdump_local.demo import DATASET, FILE_BYTES, PROJECT, SOURCE, TARGET
+from bqdump_local.demo import CHANGED, DATASET, FILE_BYTES, PROJECT, SOURCE, TARGET, delete, seed_demo
 from bqdump_local.execute import execute
-from bqdump_local.seed import seed
+from bqdump_local.seed import change, seed
 from bqdump_local.stack import Stack, running
 from browser.conftest import NAMES
+from browser.terminal import DARK, LIGHT, Screen, recorded, shortened, svg
 
 DOCS = Path(__file__).resolve().parents[2] / "docs"
 NIGHTS, TASKS, DAY = 9, 6, 86_400
 WIDTH = 1100
+TITLE = (
+    "A terminal: three runs; the dataset is gone; bqdump restore --into sales --verify brings it back: all tables equal"
+)
 
 
 def main() -> None:
     """Export, open the pages and take the pictures."""
+    for name, colors in (("restored", LIGHT), ("restored-dark", DARK)):
+        (DOCS / f"{name}.svg").write_text(svg(lost_and_found(), TITLE, colors))
     with tempfile.TemporaryDirectory() as folder:
         subprocess.run([sys.executable, "-m", "bqdump", "demo"], cwd=folder, check=True)
         with sync_playwright() as playwright:
@@ -54,6 +62,24 @@ def main() -> None:
                 take(browser, address, "console.png", 860)
                 take(browser, f"{address}runs/{run}", "console-dark.png", 860, dark=True)
             console.terminate()
+
+
+@cache
+def lost_and_found() -> Screen:
+    """A terminal: the runs of the demo's dataset; its loss; the restore that brings it back, and compares it."""
+    with tempfile.TemporaryDirectory() as folder, running(root=Path(folder)) as stack:
+        seed_demo(stack)
+        names = ["--project", PROJECT, "--dataset", DATASET, "--bucket", TARGET]
+        for words in (["init", *names], *(["run", "--run-id", night] for night in ("monday", "tuesday", "wednesday"))):
+            if "wednesday" in words:
+                change(stack, project=PROJECT, dataset=DATASET, tables=CHANGED)
+            command = [sys.executable, "-m", "bqdump", *words, "--quiet"]
+            subprocess.run(command, env={**os.environ, **stack.variables()}, cwd=folder, check=True)
+        shown = [*recorded("bqdump runs", stack.variables(), folder), []]
+        delete(stack)
+        shown += [*recorded("bqdump plan", stack.variables(), folder, code=5), []]
+        shown += recorded("bqdump restore --into sales --verify", stack.variables(), folder)
+    return shortened(shown, r"^\d\d:\d\d:\d\d \w+: restored")
 
 
 def reports(buckets: Path) -> list[Path]:

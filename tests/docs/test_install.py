@@ -48,7 +48,9 @@ def test_a_git_address_with_a_tag_installs_the_command(tmp_path: Path) -> None:
     git = ["git", "-C", str(repository), "-c", "user.name=test", "-c", "user.email=test@example.com"]
     for words in (["init", "-q", "-b", "main"], ["add", "-A"], ["commit", "-q", "-m", "a release"], ["tag", "v0.1.0"]):
         subprocess.run([*git, *words], check=True)
-    (line,) = (line for block in blocks("README.md") for line in block.splitlines() if line.startswith("pip install"))
+    (line,) = (
+        line for block in blocks("docs/install.md") for line in block.splitlines() if line.startswith("pip install")
+    )
     (requirement,) = wanted(line.removeprefix("pip install "))
     requirement = requirement.replace("$REPOSITORY", repository.as_uri()).replace("@main", "@v0.1.0")
     # What it depends on is installed here, and so is what builds it: no index is needed.

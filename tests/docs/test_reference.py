@@ -47,13 +47,6 @@ def test_python_takes_a_timedelta_for_every_duration() -> None:
     assert {name: hints[name] for name in durations} == dict.fromkeys(durations, str | timedelta | None)
 
 
-@pytest.mark.parametrize("page", ["README.md", "README.ja.md"])
-def test_the_settings_that_the_readme_names_exist(page: str) -> None:
-    named = re.findall(r"^\| `(--[a-z-]+)` \| `([A-Z_]+)` \|", (ROOT / page).read_text(), re.MULTILINE)
-    assert len(named) == 10
-    assert set(named) <= {(setting.flag, setting.env) for setting in SETTINGS}
-
-
 def test_the_page_on_formats_has_every_type() -> None:
     page = (ROOT / FORMATS).read_text()
     assert with_types(page, read_confirmed(ROOT / CONFIRMED)) == page

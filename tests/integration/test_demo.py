@@ -13,6 +13,7 @@ import pytest
 from bqdump_local.demo import DATASET, PROJECT, TARGET, started_as
 
 RESTORED = "39 tables and 1 other object, 214,909 rows, 39 tables"
+IDEAS = Path(__file__).parents[2] / "docs/ideas.md"
 BIN = Path(sys.executable).parent
 
 
@@ -33,9 +34,11 @@ def test_the_demo_backs_up_a_dataset_as_init_does_loses_it_and_brings_it_back(tm
         "bqdump run, night-2: exported 40 of 40 tables, …, in …",
         "bqdump run, night-3: dummy_02 and dummy_03 changed: exported 3 of 40 tables, …, 37 unchanged (…), in …",
         "The dataset sales is deleted.",
-        f"bqdump restore --into sales --verify: restored {RESTORED}, compared value by value: equal, in …",
+        f"bqdump restore --into sales --verify: restored {RESTORED} compared value by value: equal, in …",
     ]
     target = folder / "my-exports"
+    drawn = re.findall(r"^(night-\d)/ +(\d+) tables$", IDEAS.read_text(), re.MULTILINE)
+    assert drawn == [(night.name, str(len([*night.iterdir()]))) for night in sorted(target.glob("night-*"))]
     files, report = (Path(line.partition(":")[2].strip()) for line in lines[-3:-1])
     assert files.read_bytes().startswith(b"PAR1")
     assert "<html" in report.read_text()

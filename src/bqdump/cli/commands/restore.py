@@ -39,7 +39,7 @@ from bqdump.core.restore.result import Restoration, RestoredTable, with_objects
 from bqdump.core.sets.restoring import Choice
 from bqdump.core.settings.settings import Settings
 from bqdump.core.settings.task_identity import identify
-from bqdump.core.sizes import counted, kind_text, rows_text, size_text
+from bqdump.core.sizes import counted, kind_text, named, rows_text, size_text
 from bqdump.core.times import time_text
 from bqdump.core.wording import fill
 from bqdump.restoration.changes import CHANGED, VALUES
@@ -48,7 +48,7 @@ from bqdump.services.opened import Services, opened, serve
 from bqdump.services.process import owner_of_command
 
 # What restores what is restored on request only.
-ON_REQUEST = {WITHOUT_POLICIES: "with_policies", WITHOUT_ACCESS: "with_access"}
+ON_REQUEST = {WITHOUT_POLICIES: "with_policies"}
 NOT_COMPARED = "Not compared, as the files have these values alike:"
 RESUME = "To resume, repeat the command."
 
@@ -261,16 +261,18 @@ def print_altered(title: str, tables: Sequence[RestoredTable]) -> None:
 
 def _print_not_restored(shown: Restoration) -> None:
     datasets = {dataset.dataset for dataset in shown.datasets}
-    said = Counter((object_.kind, object_.reason) for object_ in shown.not_restored if object_.name in datasets)
+    left = [object_.name for object_ in shown.not_restored if object_.reason == WITHOUT_ACCESS]
+    lost = [object_ for object_ in shown.not_restored if object_.reason != WITHOUT_ACCESS]
+    said = Counter((object_.kind, object_.reason) for object_ in lost if object_.name in datasets)
     of_all = [what for what, times in said.items() if times == len(datasets) > 1]
     of_some = [
-        object_
-        for object_ in shown.not_restored
-        if object_.name not in datasets or (object_.kind, object_.reason) not in of_all
+        object_ for object_ in lost if object_.name not in datasets or (object_.kind, object_.reason) not in of_all
     ]
     rows = [("every dataset", kind_text(kind), _why(reason)) for kind, reason in of_all]
     rows += [(object_.name, kind_text(object_.kind), _why(object_.reason)) for object_ in of_some]
     print_section("Not restored:", ("object", "kind", "why"), rows)
+    if left:
+        sys.stdout.write(f"\nLeft as it is: access to {named(left, 3)} ({words().setting('with_access', '')})\n")
 
 
 def _why(reason: str) -> str:
