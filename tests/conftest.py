@@ -20,6 +20,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis.strategies import none
 
 import chance
+import parsing
 import tiers
 from bqdump.adapters import lean_imports
 from virtual_time import run_skipping
@@ -33,6 +34,7 @@ settings.register_profile("bqdump", PATIENT, max_examples=25)
 # `.ci/run` searches longer, with `--hypothesis-profile thorough`.
 settings.register_profile("thorough", PATIENT, max_examples=200)
 settings.load_profile("bqdump")
+parsing.guard()
 # jsonschema would import it, and so compile a grammar for a second, to check IRIs. No test has any.
 sys.modules["rfc3987_syntax"] = ModuleType("rfc3987_syntax")
 # Commands that tests call leave this process's imports alone: servers in its threads import what an export does not.

@@ -23,6 +23,7 @@ from bqdump.core.restore.drill import Drilled, Restorable, Sample, in_turn, samp
 from bqdump.core.restore.plan import Options
 from bqdump.core.restore.planning import LIFETIME_MS
 from bqdump.core.settings.target import Target
+from bqdump.core.tables.catalog import Dataset
 from bqdump.core.times import time_of
 from bqdump.export.run import run as export
 from bqdump.export.task import Task as ExportTask
@@ -33,6 +34,7 @@ from bqdump.restoration import finish
 from bqdump.restoration.changes import Compared
 from bqdump.restoration.drill import NAME
 from bqdump.restoration.drill import drill_one as drill
+from bqdump.restoration.planning import _comparisons
 from bqdump.restoration.task import Request, Task, Via
 from restore.killed import Killed, killed_at
 from restore.test_objects import routine, view
@@ -424,3 +426,28 @@ def test_the_turn_of_a_drill_follows_the_signed_ones_where_keys_are_trusted() ->
     planted = Drill(run="r1", snapshot=1, dataset="p.d", tool="1", began=2**42, ended=2**42, tables=1, of=3, last="one")
     asyncio.run(create(world.store, SETTINGS.layout.drill("planted"), planted))
     assert (first.tables, drilled(world, third, store=store, signer=FileKey(key)).tables) == (("none",), ("one",))
+
+
+@pytest.mark.parametrize(
+    ("time_travel", "days", "comparisons"),
+    [(48, 1, 2), (48, 3, 1), (168, 3, 2), (168, 8, 1), (720, 8, 1), (48, None, 1)],
+)
+def test_the_bill_has_a_comparison_with_the_source_as_long_as_time_travel_reaches(
+    monkeypatch: pytest.MonkeyPatch, time_travel: int, days: int | None, comparisons: int
+) -> None:
+    world = ExportedWorld()
+    found = world.big.dataset
+
+    async def limited(project: str, name: str) -> Dataset:
+        if days is None:
+            raise NotFoundError("find", name, "it is gone")
+        return replace(await found(project, name), time_travel_hours=time_travel)
+
+    async def later(location: str) -> int:
+        return world.manifest.snapshot + (days or 0) * 86_400_000
+
+    monkeypatch.setattr(world.big, "dataset", limited)
+    monkeypatch.setattr(world.big, "now", later)
+    request = Request(SCRATCH, compares=True)
+    planned = _comparisons(task(world, request=request), world.manifest)
+    assert asyncio.run(planned) == comparisons

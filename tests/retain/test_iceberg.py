@@ -135,6 +135,17 @@ def test_damaged_metadata_ends_neither_a_prune_nor_an_export(scene: Scene, key: 
     assert runs(scene, tables(scene, "r3").tables["items"]) == ["r2", "r3"]
 
 
+def test_lost_metadata_of_one_table_is_named_and_leaves_the_others_to_be_pruned(
+    scene: Scene, caplog: pytest.LogCaptureFixture
+) -> None:
+    scene.run("r1", "r2", **LAKE)
+    lost = tables(scene, "r2").tables["sales"]
+    scene.delete_now(lost)
+    assert [one.run for one in scene.prune().removed] == ["r1"]
+    assert f"the metadata of sales: cannot read {lost}: it does not exist." in caplog.text
+    assert runs(scene, tables(scene, "r2").tables["items"]) == ["r2"]
+
+
 def test_an_unchanged_table_has_the_snapshot_of_the_run_that_is_kept(scene: Scene) -> None:
     scene.run("r1", "r2", "r3", incremental=True, **LAKE)
     scene.warehouse.put("p", "sales", "items", ["new"])
@@ -236,6 +247,23 @@ def test_metadata_of_a_run_that_was_killed_before_its_manifest_is_deleted_with_t
     assert "r2" in [one.run for one in result.removed]
     assert not [name for name in scene.names("/iceberg/") if "-r2-" in name]
     assert runs(scene, tables(scene, "r3").tables["sales"]) == (["r1", "r3"] if path == KEEP else ["r3"])
+
+
+def test_metadata_that_another_prune_has_named_meanwhile_stays_named() -> None:
+    scene, store = interrupted()
+    before = tables(scene, "r3")
+    listed, newer = LAYOUT.run("r3").iceberg.name, "x/_bqdump/iceberg/sales/metadata/newer.metadata.json"
+
+    def overtake(name: str) -> None:
+        if name == listed:
+            store.before = lambda name: None
+            moved = msgspec.structs.replace(before, tables=before.tables | {"sales": newer})
+            store.put_now(listed, msgspec.json.encode(moved))
+
+    store.before = overtake
+    scene.prune()
+    assert tables(scene, "r3").tables["sales"] == newer
+    assert runs(scene, tables(scene, "r3").tables["items"]) == ["r3"]
 
 
 def test_a_run_that_is_published_meanwhile_keeps_its_hints() -> None:
