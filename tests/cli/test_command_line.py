@@ -28,7 +28,7 @@ from bqdump.core.errors import (
     UsageError,
     first_of,
 )
-from bqdump.core.settings.settings import REQUIRED, SETTINGS
+from bqdump.core.settings.settings import BY_NAME, REQUIRED, RETENTION, RULES, SETTINGS
 
 SETTINGS_COMMANDS = ("run", "plan", "status")
 COMPLETE = ["--project", "proj", "--dataset", "data", "--bucket", "target"]
@@ -74,9 +74,11 @@ def test_every_setting_of_a_plan_is_a_flag_and_the_first_ones_are_described(
 ) -> None:
     start([command, "--help"])
     shown = " ".join(capsys.readouterr().out.split())
+    assert "--keep-… N Rules of retention, such as --keep-daily 7: bqdump help retention" in shown
     for setting in SETTINGS:
-        assert setting.flag in shown
-        assert (f"[{setting.env}]" in shown) == (setting.name in (*REQUIRED, *OFTEN, "to"))
+        assert setting.flag in shown or setting.name in RULES
+        described = setting.name in (*REQUIRED, *OFTEN, "to") and setting.name not in RULES
+        assert (f"[{setting.env}]" in shown) == described
 
 
 TWO_SCREENS, WIDTH = 2 * 40, 100
@@ -99,11 +101,13 @@ def test_the_help_fits_two_screens_and_begins_with_what_is_required(
     shown = capsys.readouterr().out
     assert len(shown.splitlines()) <= TWO_SCREENS
     assert max(map(len, shown.splitlines())) <= WIDTH
-    first, _, rest = shown.partition("\nRequired:\n")[2].partition("\n\n")
+    first, _, rest = re.split(r"\nRequired[^\n]*:\n", shown, maxsplit=1)[1].partition("\nOptions:\n")
+    assert re.search(r"\n(?:Required|Also required), one of:\n +--bucket .*\n(?: {8}.*\n)* +--to ", shown)
     flags = [line.split()[0] for line in first.splitlines() if line.lstrip().startswith("--")]
     assert flags[: len(needed)] == needed
     assert all(re.search(rf"{flag} \S+ +\w+", first) for flag in flags)
-    assert "\nOptions:\n" in f"\n{rest}"
+    assert ("\n  --keep-… N " in rest) == (command in ("run", "plan", "doctor", "prune"))
+    assert "--keep-daily N" not in rest
     assert "\nMore settings, described by bqdump help settings:\n" in rest
 
 
@@ -130,6 +134,22 @@ def test_help_shows_every_setting_with_variable_and_default(capsys: pytest.Captu
     options = [option.strip() for option in named.split(",")]
     assert len(options) > 5
     assert all(option in shown for option in options)
+
+
+@pytest.mark.parametrize(
+    ("topic", "named"),
+    [
+        ("retention", [BY_NAME[name].flag for name in RETENTION]),
+        ("formats", ["csv", "json", "avro", "parquet", "zstd", "Cannot hold INTERVAL, RANGE"]),
+        ("exit-codes", ["130, 143", "quota exceeded"]),
+    ],
+)
+def test_help_has_topics(topic: str, named: list[str], capsys: pytest.CaptureFixture[str]) -> None:
+    assert start(["help", topic]) == 0
+    shown = " ".join(capsys.readouterr().out.split())
+    assert [name for name in named if name not in shown] == []
+    assert start([topic]) == 2
+    assert f"Did you mean help {topic}?" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize("words", [["run"], ["local", "up"], []])

@@ -63,7 +63,7 @@ GROUPS = {
     },
     "Other": {
         "completion": "Print the completion script of a shell.",
-        "help": "Show the help of a command, or all settings: `bqdump help settings`.",
+        "help": "Show the help of a command, or a topic: settings, formats, retention, exit-codes.",
     },
 }
 # Commands of similar tools, by the one that does the same here.
@@ -84,6 +84,7 @@ SYNONYMS = {
     **dict.fromkeys(("stats", "size", "usage", "du"), "runs --storage"),
     **dict.fromkeys(("growth", "grow"), "runs --growth"),
     **dict.fromkeys(("settings", "options"), "help settings"),
+    **{topic: f"help {topic}" for topic in ("formats", "retention", "exit-codes")},
     **dict.fromkeys(("login", "auth"), "gcloud auth application-default login"),
     **dict.fromkeys(("schedule", "cron"), "render scheduler"),
     **dict.fromkeys(("deploy", "cloud-run"), "render job"),

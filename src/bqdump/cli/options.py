@@ -22,7 +22,7 @@ from bqdump.cli.errors import described, remember
 from bqdump.core.errors import NotFoundError
 from bqdump.core.progress.log_events import LogEvent
 from bqdump.core.settings.resolve import MissingError, Required, environment, file, flags, places, resolve
-from bqdump.core.settings.settings import BY_NAME, REQUIRED, SETTINGS, Setting, Settings
+from bqdump.core.settings.settings import BY_NAME, REQUIRED, RULES, SETTINGS, Setting, Settings
 from bqdump.core.sizes import size_text
 from bqdump.core.wording import close_name
 from bqdump.services.process import CONFIG, read_config
@@ -39,6 +39,8 @@ OTHER_VARIABLES = (
 SERVICE_LINK = r"BQDUMP_(SERVICE_|PORT(_|$))"
 # Settings of every command that opens a target: one line of its help.
 COMMON = ("project", "job_project", "bucket", "to", "prefix", "endpoint", "patience")
+# The place of an export: one of them is enough.
+PLACE = ("bucket", "to")
 # What a first backup sets: described by the help of commands that take more settings than these.
 OFTEN = (
     *("prefix", "include", "exclude", "incremental", "route", "format", "compression", "path", "run_id"),
@@ -87,14 +89,23 @@ class Command(click.Command):
         used = [
             setting for setting in settings if setting.name in OFTEN or (few and isinstance(setting, SettingOption))
         ]
-        names = [setting.opts[0] for setting in settings if setting not in used and setting.name not in needs]
+        unlisted = {*needs, *(RULES if any(setting.name in RULES for setting in used) else ())}
+        names = [setting.opts[0] for setting in settings if setting not in used and setting.name not in unlisted]
+        either = [option for option in options if option.name in PLACE and option.name in needs]
+        needed = [option for option in options if option.name in needs and option not in either]
         sections = {
-            "Required": [option for option in options if option.name in needs],
+            "Required": needed,
+            # One of them is enough, and anything else but both is refused.
+            f"{'Also required' if needed else 'Required'}, one of": either,
             "Options": [option for option in own if option.name not in needs],
             "Settings": [setting for setting in used if setting.name not in needs],
         }
         for title, rows in sections.items():
-            if records := [record for option in rows if (record := option.get_help_record(ctx))]:
+            if records := [
+                record for option in rows if option.name not in RULES and (record := option.get_help_record(ctx))
+            ]:
+                if any(option.name in RULES for option in rows):
+                    records.append(("--keep-… N", "Rules of retention, such as --keep-daily 7: bqdump help retention"))
                 with formatter.section(title):
                     formatter.write_dl(records)
         if names:

@@ -72,12 +72,10 @@ def restore(run: str | None, planning: bool, as_of: str | None, as_json: bool, q
 
     \b
     Examples:
-      bqdump restore --bucket my-exports --plan
-      bqdump restore --bucket my-exports --into my-project.restored
+      bqdump restore --bucket my-exports --into my-project.restored --plan
       bqdump restore --as-of yesterday --into my-project.restored
       bqdump restore bqdump-x7k2p --into my-project.restored --include 'orders,customers_*'
       bqdump restore --into my-project.sales --include orders --as orders_yesterday
-      bqdump restore --to ./exports --via gs://my-bucket --into my-project.restored
       bqdump restore --bucket my-exports --prefix nightly --into 'my-project.{dataset}_restored'
     """
     options["include"] = with_names(options["include"], options.pop("tables_from"))

@@ -223,7 +223,7 @@ PRICE = "Price of queries in USD per TiB, for the bill that plans show (default:
 ALLOW = f"Export despite these risks: {', '.join(REFUSED)}."
 PRUNE = "After publishing, delete runs that the retention policy no longer keeps."
 WITHIN_EACH = "Keep the newest run of each {each} within this time."
-WITHIN = "Keep runs at most this much older than the newest, e.g. 30d."
+WITHIN = "Keep all runs of the last TIME before the newest run, e.g. 30d."
 ABANDONED = "Delete what unfinished runs left behind after this time (default: 7d); 0: never."
 TABLES = "Settings of single tables as JSON; in bqdump.toml: sections [tables.NAME]."
 
