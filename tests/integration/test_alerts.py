@@ -175,7 +175,7 @@ def test_warnings_that_need_attention_alert(stage: Stage) -> None:
     deployed = deployment(stage)
     found = watched(deployed)
     events = {field(one, "jsonPayload.event") for one in alerted(deployed, found, lines, "a warning")}
-    assert events == {"table_missing", "notify_failed", "setting_unknown", "manifest_missing"}
+    assert events == {"table_missing", "notify_failed", "setting_unknown", "latest_unreadable", "manifest_missing"}
     others = {field(one, "jsonPayload.event") for one in lines} - events
     assert others.isdisjoint(WARNINGS)
 
