@@ -22,9 +22,8 @@ from google.cloud import storage
 
 from bqdump.core.documents.codec import decode, encode
 from bqdump.core.documents.manifest import File, Manifest, TableEntry, Totals
-from bqdump.core.documents.manifest_index import summary_of
 from bqdump.core.documents.run import Owner, Plan, Receipt, Share
-from bqdump.core.documents.target import Latest, Newest
+from bqdump.core.documents.target import Latest, Newest, entry_of
 from bqdump.core.documents.units import Claim
 from bqdump.core.settings.settings import Settings
 from bqdump.core.settings.target import Target
@@ -134,10 +133,10 @@ async def put_run(store: ObjectStore, night: int, files: Sequence[File] = ()) ->
     data = encode(made)
     contents = contents_of(data, layout.manifest.name)
     totals = msgspec.structs.replace(made.totals, tables=TABLES, files=TABLES)
-    summary = msgspec.structs.replace(summary_of(contents), totals=totals)
-    await store.write_note(SETTINGS.layout.summary(run).name, encode(summary), 0)
-    await store.write(layout.contents.name, encode(contents), 0)
     generation = await store.write(layout.manifest.name, data, 0) if whole else 0
+    entry = msgspec.structs.replace(entry_of(contents, data, generation), totals=totals)
+    await store.write_note(SETTINGS.layout.entry(run, made.snapshot).name, encode(entry), 0)
+    await store.write(layout.contents.name, encode(contents), 0)
     if night == RUNS - 1:
         latest = Latest(
             run=run,

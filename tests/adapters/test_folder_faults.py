@@ -23,7 +23,7 @@ from bqdump.core.settings.settings import Settings
 from bqdump.core.settings.target import Target
 from bqdump.export.run import run
 from bqdump.export.task import ReadRoute, Task
-from bqdump.ports.store import Copy, ObjectInfo
+from bqdump.ports.store import Copy, Note, ObjectInfo
 from bqdump_memory import MemoryEncoder, MemoryReader, MemoryWarehouse
 from tiers import points
 
@@ -34,8 +34,8 @@ UNIT = "00000-00000"
 OLD, NEW = b'{"old":1}', b'{"new":1}'
 # A document of every kind.
 NAMES = {
-    "latest": LAYOUT.latest.name, "publishing": LAYOUT.publishing.name, "newest": LAYOUT.newest.name,
-    "summary": LAYOUT.summary("r1").name,
+    "latest": LAYOUT.latest.name, "publishing": LAYOUT.publishing.name, "erasing": LAYOUT.erasing.name,
+    "entry": LAYOUT.entry("r1", 1).name,
     "planner": RUN.planner.name, "plan": RUN.plan.name, "units": RUN.units("n"), "claim": RUN.claim(UNIT).name,
     "reading": RUN.read_attempt(UNIT, 0).name, "session": RUN.session(UNIT).name, "receipt": RUN.receipt(UNIT).name,
     "failure": RUN.failure(UNIT, 0, "x").name, "failed report": RUN.failed_report("x"), "publisher": RUN.publisher.name,
@@ -73,7 +73,7 @@ async def seen(folder: Path, name: str) -> Seen:
     data, generation = await store.read(name)
     assert (info.generation, info.crc32c, info.size) == (generation, crc32c(data), len(data))
     notes = [note async for page in store.notes(name.rpartition("/")[0] + "/") for note in page if note.name == name]
-    assert notes == ([(name, data, generation)] if is_note(name) else [])
+    assert notes == ([Note(name, data, generation, info.updated)] if is_note(name) else [])
     return Seen(info, data)
 
 

@@ -13,9 +13,8 @@ import msgspec
 from bqdump.adapters.memory import MemoryStore
 from bqdump.core.documents.codec import encode
 from bqdump.core.documents.manifest import File, Manifest, TableEntry, Totals
-from bqdump.core.documents.manifest_index import Summary, summary_of
 from bqdump.core.documents.run import Owner
-from bqdump.core.documents.target import Latest
+from bqdump.core.documents.target import Latest, LogEntry, entry_of
 from bqdump.core.errors import TablesFailedError
 from bqdump.core.risks import Risk
 from bqdump.core.settings.settings import Settings
@@ -132,10 +131,21 @@ async def older(scene: Scene, count: int) -> None:
     """Earlier runs that have a summary only."""
     for night in range(count):
         moment, rows = START - (count - night) * NIGHT, 1000 + 10 * night
-        summary = Summary(
-            run=f"older-{night:04}",
+        run = f"older-{night:04}"
+        name = scene.settings.layout.run(run).manifest.name
+        scene.store.put_now(name, b"")
+        stored = scene.store.peek(name)
+        assert stored
+        entry = LogEntry(
+            run=run,
+            dataset="shop",
+            project="my-project",
             status="complete",
             snapshot_time=rfc3339(moment),
+            snapshot=moment,
+            mode="replace",
+            digest="",
+            generation=stored[1].generation,
             skipped=0,
             failed=0,
             totals=Totals(3, 3, 20 * rows, rows, 30 * rows),
@@ -143,8 +153,7 @@ async def older(scene: Scene, count: int) -> None:
             begun=moment,
             ended=moment + 4000,
         )
-        scene.store.put_now(scene.settings.layout.run(summary.run).manifest.name, b"")
-        await scene.store.write_note(scene.settings.layout.summary(summary.run).name, encode(summary), 0)
+        await scene.store.write_note(scene.settings.layout.entry(run, moment).name, encode(entry), 0)
 
 
 def large_manifest(run_id: str, tables: int, night: int = 0) -> Manifest:
@@ -220,4 +229,8 @@ async def large(scene: Scene, tables: int) -> None:
         manifest_generation=1,
     )
     scene.store.put_now(scene.settings.layout.latest.name, encode(latest))
-    await scene.store.write_note(scene.settings.layout.summary("large").name, encode(summary_of(contents)), 0)
+    stored = scene.store.peek(layout.manifest.name)
+    assert stored
+    document = scene.settings.layout.entry("large", manifest.snapshot)
+    entry = entry_of(contents, stored[0], stored[1].generation)
+    await scene.store.write_note(document.name, encode(entry), 0)

@@ -196,7 +196,7 @@ def test_a_range_is_read(make: Callable[[], ObjectStore]) -> None:
 
 def test_an_oversized_document_is_not_loaded(make: Callable[[], ObjectStore]) -> None:
     async def check(store: ObjectStore) -> None:
-        for name in ("p/_bqdump/latest.json", "_bqdump/newest.json"):
+        for name in ("p/_bqdump/latest.json", "_bqdump/erasing.json"):
             await store.write(name, b" " * (SMALL + 1), 0)
             with pytest.raises(DocumentError, match="it is larger than 1,048,576 bytes"):
                 await store.read(name)
@@ -259,14 +259,14 @@ def test_lists_by_name_below_a_prefix(make: Callable[[], ObjectStore]) -> None:
 
 def test_a_listing_starts_at_a_name(make: Callable[[], ObjectStore]) -> None:
     async def check(store: ObjectStore) -> None:
-        folder = "p/_bqdump/history/"
+        folder = "p/_bqdump/log/"
         names = [f"{folder}{name}.json" for name in ("A", "Z", "a", "z", "é", "\ud7ff", "\ue000", "🦆")]
         for name in names:
             await store.write_note(name, b"{}", 0)
         for number, name in enumerate(names):
             assert [info.name for info in await everything(store.objects(folder, name))] == names[number:]
             assert [note[0] for note in await everything(store.notes(folder, name))] == names[number:]
-        assert await everything(store.objects(folder, "p/_bqdump/i")) == []
+        assert await everything(store.objects(folder, "p/_bqdump/m")) == []
         assert len(await everything(store.objects(folder, "a"))) == len(names)
 
     on(make, check)
@@ -279,7 +279,7 @@ def test_a_listing_returns_notes(make: Callable[[], ObjectStore]) -> None:
         await store.write(f"{folder}plan.json", b"{}", 0)
         data = '{"table":"ünï 🦆","q":"\\""}'.encode()
         generation = await store.write_note(name, data, 0)
-        assert await everything(store.notes(folder)) == [(name, data, generation)]
+        assert [note[:3] for note in await everything(store.notes(folder))] == [(name, data, generation)]
         assert (await store.read(name)).data == data
         with pytest.raises(ConflictError):
             await store.write_note(name, b"{}", 0)
@@ -316,7 +316,7 @@ def test_only_notes_that_another_tool_has_uploaded_are_read_one_by_one(
     server: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("STORAGE_EMULATOR_HOST", server)
-    folder, read = "p/_bqdump/history/", list[str]()
+    folder, read = "p/_bqdump/log/", list[str]()
 
     class Counting(CloudStore):
         async def read(self, name: str, start: int = 0, length: int | None = None) -> Stored:
@@ -343,7 +343,8 @@ def test_content_that_is_larger_than_a_note_is_listed_in_part(make: Callable[[],
     async def check(store: ObjectStore) -> None:
         name = "p/_bqdump/tags/a.json"
         generation = await store.write(name, b"[" * (SMALL + 1), 0)
-        assert await everything(store.notes("p/")) == [(name, b"[" * (NOTE_BYTES + 1), generation)]
+        [note] = await everything(store.notes("p/"))
+        assert note[:3] == (name, b"[" * (NOTE_BYTES + 1), generation)
 
     on(make, check)
 

@@ -16,7 +16,7 @@ from bqdump.copying.run import copy
 from bqdump.core.documents.codec import decode, encode
 from bqdump.core.documents.copying import Copying, Expected
 from bqdump.core.documents.retention import Erasure, ObjectVersion
-from bqdump.core.documents.target import Erasing, Latest
+from bqdump.core.documents.target import Erasing
 from bqdump.core.errors import BqdumpError, DeniedError, NotFoundError, UnavailableError, UsageError
 from bqdump.core.retention.policy import Policy
 from bqdump.core.settings.settings import Settings
@@ -79,15 +79,14 @@ def mark(copies: Copies) -> Erasing:
     found = copies.target.peek(name)
     assert found
     erasing = Erasing("sales", copies.source.now + 5000, "dana", "why")
-    copies.target.put_now(name, encode(replace(decode(found[0], Latest, name), erasing=erasing)))
+    copies.target.put_now(copies.there.layout.erasing.name, encode(erasing))
     return erasing
 
 
 def marked(copies: Copies) -> Erasing | None:
-    name = copies.there.layout.latest.name
-    found = copies.target.peek(name)
-    assert found
-    return decode(found[0], Latest, name).erasing
+    document = copies.there.layout.erasing
+    found = copies.target.peek(document.name)
+    return decode(found[0], document.type, document.name) if found else None
 
 
 def test_no_copy_begins_while_a_table_is_erased_there() -> None:
@@ -174,7 +173,7 @@ def stopped(copies: Copies, run: str, at: str) -> None:
 
     def before(what: str, name: str) -> None:
         final = name != names.copying.name or copies.target.peek(names.manifest.name)
-        if name.endswith(at) and what in ("write", "note") and final:
+        if at in name and what in ("write", "note") and final:
             raise KilledError
 
     target: Any = Watched(copies.target, before)
@@ -233,7 +232,7 @@ def test_an_erasure_at_the_copy_waits_for_an_unfinished_copy_and_says_how_it_end
     assert not any("/sales_" in name for name in copies.data())
 
 
-AT = ("contents.json", "history/{run}.json", "latest.json", "runs/{run}/copying.json")
+AT = ("contents.json", "_bqdump/log/", "latest.json", "runs/{run}/copying.json")
 # The first copy, a later one, and one of an earlier run, which latest.json does not name.
 STOPPED = [
     *(((), "r1", at) for at in AT),
@@ -274,12 +273,12 @@ def test_a_copy_that_was_stopped_after_its_manifest_can_be_erased_as_its_source_
 def test_an_erasure_at_a_copy_that_is_not_published_says_to_repeat_the_copy() -> None:
     copies = Copies()
     copies.export("r1", "r2")
-    stopped(copies, "r1", "latest.json")
+    stopped(copies, "r1", "_bqdump/log/")
     with pytest.raises(NotFoundError) as refused:
         erased(copies, copies.target, copies.there)
     assert "Run r1 has not ended, and may have it: finish it, or repeat the copy, then this" in refused.value.hint
     copies.copy("r1")
-    stopped(copies, "r2", "latest.json")
+    stopped(copies, "r2", "_bqdump/log/")
     with pytest.raises(UsageError, match="run r2 is being published") as waits:
         erased(copies, copies.target, copies.there)
     assert waits.value.hint == "Repeat the copy, then this."

@@ -14,10 +14,10 @@ from bqdump.adapters.memory import MemoryStore
 from bqdump.adapters.movers import StreamMover
 from bqdump.check.verify import verify
 from bqdump.copying.run import copy
-from bqdump.core.documents.codec import decode, encode
+from bqdump.core.documents.codec import encode
 from bqdump.core.documents.retention import Tombstone
 from bqdump.core.documents.run import Owner
-from bqdump.core.documents.target import Drill, Latest
+from bqdump.core.documents.target import Drill
 from bqdump.core.errors import BqdumpError, DeniedError, NotFoundError, UsageError, VerificationError
 from bqdump.core.restore.plan import Options
 from bqdump.core.retention.policy import Policy, policy_of
@@ -31,6 +31,7 @@ from bqdump.retain.survey import Task
 from bqdump_memory import MemoryDestination
 from copying.scene import Copies
 from copying.test_interrupted import KilledError, Watched, in_a_thread
+from entries import entry
 from retain.scene import DAY
 
 
@@ -149,18 +150,18 @@ def test_what_an_abandoned_copy_has_left_goes_once_its_lock_has_ended(vault: Cop
     assert "copies/foreign" in vault.target.names_now()
 
 
-def test_a_pointer_to_what_is_not_there_is_passed_over(vault: Copies, caplog: pytest.LogCaptureFixture) -> None:
+def test_an_entry_of_what_is_not_there_is_passed_over(vault: Copies, caplog: pytest.LogCaptureFixture) -> None:
     night(vault, "r1")
     night(vault, "r2")
     layout = vault.there.layout
-    found = vault.target.peek(layout.pointer("r2").name)
+    newest = entry(vault.target, layout, "r2")
+    found = vault.target.peek(newest)
     assert found
-    newer = decode(found[0], Latest, layout.pointer("r2").name)
-    for run, junk in (("r9", b"junk"), ("r8", encode(newer)), ("r7", encode(newer).replace(b"r2", b"r7"))):
-        vault.target.put_now(layout.pointer(run).name, junk)
+    for run, junk in (("r9", b"junk"), ("r8", found[0]), ("r7", found[0].replace(b'"r2"', b'"r7"'))):
+        vault.target.put_now(newest.replace("-r2", f"-{run}"), junk)
     assert published(vault) == "r2"
     for run in ("r9", "r8", "r7"):
-        assert f"{layout.pointer(run).name} is not used" in caplog.text
+        assert f"{newest.replace('-r2', f'-{run}')} is not used" in caplog.text
 
 
 def test_a_file_that_was_pruned_while_its_run_was_copied_is_no_file_of_the_copy(vault: Copies) -> None:
@@ -218,7 +219,7 @@ def test_a_night_a_day_needs_no_more_storage_than_its_locks_and_rules_keep(vault
         nights.append((len(vault.manifests()), len(vault.target.names_now())))
     # The figures of docs/internals/copying.md: 14 days of locks and 14 daily runs are the same runs.
     assert {len(manifest.tables) for manifest in vault.manifests()} == {2}
-    assert nights[13:] == [(14, 101)] * 87
+    assert nights[13:] == [(14, 86)] * 87
     intact(vault)
 
 
@@ -313,16 +314,13 @@ def test_a_copy_that_takes_longer_than_its_lock_lasts_names_no_file_that_is_gone
     assert published(vault) == "r2"
 
 
-@pytest.mark.parametrize("planted", ["contents", "summary"])
 @pytest.mark.parametrize("data", [b"junk", b"of another run"])
 def test_what_lists_show_of_a_run_and_was_there_before_its_copy_is_named_once_the_copy_is_complete(
-    planted: str, data: bytes, vault: Copies
+    data: bytes, vault: Copies
 ) -> None:
     night(vault, "r1")
     layout = vault.there.layout
-    names = {
-        run: (layout.run(run).contents if planted == "contents" else layout.summary(run)).name for run in ("r1", "r2")
-    }
+    names = {run: layout.run(run).contents.name for run in ("r1", "r2")}
     of_r1 = vault.target.peek(names["r1"])
     assert of_r1
     vault.target.put_now(names["r2"], data if data == b"junk" else of_r1[0].replace(b"r1", b"r2"))
@@ -342,7 +340,6 @@ def test_it_is_named_also_by_the_repeated_copy_where_the_first_was_killed_once_i
     of_r1 = vault.target.peek(layout.run("r1").contents.name)
     assert of_r1
     vault.target.put_now(layout.run("r2").contents.name, of_r1[0].replace(b"r1", b"r2"))
-    vault.target.put_now(layout.summary("r2").name, b"{}")
     vault.export("r2")
 
     def before(what: str, name: str) -> None:
@@ -368,7 +365,7 @@ def test_a_copy_that_locks_a_run_for_longer_while_a_prune_deletes_it_says_that_i
 
     def before(what: str, name: str) -> None:
         found = vault.target.peek(manifest)
-        if name == vault.there.layout.summary("r1").name and found:
+        if name.startswith(vault.there.layout.log) and found:
             deleted.append(manifest)
             in_a_thread(lambda: asyncio.run(vault.target.delete([(manifest, found[1].generation)])))
 
@@ -383,11 +380,10 @@ def test_what_lists_show_of_a_run_and_was_there_before_its_copy_is_replaced_wher
     copies.export("r1")
     copies.copy()
     copies.export("r2")
-    summary, contents = copies.there.layout.summary("r2"), copies.there.layout.run("r2").contents
-    for name in (summary.name, contents.name):
-        copies.target.put_now(name, b"junk")
+    contents = copies.there.layout.run("r2").contents
+    copies.target.put_now(contents.name, b"junk")
     copies.copy()
-    for document in (summary, contents):
+    for document in (contents,):
         found = copies.target.peek(document.name)
         assert found
         assert b'"run":"r2"' in found[0].replace(b": ", b":")

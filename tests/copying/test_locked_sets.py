@@ -37,6 +37,7 @@ from bqdump.ui.archive import Collection
 from bqdump.ui.sets import datasets_page, set_run_page
 from copying.sets_scene import Sets
 from copying.test_interrupted import Key, KilledError, Watched
+from entries import entry
 from opened import snapshot_of
 from retain.scene import KEEP
 from tiers import points
@@ -167,7 +168,9 @@ def test_a_dataset_that_was_superseded_has_not_failed_where_its_source_is_pruned
         vault.export(run)
     source, ops, layout = vault.world.store, one_dataset(vault.here, "ops").layout, vault.here.layout.set_run("n1")
     # Run n2 was published when the dataset's turn in run n1 came.
-    for name in [name for name in source.names_now() if name.startswith((ops.run("n1").root, ops.summary("n1").name))]:
+    for name in [
+        name for name in source.names_now() if name.startswith((ops.run("n1").root, entry(source, ops, "n1")))
+    ]:
         source._objects.pop(name)
     ended = decode(asyncio.run(source.read(layout.receipt(0).name)).data, Ended, "")
     later = snapshot_of(source, ops, "n2")
@@ -267,7 +270,7 @@ def test_a_planted_pointer_of_another_kind_decides_nothing(vault: Sets) -> None:
         run="n9", dataset="sales", project="p", snapshot_time="2100-01-01T00:00:00Z", snapshot=4102444800000,
         status="complete", mode="keep", manifest=layout.run("n9").manifest.name, manifest_generation=1, locked=True,
     )  # fmt: skip
-    vault.target.put_now(layout.pointer("n9").name, encode(stolen))
+    vault.target.put_now(layout.set_pointer("n9", "0" * 16).name, encode(stolen))
     vault.target.put_now(layout.newest.name, encode(Newest("n9")))
     assert vault.published() == found
     assert not asyncio.run(holds_export(vault.target, vault.there))

@@ -32,7 +32,7 @@ Sent = dict[str, int]
 # By source and target: the requests of a first copy, of the same once more, and of the next night.
 EXPECTED: dict[tuple[str, str], tuple[Sent, Sent, Sent]] = {
     ("gs", "gs"): (
-        {"rewrite": TABLES, "get": 20, "insert": 18, "list": 7, "batch": 1, "buckets.get": 2},
+        {"rewrite": TABLES, "get": 21, "insert": 18, "list": 9, "batch": 1, "buckets.get": 2},
         {"get": 11, "list": 2},
         {"rewrite": 1, "get": 26, "insert": 12, "list": 6, "batch": 1, "buckets.get": 2},
     ),

@@ -43,6 +43,7 @@ from bqdump.core.documents.target import (
     IcebergTables,
     Intent,
     Latest,
+    LogEntry,
     Newest,
     Pointer,
     PrefixOwner,
@@ -100,6 +101,10 @@ POINTER = st.builds(Pointer, RUN, TIME, TEXT)
 LATEST = st.builds(
     Latest, run=RUN, dataset=TEXT, project=TEXT, snapshot_time=TEXT, snapshot=TIME, status=STATUS, mode=MODE,
     manifest=TEXT, manifest_generation=COUNT, uncleared=some(POINTER),
+)  # fmt: skip
+LOG_ENTRY = st.builds(
+    LogEntry, run=RUN, dataset=TEXT, project=TEXT, snapshot_time=TEXT, snapshot=TIME, status=STATUS, mode=MODE,
+    digest=CONTENT, generation=COUNT, totals=TOTALS, rows=COUNT, skipped=COUNT, failed=COUNT, begun=TIME, ended=TIME,
 )  # fmt: skip
 ENTRY = st.builds(
     TableEntry, table=TEXT, kind=TEXT, route=TEXT, unit=UNIT, jobs=some(TEXT), planned_rows=COUNT,
@@ -213,6 +218,7 @@ STRATEGIES: dict[type[msgspec.Struct], Any] = {
     ManifestFiles: st.builds(ManifestFiles, RUN, STATUS, TOTALS, some(FILES), some(FILES), some(FILE)),
     Pointer: POINTER,
     Latest: LATEST,
+    LogEntry: LOG_ENTRY,
     Erased: ERASED,
     Erasing: ERASING,
     IcebergTables: st.builds(IcebergTables, run=RUN, tables=st.dictionaries(TEXT, TEXT, max_size=3)),
@@ -237,6 +243,7 @@ STORED = (
     Manifest,
     ManifestFiles,
     Latest,
+    LogEntry,
     CopyPlace,
     Copying,
     ArrivedFiles,

@@ -66,7 +66,7 @@ def test_a_note_is_known_by_its_name_and_is_small() -> None:
         run.claim("00000-00000"), run.read_attempt("00000-00000", 1), run.receipt("00000-00000"),
         run.failure("00000-00000", 1, "e"), run.reference("later"), restore.receipt(1), restore.failure(1, 1, "e"),
         project.planned(1), project.receipt(1), project.failure(1, "e"), layout.stages("r"),
-        layout.summary("r"), layout.drill("d"), layout.tags("r"),
+        layout.entry("r", 1), layout.drill("d"), layout.tags("r"),
     ]  # fmt: skip
     assert [note.name for note in notes if not is_note(note.name) or most_bytes(note.name) != SMALL] == []
     assert {note.style for note in notes} == {"note"}

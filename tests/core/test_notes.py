@@ -12,11 +12,10 @@ from hypothesis import strategies as st
 import bqdump
 from bqdump.core.documents.codec import decode
 from bqdump.core.documents.manifest import Totals
-from bqdump.core.documents.manifest_index import Summary
 from bqdump.core.documents.notes import NOTE_BYTES, encode_note, shortened
 from bqdump.core.documents.path_template import MAX_OBJECT_NAME_BYTES
 from bqdump.core.documents.run import Failure, Owner, Receipt
-from bqdump.core.documents.target import Stages
+from bqdump.core.documents.target import LogEntry, Stages
 from bqdump.core.documents.units import Changed, Claim, GivenUp, ReadAttempt
 from bqdump.core.plan.names import name_problem
 from bqdump.core.risks import Risk
@@ -38,10 +37,12 @@ NOTES = st.one_of(
     st.builds(ReadAttempt, OWNER, st.just("0" * 32)), st.builds(Stages, st.just("r" * 100)),
     st.builds(Receipt, st.just("00000-00000"), NAMES, JOB, st.just(999), COUNT, TIME, TIME, TIME, COUNT, COUNT, COUNT,
               st.just(tuple(Risk)), COUNT),
-    st.builds(Summary, run=st.just("r" * 100), status=st.just("complete"), snapshot_time=st.just("2" * 24),
+    st.builds(LogEntry, run=st.just("r" * 100), status=st.just("complete"), snapshot_time=st.just("2" * 24),
+              dataset=st.just("d" * 1024), project=st.just("p" * 100), mode=st.just("keep"), digest=st.just("0" * 64),
+              snapshot=TIME, generation=COUNT, over=st.just("r" * 100), number=COUNT,
               totals=st.builds(Totals, *[COUNT] * 7), rows=COUNT, skipped=COUNT, failed=COUNT, begun=TIME, ended=TIME),
 )  # fmt: skip
-Note = Changed | Claim | Failure | GivenUp | ReadAttempt | Receipt | Stages | Summary
+Note = Changed | Claim | Failure | GivenUp | ReadAttempt | Receipt | Stages | LogEntry
 
 
 @given(NOTES)

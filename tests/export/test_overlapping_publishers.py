@@ -27,8 +27,8 @@ from bqdump.export.task import RunningExport, Task
 from bqdump.export.work.work import work
 from bqdump.pool.tables import read_ledger
 from bqdump.ports.store import Copy, ObjectInfo, ObjectStore
-from bqdump.repository.published import load_latest, read_latest
-from bqdump.repository.repository import Loaded, load, overwrite
+from bqdump.repository.published import read_base, read_latest
+from bqdump.repository.repository import load, overwrite
 from bqdump_memory import MemoryWarehouse
 
 SETTINGS = Settings(project="p", dataset="d", target=Target("gs", "memory"))
@@ -203,14 +203,14 @@ async def test_a_run_is_published_over_one_that_came_between_and_lacks_a_dropped
     (early, one), (late, two) = await world.planned("early"), await world.planned("late")
     between = list[str]()
 
-    async def overtaken(store: ObjectStore, settings: Settings) -> Loaded[Latest] | None:
-        latest = await load_latest(store, settings)
+    async def overtaken(store: ObjectStore, settings: Settings) -> Latest | None:
+        latest = await read_base(store, settings)
         if not between:
             between.append("early")
             await publish(running_export(early, one), await read_ledger(early.store, early.layout, one))
         return latest
 
-    monkeypatch.setattr("bqdump.export.publish.publish.load_latest", overtaken)
+    monkeypatch.setattr("bqdump.export.publish.publish.read_base", overtaken)
     published = await publish(running_export(late, two), await read_ledger(late.store, late.layout, two))
     assert (between, published.result, await world.latest()) == (["early"], "published", "late")
 

@@ -66,6 +66,10 @@ class Scene:
         names = [name for name in self.store.names_now() if "_bqdump/" not in name]
         return {name: found[0] for name in names if (found := self.store.peek(name))}
 
+    def entries(self) -> list[str]:
+        """The names of the log's entries."""
+        return [name for name in self.store.names_now() if name.startswith(SETTINGS.layout.log)]
+
     def remove(self, *names: str) -> None:
         """Delete objects by hand."""
         infos = [found[1] for name in names if (found := self.store.peek(name))]
@@ -151,12 +155,12 @@ def test_a_prefix_is_not_given_back_under_a_run_that_is_planned_meanwhile(step: 
     assert all(isinstance(one, UsageError) for one in failed)
 
 
-def test_deleting_the_two_documents_that_the_refusal_names_hands_a_prefix_over(scene: Scene) -> None:
+def test_deleting_what_the_refusal_names_hands_a_prefix_over(scene: Scene) -> None:
     scene.run("first")
     hint = scene.refused("second", dataset="stock").hint
     named = [word.removeprefix("gs://memory/").rstrip(".,") for word in hint.split() if word.startswith("gs://")]
-    assert named == [OWNER, SETTINGS.layout.latest.name]
-    scene.remove(*named)
+    assert named == [OWNER, SETTINGS.layout.log]
+    scene.remove(OWNER, *scene.entries())
     assert scene.run("second", dataset="stock").state == "published"
     files = scene.files()
     assert files["x/items/items_000000000000.csv"] == b"stock items\n"
@@ -168,7 +172,7 @@ def test_deleting_the_two_documents_that_the_refusal_names_hands_a_prefix_over(s
 def test_a_run_of_the_dataset_that_has_lost_its_prefix_is_not_resumed(scene: Scene) -> None:
     scene.run("first")
     scene.plan("old")
-    scene.remove(OWNER, SETTINGS.layout.latest.name)
+    scene.remove(OWNER, *scene.entries())
     scene.run("second", dataset="stock")
     assert scene.refused("old").cause == "it belongs to p.stock"
 
@@ -224,6 +228,11 @@ class Between:
     async def objects(self, *given: str) -> AsyncIterator[Any]:
         await self._let_others()
         async for page in self._store.objects(*given):
+            yield page
+
+    async def notes(self, *given: str) -> AsyncIterator[Any]:
+        await self._let_others()
+        async for page in self._store.notes(*given):
             yield page
 
     async def _let_others(self) -> None:

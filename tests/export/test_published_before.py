@@ -76,7 +76,7 @@ def test_the_warning_takes_neither_the_publishers_note_nor_the_summary(
 ) -> None:
     night.start("e1")
     layout = night.settings.layout
-    name = {"publisher": layout.run("nightly").publisher.name, "summary": layout.summary("nightly").name}[lost]
+    name = {"publisher": layout.run("nightly").publisher.name, "summary": layout.entry("nightly", NOW).name}[lost]
     night.store.put_now(name, b"no JSON")
     assert night.start("e2").state == "published"
     assert len(logged(caplog, LogEvent.NOTHING_EXPORTED)) == 1

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import AsyncIterator
 from datetime import UTC, datetime
 
 import pytest
@@ -17,7 +18,7 @@ from bqdump.core.times import AsOf, milliseconds_of
 from bqdump.export.run import run
 from bqdump.export.task import Task
 from bqdump.observe.earlier import Growth
-from bqdump.ports.store import Stored
+from bqdump.ports.store import Note
 from bqdump_memory import MemoryWarehouse
 from opened import everywhere
 
@@ -49,20 +50,20 @@ def store() -> MemoryStore:
 
 @pytest.mark.parametrize("question", ["growth", "run as of"])
 def test_the_export_is_looked_for_once(store: MemoryStore, monkeypatch: pytest.MonkeyPatch, question: str) -> None:
-    read, names, latest = store.read, list[str](), SETTINGS.layout.latest.name
+    notes, listed = store.notes, list[str]()
 
-    async def reading(name: str, start: int = 0, length: int | None = None) -> Stored:
-        names.append(name)
-        return await read(name, start, length)
+    def listing(prefix: str, start: str = "") -> AsyncIterator[list[Note]]:
+        listed.append(prefix)
+        return notes(prefix, start)
 
-    monkeypatch.setattr(store, "read", reading)
+    monkeypatch.setattr(store, "notes", listing)
     if question == "growth":
         assert grew(store).run == "tuesday"
     else:
         wanted = AsOf(milliseconds_of(datetime(2026, 1, 28, tzinfo=UTC)), "then")
         assert asyncio.run(verbs.run_as_of(everywhere(store), SETTINGS, wanted)).run == "tuesday"
     # Once for the export, and once for the runs.
-    assert names.count(latest) == 2
+    assert listed.count(SETTINGS.layout.log) == 2
 
 
 def grew(store: MemoryStore, run: str = "", since: str = "") -> Growth:

@@ -11,9 +11,9 @@ from msgspec.structs import replace
 
 from bqdump.adapters.memory import MemoryStore
 from bqdump.core.documents.changes import compare
-from bqdump.core.documents.codec import decode, encode
+from bqdump.core.documents.codec import decode
 from bqdump.core.documents.manifest import Manifest, TableEntry
-from bqdump.core.documents.manifest_index import Contents, summary_of
+from bqdump.core.documents.manifest_index import Contents
 from bqdump.core.documents.run import Owner
 from bqdump.core.errors import DocumentError
 from bqdump.core.settings.settings import Settings
@@ -24,6 +24,7 @@ from bqdump.observe.history import list_runs
 from bqdump.repository.manifests import contents_of
 from bqdump.repository.published import read_manifest
 from bqdump_memory import MemoryTable, MemoryWarehouse
+from entries import entries, entry
 
 SETTINGS = Settings(project="project", dataset="data", target=Target("gs", "memory"))
 
@@ -74,20 +75,27 @@ def test_runs_are_listed_latest_first_and_the_published_one_is_marked() -> None:
     assert asyncio.run(list_runs(MemoryStore(), SETTINGS)) == []
 
 
-def test_a_finished_run_is_listed_without_reading_its_manifest_and_one_without_summary_is_the_same() -> None:
+def test_a_finished_run_is_listed_without_reading_its_manifest_and_one_without_an_entry_is_the_same() -> None:
     store = two_runs()
     listed = asyncio.run(list_runs(store, SETTINGS))
     assert [(line.took > 0, line.rows) for line in listed if line.run == "r1"] == [(True, 4)]
-    for name in ("r1", "r2"):
-        found = store.peek(SETTINGS.layout.summary(name).name)
+    for name in entries(store, SETTINGS.layout).values():
+        found = store.peek(name)
         assert found
-        asyncio.run(store.delete([(SETTINGS.layout.summary(name).name, found[1].generation)]))
-    assert asyncio.run(list_runs(store, SETTINGS)) == listed
-    for name in ("r1", "r2"):
-        summary = summary_of(decode_contents(store, name))
-        asyncio.run(store.write_note(SETTINGS.layout.summary(name).name, encode(summary), 0))
-        store.put_now(SETTINGS.layout.run(name).manifest.name, b"not read")
-    assert asyncio.run(list_runs(store, SETTINGS)) == listed
+        asyncio.run(store.delete([(name, found[1].generation)]))
+    unpublished = [msgspec.structs.replace(line, published=False) for line in listed]
+    assert asyncio.run(list_runs(store, SETTINGS)) == unpublished
+
+
+@pytest.mark.parametrize("data", [b"", b"{}", b"{", b"not JSON"])
+def test_a_run_whose_manifest_is_damaged_is_a_line_with_the_reason_whatever_is_made_of_it(data: bytes) -> None:
+    store = two_runs()
+    other = asyncio.run(list_runs(store, SETTINGS))[1]
+    store.put_now(SETTINGS.layout.run("r2").manifest.name, data)
+    first, second = asyncio.run(list_runs(store, SETTINGS))
+    assert (first.run, first.state, first.published) == ("r2", "unreadable", False)
+    assert first.problem.startswith("cannot read _bqdump/runs/r2/manifest.json: it is not a valid Manifest")
+    assert second == msgspec.structs.replace(other, published=True)
 
 
 @pytest.mark.parametrize("data", [b"{", b'{"format_version": 2}', b"\xff", b"[]"])
@@ -104,10 +112,10 @@ def test_a_run_that_cannot_be_read_is_a_line_with_the_reason_and_the_others_are_
 
 
 @pytest.mark.parametrize("change", [{"run": "r2"}, {"run": 7}, {"snapshot_time": "soon"}, {"format_version": 2}])
-def test_a_summary_that_cannot_be_read_is_made_from_the_manifest(change: dict[str, object]) -> None:
+def test_a_run_whose_entry_cannot_be_read_is_listed_from_its_manifest(change: dict[str, object]) -> None:
     store = two_runs()
     listed = asyncio.run(list_runs(store, SETTINGS))
-    name = SETTINGS.layout.summary("r1").name
+    name = entry(store, SETTINGS.layout, "r1")
     found = store.peek(name)
     assert found
     summary = msgspec.json.encode(msgspec.json.decode(found[0]) | change)
@@ -123,13 +131,14 @@ def test_a_summary_that_cannot_be_read_is_made_from_the_manifest(change: dict[st
 def test_a_manifest_that_has_been_changed_is_reported(change: dict[str, object], words: str) -> None:
     store = two_runs()
     layout = SETTINGS.layout
-    found, manifest = store.peek(layout.summary("r2").name), store.peek(layout.run("r2").manifest.name)
+    name = entry(store, layout, "r2")
+    found, manifest = store.peek(name), store.peek(layout.run("r2").manifest.name)
     assert found
     assert manifest
-    asyncio.run(store.delete([(layout.summary("r2").name, found[1].generation)]))
+    asyncio.run(store.delete([(name, found[1].generation)]))
     store.put_now(layout.run("r2").manifest.name, msgspec.json.encode(msgspec.json.decode(manifest[0]) | change))
     first, other = asyncio.run(list_runs(store, SETTINGS))
-    assert (first.run, first.state, first.published, other.run) == ("r2", "unreadable", True, "r1")
+    assert (first.run, first.state, first.published, other.run) == ("r2", "unreadable", False, "r1")
     assert words in first.problem
 
 

@@ -201,7 +201,7 @@ def test_drills_are_read_by_one_listing_however_many_there_are(monkeypatch: pyte
 
     monkeypatch.setattr(store, "notes", notes)
     asyncio.run(runs(everywhere(store), SETTINGS))
-    assert sorted(requested) == ["_bqdump/drills/", "_bqdump/history/", "_bqdump/tags/"]
+    assert sorted(requested) == ["_bqdump/drills/", "_bqdump/log/", "_bqdump/log/", "_bqdump/tags/"]
 
 
 def test_a_note_that_cannot_be_read_does_not_hide_the_others() -> None:

@@ -25,6 +25,7 @@ from bqdump.ui.run import run_page
 from bqdump.ui.runs import runs_page
 from bqdump.ui.sets import datasets_page
 from browser.scenes import Scene, shop
+from entries import entry
 from opened import everywhere
 from sets.world import SetWorld
 from ui.test_sets import asked
@@ -63,7 +64,7 @@ def running(scene: Scene) -> None:
     layout = scene.settings.layout
     for name in scene.store.names_now():
         if (
-            name.startswith((layout.latest.name, layout.history, layout.run("r").receipts))
+            name.startswith((layout.latest.name, layout.log, layout.run("r").receipts))
             or "manifest" in name
             or "contents" in name
         ):
@@ -79,7 +80,7 @@ def superseded(scene: Scene) -> None:
     layout = scene.settings.layout
     drop(scene, layout.run("r").manifest.name)
     drop(scene, layout.run("r").contents.name)
-    drop(scene, layout.summary("r").name)
+    drop(scene, entry(scene.store, layout, "r"))
 
 
 def published(scene: Scene) -> None:

@@ -15,7 +15,7 @@ from bqdump.adapters.memory import MemoryStore
 from bqdump.adapters.signing_keys import FileKey
 from bqdump.core.documents.codec import decode, encode
 from bqdump.core.documents.layout import Layout
-from bqdump.core.documents.target import Latest
+from bqdump.core.documents.target import Latest, LogEntry
 from bqdump.core.errors import NotFoundError, VerificationError
 from bqdump.core.sets.member import one_dataset
 from bqdump.core.settings.settings import Settings
@@ -27,6 +27,7 @@ from bqdump.ports.store import ObjectStore
 from bqdump.repository.signatures import sign_manifest
 from bqdump.verbs import inspection
 from copying.sets_scene import Sets
+from entries import entry
 from retain.scene import DAY, LAYOUT, SETTINGS, Scene
 
 KEY, ANOTHER = Ed25519PrivateKey.generate(), Ed25519PrivateKey.generate()
@@ -77,12 +78,12 @@ def scene() -> Scene:
     return made
 
 
-@pytest.mark.parametrize("summaries", [True, False])
+@pytest.mark.parametrize("entered", [True, False])
 @pytest.mark.parametrize("storage", [True, False])
-def test_runs_names_what_no_trusted_key_has_signed(trust: tuple[str, ...], *, summaries: bool, storage: bool) -> None:
+def test_runs_names_what_no_trusted_key_has_signed(trust: tuple[str, ...], *, entered: bool, storage: bool) -> None:
     made = scene()
-    if not summaries:
-        made.delete_now("/history/")
+    if not entered:
+        made.delete_now("/log/")
     plain = lines(made.store, SETTINGS, storage=storage)
     assert {line.state for line in plain.values()} == {"complete"}
     shown = lines(made.store, msgspec.structs.replace(SETTINGS, trust=trust), storage=storage)
@@ -91,11 +92,12 @@ def test_runs_names_what_no_trusted_key_has_signed(trust: tuple[str, ...], *, su
     }  # fmt: skip
     assert "signed by another key" in shown["two", ""].problem
     assert shown["three", ""].problem == "it is not signed"
-    assert shown["three", ""].published
-    assert shown["one", ""] == plain["one", ""]
-    if summaries:
+    assert [run for (run, _), line in plain.items() if line.published] == (["three"] if entered else [])
+    # Only what a trusted key has signed counts.
+    assert [run for (run, _), line in shown.items() if line.published] == (["one"] if entered else [])
+    if entered:
         # All else is said as it is without a key.
-        same = msgspec.structs.replace(shown["three", ""], state="complete", problem="")
+        same = msgspec.structs.replace(shown["three", ""], state="complete", problem="", published=True)
         assert same == plain["three", ""]
 
 
@@ -120,8 +122,9 @@ def test_status_names_a_run_that_no_trusted_key_has_signed_and_says_the_rest(tru
     trusting = msgspec.structs.replace(SETTINGS, trust=trust)
     plain, shown = status(made.store, SETTINGS), status(made.store, trusting)
     assert (plain.state, shown.state, shown.problem) == ("published", "not trusted", "it is not signed")
+    # Only what a trusted key has signed counts.
     assert msgspec.structs.replace(shown, state="published", problem="") == plain
-    assert status(made.store, trusting, "one").state == "superseded"
+    assert status(made.store, trusting, "one").state == "published"
     made.abandon("four")
     assert status(made.store, trusting, "four").state == "running"
 
@@ -130,8 +133,6 @@ def test_lists_and_progress_trust_a_signed_run_however_old_it_is(trust: tuple[st
     made = Scene()
     made.run("one")
     sign(made.store, SETTINGS.target, LAYOUT, "one")
-    # Without its summary, the manifest is read.
-    made.delete_now("/history/")
     recent = msgspec.structs.replace(SETTINGS, trust=trust, newest_within=1)
     assert lines(made.store, recent)["one", ""].state == "complete"
     assert (status(made.store, recent).state, status(made.store, recent).latest_problem) == ("published", "")
@@ -212,6 +213,17 @@ def plant_run(sets: Sets, pointer: str) -> None:
     sets.target.put_now(pointer.replace("n2", "n9"), encode(moved))
 
 
+def plant_entry(sets: Sets, dataset: str) -> None:
+    """The same of one dataset, with an entry in its log."""
+    layout = one_dataset(sets.there, dataset).layout
+    name = entry(sets.target, layout, "n2")
+    found = decode(asyncio.run(sets.target.read(name)).data, LogEntry, name)
+    manifest = asyncio.run(sets.target.read(layout.run("n2").manifest.name)).data.replace(b'"n2"', b'"n9"')
+    planted = sets.target.put_now(layout.run("n9").manifest.name, manifest)
+    moved = msgspec.structs.replace(found, run="n9", generation=planted.generation)
+    sets.target.put_now(layout.entry("n9", found.snapshot).name, encode(moved))
+
+
 def test_a_locked_set_whose_own_manifest_is_not_signed_is_named(trust: tuple[str, ...]) -> None:
     sets = vault_of_sets("n1")
     for name in ("ops", "sales"):
@@ -281,13 +293,13 @@ def test_without_a_key_no_run_is_not_trusted(trust: tuple[str, ...]) -> None:
         assert {run: line.state for (run, _), line in shown.items()} == {
             "n9": "copying", "n2": "not trusted" if keys else "complete", "n1": "complete"
         }  # fmt: skip
-    assert "is another one than that which it names" in status(sets.target, own, "n1").latest_problem
+        assert [run for (run, _), line in shown.items() if line.published] == ["n1" if keys else "n2"]
 
 
-def test_a_planted_pointer_takes_the_place_of_no_signed_copy(trust: tuple[str, ...]) -> None:
+def test_a_planted_entry_takes_the_place_of_no_signed_copy(trust: tuple[str, ...]) -> None:
     sets = vault_of_sets("n1", "n2")
     own = one_dataset(sets.there, "sales")
-    plant_run(sets, own.layout.pointer("n2").name)
+    plant_entry(sets, "sales")
     trusting = msgspec.structs.replace(own, trust=trust)
     assert [run for (run, _), line in lines(sets.target, own).items() if line.published] == ["n9"]
     shown = lines(sets.target, trusting)

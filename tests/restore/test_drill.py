@@ -36,6 +36,7 @@ from bqdump.restoration.drill import NAME
 from bqdump.restoration.drill import drill_one as drill
 from bqdump.restoration.planning import _comparisons
 from bqdump.restoration.task import Request, Task, Via
+from entries import entry
 from restore.killed import Killed, killed_at
 from restore.test_objects import routine, view
 from restore.world import ROWS, SETTINGS, ExportedWorld
@@ -274,7 +275,7 @@ def test_two_drills_at_once_do_not_disturb_each_other() -> None:
 
 def test_where_nothing_is_published_the_error_states_it() -> None:
     world = ExportedWorld()
-    removed(world, "_bqdump/latest.json")
+    removed(world, entry(world.store, SETTINGS.layout, "r1"))
     with pytest.raises(NotFoundError, match=r"gs://memory/: nothing .* Run r1 .* Finish it: bqdump\.run\("):
         drilled(world)
     assert scratch(world) == []

@@ -28,6 +28,7 @@ from bqdump.export.task import Task as ExportTask
 from bqdump.restoration.drill import drill
 from bqdump.restoration.restore import restore
 from bqdump.restoration.task import Task
+from entries import entry
 from opened import everywhere
 from restore.killed import Counting, Killed, Mortal
 from restore.world import ROWS, SETTINGS, ExportedWorld
@@ -133,9 +134,10 @@ def test_a_drill_names_the_run_that_was_stopped_and_finishes_it_on_request() -> 
 
 def test_a_first_run_that_was_stopped_is_named_where_nothing_is_published() -> None:
     world = half_replaced()
-    latest = world.store.peek("_bqdump/latest.json")
-    assert latest
-    asyncio.run(world.store.delete([("_bqdump/latest.json", latest[1].generation)]))
+    name = entry(world.store, SETTINGS.layout, "r1")
+    found = world.store.peek(name)
+    assert found
+    asyncio.run(world.store.delete([(name, found[1].generation)]))
     with pytest.raises(NotFoundError, match=r"Run r2 was about to be\. Finish it: bqdump\.run\(run_id='r2'"):
         asyncio.run(restore(task(world)))
 

@@ -13,7 +13,7 @@ from bqdump.adapters.signing_keys import FileKey, new_pair, private_key
 from bqdump.core.documents.codec import decode, encode
 from bqdump.core.documents.manifest import Carried, Erased, Manifest, TableFiles
 from bqdump.core.documents.retention import Erasure
-from bqdump.core.documents.target import Erasing, Latest
+from bqdump.core.documents.target import Erasing, Latest, LogEntry
 from bqdump.core.errors import DeniedError, NotFoundError, UnavailableError, UsageError
 from bqdump.core.listing import listing_of
 from bqdump.core.retention.erased import ErasedFrom, repeats, requested_erasure, without_table
@@ -26,6 +26,7 @@ from bqdump.retain import erase as module
 from bqdump.retain import rewrite as rewriting
 from bqdump.retain.erase import erase
 from bqdump.retain.rewrite import Task
+from entries import entries, renew
 from restore.killed import Counting, Killed, Mortal
 from retain.scene import DAY, LAYOUT, SETTINGS, Scene
 from tiers import points
@@ -64,8 +65,8 @@ def state(scene: Scene) -> dict[str, bytes]:
 def check(scene: Scene, *runs: str, table: str = "sales") -> None:
     """No run has the table, every document agrees with that, and every file of other tables is there."""
     assert files(scene, table) == []
+    assert scene.store.peek(LAYOUT.erasing.name) is None
     latest = document(scene, LAYOUT.latest.name, Latest)
-    assert latest.erasing is None
     for run in runs:
         names = LAYOUT.run(run)
         found = manifest(scene, run)
@@ -74,7 +75,7 @@ def check(scene: Scene, *runs: str, table: str = "sales") -> None:
         stored = scene.store.peek(names.manifest.name)
         assert stored
         assert document(scene, names.contents.name, names.contents.type) == contents_of(stored[0], "m")
-        summary = document(scene, LAYOUT.summary(run).name, LAYOUT.summary(run).type)
+        summary = document(scene, entries(scene.store, LAYOUT)[run], LogEntry)
         assert (summary.totals, found.totals.tables) == (found.totals, 1)
         for entry in found.tables:
             for file in entry.files:
@@ -177,7 +178,7 @@ def test_no_run_is_planned_while_an_erasure_is_interrupted() -> None:
     whole, counting = task(scene), Counting(12)
     with pytest.raises(Killed):
         asyncio.run(erase(whole._replace(store=Mortal(scene.store, counting))))
-    assert document(scene, LAYOUT.latest.name, Latest).erasing
+    assert scene.store.peek(LAYOUT.erasing.name)
     with pytest.raises(UnavailableError, match="table sales is being erased"):
         scene.run("r2")
     with pytest.raises(UsageError, match="the erasure of table sales has begun"):
@@ -208,7 +209,7 @@ def test_a_run_that_is_planned_after_the_look_is_found_under_the_mark(monkeypatc
     monkeypatch.setattr(module, "mark", late)
     with pytest.raises(UsageError, match="run r2 has not ended"):
         erased(scene)
-    assert document(scene, LAYOUT.latest.name, Latest).erasing is None
+    assert scene.store.peek(LAYOUT.erasing.name) is None
     assert len(manifest(scene, "r1").tables) == 2
 
 
@@ -368,7 +369,7 @@ def begun(scene: Scene) -> Task:
     for number in range(1_000):
         with suppress(Killed):
             asyncio.run(erase(whole._replace(store=Mortal(scene.store, Counting(number)))))
-        if document(scene, LAYOUT.latest.name, Latest).erasing:
+        if scene.store.peek(LAYOUT.erasing.name):
             return whole
     raise AssertionError
 
@@ -380,7 +381,7 @@ def test_a_repeated_erasure_looks_for_runs_that_have_come_before_the_mark() -> N
     scene.store.put_now(LAYOUT.run("r2").planner.name, b'{"execution":"r2","task":0}')
     with pytest.raises(UsageError, match="run r2 has not ended"):
         asyncio.run(erase(whole))
-    assert document(scene, LAYOUT.latest.name, Latest).erasing is None
+    assert scene.store.peek(LAYOUT.erasing.name) is None
     assert len(manifest(scene, "r1").tables) == 2
     scene.delete_now("/r2/planner")
     later = whole._replace(erasing=replace(whole.erasing, at=whole.erasing.at + 1))
@@ -408,7 +409,7 @@ def test_of_two_starts_of_an_erasure_the_first_that_decides_decides_for_both(mon
     monkeypatch.setattr(module, "_plan", meanwhile)
     with pytest.raises(UsageError, match="another start of its erasure was refused"):
         asyncio.run(erase(whole))
-    assert document(scene, LAYOUT.latest.name, Latest).erasing is None
+    assert scene.store.peek(LAYOUT.erasing.name) is None
     assert len(manifest(scene, "r1").tables) == 2
 
 
@@ -419,7 +420,7 @@ def test_a_mark_that_a_refusal_could_not_take_away_is_taken_away_by_the_next_sta
     put(scene, LAYOUT.erasure(whole.erasing).name, Erasure(erasing=whole.erasing, runs=(), files=(), refused=True))
     with pytest.raises(UsageError, match="its erasure was refused"):
         asyncio.run(erase(whole))
-    assert document(scene, LAYOUT.latest.name, Latest).erasing is None
+    assert scene.store.peek(LAYOUT.erasing.name) is None
     assert len(manifest(scene, "r1").tables) == 2
 
 
@@ -440,18 +441,10 @@ def test_a_partial_run_refuses_an_erasure_by_age_of_what_an_earlier_one_has_left
     # As a run that could not export the table, and leaves what it found of it.
     changed = replace(found, tables=others, left=(TableFiles(entry.table, entry.files),))
     put(scene, LAYOUT.run("r2").manifest.name, changed)
-    point(scene, "r2")
+    renew(scene.store, LAYOUT, "r2")
     with pytest.raises(UsageError, match="run r2 is partial, and does not say how old the rows are"):
         erased(scene, before=found.snapshot)
     assert erased(scene).runs == ("r1", "r2")
-
-
-def point(scene: Scene, run: str) -> None:
-    """Let latest.json name the manifest of its run as it is now."""
-    stored = scene.store.peek(LAYOUT.run(run).manifest.name)
-    assert stored
-    latest = document(scene, LAYOUT.latest.name, Latest)
-    put(scene, LAYOUT.latest.name, replace(latest, manifest_generation=stored[1].generation))
 
 
 def test_a_prune_while_an_erasure_is_interrupted_names_the_command_that_finishes_it() -> None:

@@ -9,6 +9,7 @@ import pytest
 from bqdump.check.verify import verify
 from bqdump.core.errors import DocumentError
 from bqdump.retain.prune import prune
+from entries import entry
 from retain.scene import DAY, LAYOUT, SETTINGS, Scene
 
 REPLACE = "{table}/{table}_*.{ext}"
@@ -25,7 +26,7 @@ def test_a_missing_manifest_of_a_complete_run_stops_prune(scene: Scene, also: st
     scene.now += 30 * DAY
     before = scene.names()
     for delete in (False, True):
-        with pytest.raises(DocumentError, match=r"runs/d/manifest\.json: it does not exist, .*/history/d\.json"):
+        with pytest.raises(DocumentError, match=r"runs/d/manifest\.json: it does not exist, .*-d\.json"):
             scene.prune(delete=delete)
     assert scene.names() == before
 
@@ -35,34 +36,34 @@ def test_deleting_the_run_as_the_error_says_lets_prune_go_on(scene: Scene) -> No
     scene.delete_now(LAYOUT.run("a").manifest.name)
     with pytest.raises(DocumentError) as caught:
         scene.prune()
-    for name in (LAYOUT.run("a").root, LAYOUT.summary("a").name):
+    for name in (LAYOUT.run("a").root, entry(scene.store, LAYOUT, "a")):
         assert name in str(caught.value)
         scene.delete_now(name)
     assert scene.removed(scene.prune()) == ["b"]
 
 
 @pytest.mark.parametrize("path", [SETTINGS.path, REPLACE])
-def test_a_missing_manifest_of_the_published_run_stops_prune_without_a_summary(scene: Scene, path: str) -> None:
+def test_a_missing_manifest_of_the_published_run_stops_prune(scene: Scene, path: str) -> None:
     scene.run("a", "b", path=path)
     scene.delete_now(LAYOUT.run("b").manifest.name)
-    scene.delete_now("/history/b.json")
-    with pytest.raises(DocumentError, match=r"runs/b/manifest\.json: it does not exist, .*/latest\.json"):
+    with pytest.raises(DocumentError, match=r"runs/b/manifest\.json: it does not exist, .*-b\.json"):
         scene.prune(path=path)
     assert scene.names("/runs/a/manifest.json")
 
 
-def test_a_summary_that_is_written_after_its_run_was_pruned_goes(scene: Scene) -> None:
+def test_an_entry_that_is_written_after_its_run_was_pruned_goes(scene: Scene) -> None:
     scene.run("a", "b")
-    found = scene.store.peek(LAYOUT.summary("a").name)
+    name = entry(scene.store, LAYOUT, "a")
+    found = scene.store.peek(name)
     assert found
     scene.prune()
-    for late in (LAYOUT.summary("a").name, LAYOUT.run("a").report):
+    for late in (name, LAYOUT.run("a").report):
         scene.store.put_now(late, found[0])
     scene.prune()
-    assert scene.names("/a") == []
-    scene.store.put_now(LAYOUT.summary("a").name, found[0])
+    assert [*scene.names("/a/"), *scene.names("-a.json")] == []
+    scene.store.put_now(name, found[0])
     scene.prune()
-    assert scene.names("/a") == []
+    assert scene.names("-a.json") == []
 
 
 def test_carried_files_leave_no_tombstones_of_the_runs_that_carried_them(scene: Scene) -> None:

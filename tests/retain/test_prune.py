@@ -14,18 +14,18 @@ from msgspec.structs import replace
 from bqdump.adapters.memory import MemoryStore
 from bqdump.check.verify import verify
 from bqdump.core.documents.codec import decode
-from bqdump.core.documents.manifest import Manifest
 from bqdump.core.documents.retention import Tombstone
 from bqdump.core.documents.target import Latest
 from bqdump.core.errors import BqdumpError, DocumentError, NotFoundError, UnavailableError, UsageError
 from bqdump.export.run import run
 from bqdump.repository.notes import change_tags
 from bqdump.repository.references import refer
-from bqdump.repository.repository import overwrite, value_of
+from bqdump.repository.repository import value_of
 from bqdump.retain.plan import plan_of
 from bqdump.retain.prune import prune
 from bqdump.retain.survey import survey
 from bqdump.retain.tombstones import mark_deleted
+from entries import entries, entry
 from retain.scene import DAY, LAYOUT, SETTINGS, Scene
 from tiers import points
 
@@ -78,7 +78,7 @@ def test_runs_go_with_their_files_and_documents_and_nothing_else_does(scene: Sce
     scene.run("a", "b", "c")
     scene.store.put_now("x/README.txt", b"mine")
     scene.store.put_now("other/a/items.csv", b"mine")
-    gone = ("x/a/", LAYOUT.run("a").root, LAYOUT.summary("a").name)
+    gone = ("x/a/", LAYOUT.run("a").root, entry(scene.store, LAYOUT, "a"))
     rest = [name for name in scene.names() if not name.startswith(gone)]
     result = scene.prune(keep_last=2)
     assert scene.removed(result) == ["a"]
@@ -115,32 +115,15 @@ def test_a_file_that_a_kept_run_names_stays(scene: Scene) -> None:
 
 def test_the_published_run_and_later_ones_stay(scene: Scene) -> None:
     scene.run("a", "b", "c")
-    found = scene.store.peek(LAYOUT.latest.name)
-    assert found
-    latest = decode(found[0], Latest, LAYOUT.latest.name)
-    manifest = scene.store.peek(LAYOUT.run("a").manifest.name)
-    assert manifest
     # As if b and c were complete and not yet published.
-    old = latest.__class__(
-        **{
-            name: getattr(latest, name)
-            for name in latest.__struct_fields__
-            if name not in ("run", "manifest", "snapshot")
-        }
-        | {"manifest_generation": manifest[1].generation},
-        run="a",
-        manifest=LAYOUT.run("a").manifest.name,
-        snapshot=decode(manifest[0], Manifest, "").snapshot,
-    )
-    asyncio.run(overwrite(scene.store, LAYOUT.latest, old))
+    for later in ("b", "c"):
+        scene.delete_now(entry(scene.store, LAYOUT, later))
     assert scene.removed(scene.prune()) == []
 
 
 def test_without_a_published_run_nothing_goes(scene: Scene) -> None:
     scene.run("a", "b")
-    found = scene.store.peek(LAYOUT.latest.name)
-    assert found
-    asyncio.run(scene.store.delete([(LAYOUT.latest.name, found[1].generation)]))
+    scene.delete_now("/log/")
     result = scene.prune()
     assert [one.reasons[0] for one in result.runs] == ["nothing is published"] * 2
 
@@ -203,15 +186,13 @@ def test_a_copy_of_an_export_is_refused(scene: Scene) -> None:
 def test_a_damaged_manifest_of_the_published_run_is_named_and_not_taken_for_a_copy(scene: Scene) -> None:
     scene.run("a", "b")
     scene.store.put_now(LAYOUT.run("b").manifest.name, b"{")
-    with pytest.raises(
-        DocumentError, match=r"runs/b/manifest\.json.*Restore an earlier version.*or export to another prefix"
-    ):
+    with pytest.raises(DocumentError, match=r"runs/b/manifest\.json.*Restore it, or delete the folder"):
         scene.prune()
 
 
 def test_a_prefix_that_was_handed_over_is_pruned_by_dataset(scene: Scene) -> None:
     scene.run("a", "b")
-    for name in (LAYOUT.owner.name, LAYOUT.latest.name):
+    for name in (LAYOUT.owner.name, *entries(scene.store, LAYOUT).values()):
         found = scene.store.peek(name)
         assert found
         asyncio.run(scene.store.delete([(name, found[1].generation)]))

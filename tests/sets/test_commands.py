@@ -114,7 +114,7 @@ def test_a_dataset_whose_manifest_is_gone_is_a_problem_without_a_hint_for_python
     assert found
     asyncio.run(world.store.delete([(found[1].name, found[1].generation)]))
     verified = asked(verbs.verify(everywhere(world.store), world.settings()))
-    assert verified.datasets[0].problem == "cannot find the manifest of run first: there is none"
+    assert verified.datasets[0].problem == "cannot read x/ops_eu/_bqdump/runs/first/manifest.json: it does not exist"
 
 
 def test_verify_of_another_run_of_a_set_is_as_of_its_own_time(world: SetWorld) -> None:

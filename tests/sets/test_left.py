@@ -12,12 +12,14 @@ from msgspec.structs import replace
 from bqdump import verbs
 from bqdump.cli.exit_codes import DIFFERENCE, DONE, TABLES_FAILED
 from bqdump.cli.main import start
+from bqdump.core.documents.layout import Layout
 from bqdump.core.errors import DatasetsFailedError, NotFoundError, UsageError
 from bqdump.core.progress.log_events import LogEvent
 from bqdump.core.risks import Risk
 from bqdump.core.sets.member import one_dataset
 from bqdump.core.sets.restoring import Choice
 from bqdump.repository.exports import names_in_set
+from entries import entry
 from logged import logged
 from opened import everywhere, open_given
 from sets.restores import RestoreWorld
@@ -98,20 +100,21 @@ def test_verify_takes_its_last_export(world: SetWorld) -> None:
     assert [(one.dataset, one.findings) for one in of_first.datasets] == [("a", 0), ("b", 1), ("c", 0)]
 
 
-def test_its_damaged_pointer_hides_no_other_dataset(world: SetWorld) -> None:
-    world.store.put_now("x/b/_bqdump/latest.json", b"garbage")
+def test_its_damaged_entry_hides_no_other_dataset(world: SetWorld) -> None:
+    name = entry(world.store, Layout("x/b/"), "first")
+    world.store.put_now(name, b"garbage")
     shown = {
         one.dataset: (one.state, one.problem)
         for one in asked(verbs.status(everywhere(world.store), world.settings())).datasets
     }
     assert (shown["a"], shown["c"]) == (("published", ""), ("published", ""))
     assert shown["b"][0] == "failed"
-    assert "latest.json" in shown["b"][1]
+    assert name in shown["b"][1]
     found = {
         one.dataset: one.problem for one in asked(verbs.verify(everywhere(world.store), world.settings())).datasets
     }
     assert (found["a"], found["c"]) == ("", "")
-    assert "bqdump run --run-id first --project p --dataset b" in found["b"]
+    assert name in found["b"]
 
 
 def test_a_damaged_plan_of_an_older_run_hides_nothing_else(world: SetWorld, caplog: pytest.LogCaptureFixture) -> None:

@@ -10,20 +10,14 @@ from collections.abc import Sequence
 import pytest
 
 from bqdump import verbs
-from bqdump.core.documents.run import Owner
 from bqdump.core.documents.target import Erasing
 from bqdump.core.errors import BqdumpError, DatasetsFailedError, DocumentError, NotFoundError
 from bqdump.core.progress.log_events import DATASET
 from bqdump.core.retention.policy import policy_of
 from bqdump.core.retention.pruned import Pruned
 from bqdump.core.sets.member import one_dataset
-from bqdump.core.settings.file import resume_call, settings_of_run
-from bqdump.core.wording import COMMANDS
-from bqdump.export.run import run as export
-from bqdump.export.task import Task
 from bqdump.repository.exports import exports_at
 from bqdump.repository.notes import change_tags
-from bqdump.repository.published import read_latest
 from bqdump.repository.repository import value_of
 from bqdump.retain.prune import prune_exports
 from opened import everywhere
@@ -151,26 +145,6 @@ def test_a_run_that_stopped_while_it_was_planned_is_removed_once_its_note_is_old
     assert kept(world) == {"third", "fourth"}
     pruned(world, days=8)
     assert kept(world) == {"third"}
-
-
-def test_a_damaged_pointer_of_a_dataset_of_a_set_is_healed_by_the_command_in_the_error(world: SetWorld) -> None:
-    own = one_dataset(world.settings(), "sales")
-    before = world.read(own.layout.latest)
-    world.store.put_now(own.layout.latest.name, b"garbage")
-    with pytest.raises(DocumentError) as caught:
-        asyncio.run(read_latest(world.store, own))
-    command = caught.value.sentence(COMMANDS)
-    plan = world.read(own.layout.run("third").plan)
-    assert before
-    assert plan
-    settings = settings_of_run(plan.settings, own.target)
-    assert resume_call("third", settings) in caught.value.hint
-    assert "--run-id third" in command
-    assert "--prefix x/sales" in command
-    asyncio.run(export(Task(world.store, world.task("third").warehouse, settings, "third", Owner("e", 0), 1)))
-    after = world.read(own.layout.latest)
-    assert after
-    assert (after.run, after.number, after.manifest_generation) == ("third", before.number, before.manifest_generation)
 
 
 def test_a_table_is_erased_from_every_dataset_that_has_it_or_from_one(world: SetWorld) -> None:

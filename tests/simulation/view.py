@@ -14,7 +14,7 @@ from bqdump.core.documents.manifest import File, IcebergFile, Manifest, TableEnt
 from bqdump.core.documents.path_template import split_shard
 from bqdump.core.documents.run import Plan, Receipt
 from bqdump.core.documents.run_layout import ENDS, unit_of
-from bqdump.core.documents.target import Intent, Latest, PrefixOwner, Publishing
+from bqdump.core.documents.target import Erasing, Intent, Latest, PrefixOwner, Publishing
 from bqdump.core.documents.units import GivenUp, Unit
 from bqdump.core.plan.hidden_data import expected_rows, hidden_rows
 from bqdump.core.units.shares import read_units
@@ -33,6 +33,10 @@ class View:
     def latest(self) -> Latest | None:
         """The run that readers follow."""
         return self._read(self.layout.latest.name, Latest)
+
+    def erasing(self) -> Erasing | None:
+        """The table that is being taken out of the kept runs."""
+        return self._read(self.layout.erasing.name, Erasing)
 
     def owner(self) -> PrefixOwner | None:
         """The dataset that has claimed the prefix."""

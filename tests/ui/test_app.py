@@ -211,14 +211,18 @@ def test_an_unreadable_run_is_listed_with_its_reason(damaged: Scene, data: bytes
     assert "<h1>Unreadable</h1>" in body
 
 
-@pytest.mark.parametrize(("name", "words"), [("latest", "the published run"), ("newest", "the newest run")])
-def test_runs_are_listed_if_a_document_of_the_target_is_damaged(damaged: Scene, name: str, words: str) -> None:
-    damaged.store.put_now(getattr(damaged.settings.layout, name).name, b"{")
-    status, body = look(damaged, "/")
+@pytest.mark.parametrize("content", [b"", b"{}", b"{"])
+def test_a_run_whose_manifest_is_damaged_is_not_shown_as_complete(content: bytes) -> None:
+    made = shop()
+    for run in ("first", "second"):
+        asyncio.run(made.export(run))
+    made.store.put_now(made.settings.layout.run("second").manifest.name, content)
+    status, body = look(made, "/")
     assert status == 200
-    assert f"Cannot determine {words}:" in body
-    assert f"cannot read _bqdump/{name}.json: it is not a valid" in body
-    assert all(f'href="/runs/{run}"' in body for run in ("first", "second"))
+    assert 'Published run <a href="/runs/first">' in body
+    assert "cannot read _bqdump/runs/second/manifest.json: it is not a valid Manifest" in body
+    status, body = look(made, "/runs/second")
+    assert (status, "<h1>Unreadable</h1>" in body) == (500, True)
 
 
 def test_a_file_with_an_overlong_first_row_is_not_reported_as_empty() -> None:
@@ -269,27 +273,21 @@ def without(scene: Scene, prefix: str) -> Scene:
 def test_a_deleted_published_run_is_reported_as_missing(damaged: Scene, prefix: str) -> None:
     status, body = look(without(damaged, prefix), "/")
     assert status == 200
-    assert "latest.json names run <code>second</code>, but its manifest does not exist." in body
-    assert "Nothing is published" not in body
+    assert "_bqdump/runs/second/manifest.json is gone" in body
     assert "No runs yet" not in body
 
 
-def test_a_missing_published_manifest_is_reported_with_its_run(damaged: Scene) -> None:
+def test_a_missing_published_manifest_is_passed_over(damaged: Scene) -> None:
     without(damaged, "_bqdump/runs/second/manifest.json")
+    assert asyncio.run(read_manifest(damaged.store, damaged.settings)).run == "first"
     with pytest.raises(NotFoundError, match="the manifest of run second: there is none"):
-        asyncio.run(read_manifest(damaged.store, damaged.settings))
+        asyncio.run(read_manifest(damaged.store, damaged.settings, "second"))
 
 
-def test_failures_of_the_newest_run_are_reported_wherever_it_is_listed(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
+def test_failures_of_the_newest_run_are_reported() -> None:
     made = shop()
+    asyncio.run(made.export("earlier"))
     asyncio.run(made.export("newest", failing={"orders": "Resources exceeded"}, partial=False))
-    newest = made.store.peek("_bqdump/newest.json")
-    asyncio.run(made.export("later"))
-    assert newest
-    made.store.put_now("_bqdump/newest.json", newest[0])
-    monkeypatch.setattr("bqdump.ui.runs.EACH", 1)
     assert "The newest run has failed." in look(made, "/")[1]
 
 

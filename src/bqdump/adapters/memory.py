@@ -87,7 +87,10 @@ class MemoryStore:
     async def notes(self, prefix: str, start: str = "") -> AsyncIterator[list[Note]]:
         async for page in self._pages(prefix, start):
             notes = (entry for entry in page if is_note(entry.info.name))
-            yield [Note(note.info.name, note.data[: NOTE_BYTES + 1], note.info.generation) for note in notes]
+            yield [
+                Note(note.info.name, note.data[: NOTE_BYTES + 1], note.info.generation, note.info.updated)
+                for note in notes
+            ]
 
     async def objects(self, prefix: str, start: str = "") -> AsyncIterator[list[ObjectInfo]]:
         async for page in self._pages(prefix, start):

@@ -33,6 +33,7 @@ from bqdump.repository.objects import (
     with_checksums,
 )
 from bqdump.repository.published import read_latest, read_manifest, read_replacing, refuse_pruned
+from bqdump.repository.repository import value_of
 
 
 async def verify(
@@ -59,7 +60,7 @@ async def verify(
     if until := manifest.copy_of.locked_until if manifest.copy_of else 0:
         tables, layout = {file.name: table.table for table in manifest.tables for file in table.files}, settings.layout
         names = layout.run(manifest.run)
-        own = (names.manifest, layout.pointer(manifest.run), layout.latest, layout.copies, layout.owner)
+        own = (names.manifest, layout.entry(manifest.run, manifest.snapshot), layout.copies, layout.owner)
         documents = [*(document.name for document in own), *await names_of_signatures(store, names)]
         findings += await compare_locks(store, until, tables | dict.fromkeys(documents, ""))
         findings += [*_forged(compared.hidden, tables), *await hidden_documents(store, settings)]
@@ -207,8 +208,8 @@ async def _is_copy(
         return True
     with suppress(DocumentError):
         latest = await read_latest(store, settings)
-        info = await store.stat(latest.manifest) if latest else None
-        return bool(latest and info and info.generation != latest.manifest_generation)
+        entry = await value_of(store, settings.layout.entry(latest.run, latest.snapshot)) if latest else None
+        return bool(latest and entry and latest.manifest_generation != entry.generation)
     return False
 
 

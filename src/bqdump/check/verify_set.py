@@ -19,9 +19,10 @@ from bqdump.core.times import time_of
 from bqdump.core.wording import COMMANDS, fill
 from bqdump.ports.store import ObjectStore
 from bqdump.repository.exports import AT_ONCE, ExportAt, SetAt, datasets_left, published_set
+from bqdump.repository.log import entries_of
 from bqdump.repository.objects import names_of_signatures
 from bqdump.repository.published import begun, missing_run, read_latest
-from bqdump.repository.repository import exists, value_of
+from bqdump.repository.repository import value_of
 from bqdump.repository.set_runs import locked_set, set_plan
 
 Verify = Callable[[ObjectStore, Settings, str], Awaitable[Verified]]
@@ -54,7 +55,7 @@ async def verify_set(at: SetAt, run: str, verify: Verify) -> Verified:
             whole = await verify(store, own, run or own_run)
         except (NotFoundError, DocumentError) as error:
             missing.extend([error] if isinstance(error, NotFoundError) else [])
-            if run and isinstance(error, NotFoundError) and not await exists(store, own.layout.summary(run)):
+            if run and isinstance(error, NotFoundError) and not await entries_of(store, own.layout, run):
                 return replace(part, run="", note=f"run {run} has not published it"), None
             # The hint is left out: it is about a run that was named on the command line.
             problem = fill(f"cannot {error.operation} {error.subject}: {error.cause}", COMMANDS)

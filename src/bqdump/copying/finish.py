@@ -15,7 +15,6 @@ from bqdump.core.copy.manifest import Here, content_of, copied_manifest, pointer
 from bqdump.core.documents.codec import decode, encode
 from bqdump.core.documents.copying import CopyOf
 from bqdump.core.documents.manifest import Manifest
-from bqdump.core.documents.manifest_index import summary_of
 from bqdump.core.documents.retention import Tags
 from bqdump.core.documents.target import Latest
 from bqdump.core.errors import AnswerError, BqdumpError, DeniedError, TargetError, VerificationError
@@ -25,7 +24,8 @@ from bqdump.core.version import VERSION
 from bqdump.ports.signer import Signer
 from bqdump.repository.manifests import contents_of
 from bqdump.repository.objects import names_of_signatures, present, write_object
-from bqdump.repository.repository import Loaded, create, delete, exists, load, replace, store_first, swap, value_of
+from bqdump.repository.publication import enter, entry_at
+from bqdump.repository.repository import Loaded, create, delete, exists, load, replace, store_first, value_of
 
 log = logging.getLogger(__name__)
 
@@ -68,17 +68,15 @@ def _generations(manifest: Manifest) -> list[tuple[str, int]]:
 
 
 async def complete(task: Task, surveyed: Surveyed, manifest: Loaded[Manifest]) -> int:
-    """Store what is made of the manifest and is not there yet, then move latest.json, unless it names a later run.
+    """Store what is made of the manifest and is not there yet, then enter the run in the log.
 
     Returns until when the run's documents are locked, 0 for not at all. Raises VerificationError once a locked copy is
     complete if the index or the summary had been stored there before.
     """
     place, names = task.target, task.target.layout.run(surveyed.run)
-    summary = place.layout.summary(surveyed.run)
-    lacking = manifest.mine or not await exists(place.store, summary) or not await exists(place.store, names.contents)
-    if task.lock and not lacking:
-        # One that was killed once it had its manifest did not come to look whose they are.
-        lacking = not await exists(place.store, place.layout.pointer(surveyed.run))
+    entered = place.layout.entry(surveyed.run, surveyed.manifest.snapshot)
+    # One that was killed once it had its manifest did not come to look whose they are.
+    lacking = manifest.mine or not await exists(place.store, entered) or not await exists(place.store, names.contents)
     planted = await _documents(task, surveyed) if lacking else ""
     if task.signer:
         manifest = await _sign(task, surveyed, manifest, task.signer)
@@ -95,8 +93,8 @@ async def complete(task: Task, surveyed: Surveyed, manifest: Loaded[Manifest]) -
         from bqdump.copying.iceberg import name_metadata
 
         ready = msgspec.structs.replace(ready, iceberg=await name_metadata(task, manifest.value))
-    published = await _point(place, ready)
-    if iceberg and published and published.value.run == surveyed.run:
+    moved = await enter(place.store, place.settings, ready, guarded=False)
+    if iceberg and moved.shows(surveyed.run):
         from bqdump.copying.iceberg import show_metadata
 
         await show_metadata(task, manifest.value)
@@ -136,25 +134,6 @@ async def publish_stopped(task: Task, surveyed: Surveyed, manifest: Loaded[Manif
         await complete(task, surveyed, manifest)
 
 
-async def _point(place: Place, ready: Latest) -> Loaded[Latest] | None:
-    """Move latest.json, unless it names a later run. The mark of an erasure stays."""
-
-    async def step(latest: Latest | None) -> Latest | None:
-        if latest is None:
-            return ready
-        marked = msgspec.structs.replace(ready, erasing=latest.erasing)
-        if latest.age > ready.age or latest == marked:
-            return None
-        if latest.run == ready.run and latest.manifest_generation != ready.manifest_generation:
-            # An erasure may have written the manifest anew, and points to it itself.
-            info = await place.store.stat(ready.manifest)
-            if info is None or info.generation != ready.manifest_generation:
-                return None
-        return marked
-
-    return await swap(place.store, place.layout.latest, step)
-
-
 async def _sign(task: Task, surveyed: Surveyed, manifest: Loaded[Manifest], signer: Signer) -> Loaded[Manifest]:
     """Sign the manifest, once it is proven. Returns the manifest as it is stored then."""
     from bqdump.repository.signatures import sign_manifest
@@ -187,7 +166,7 @@ async def _proven(task: Task, surveyed: Surveyed, manifest: Loaded[Manifest]) ->
     generation = await replace(task.target.store, names.manifest, renewed, manifest.generation)
     if not generation:
         raise pruned_meanwhile(task, surveyed.run)
-    made_of_it = (names.contents.name, task.target.layout.summary(surveyed.run).name)
+    made_of_it = (names.contents.name, task.target.layout.entry(surveyed.run, stored.snapshot).name)
     old = await present(task.target.store, made_of_it)
     await delete(task.target.store, [(info.name, info.generation) for info in old.values()])
     await _documents(task, surveyed)
@@ -209,24 +188,18 @@ async def lock_again(task: Task, surveyed: Surveyed, manifest: Loaded[Manifest],
 
 
 async def _point_locked(task: Task, surveyed: Surveyed, ready: Latest, lock: Locking) -> int:
-    """Store the pointer, once the run's documents are locked as long as its files. Returns until when they are.
-
-    latest.json, which the first copy creates, refers to the pointers of all runs.
-    """
+    """Enter the run in the log, once its documents are locked as long as its files. Returns until when they are."""
     store, layout = task.target.store, task.target.layout
-    names, pointer = layout.run(surveyed.run), layout.pointer(surveyed.run)
-    own = (names.manifest, names.contents, layout.summary(surveyed.run), layout.tags(surveyed.run))
+    names, entry = layout.run(surveyed.run), layout.entry(surveyed.run, surveyed.manifest.snapshot)
+    own = (names.manifest, names.contents, layout.tags(surveyed.run))
     signatures = await names_of_signatures(store, names)
     documents = await present(store, [names.report, *signatures, *(document.name for document in own)])
     generations = {name: info.generation for name, info in documents.items()}
     # A prune may have deleted the manifest, as its lock had ended, while this copy looked at the run.
     generations[ready.manifest] = ready.manifest_generation
     until = await _extend(task, surveyed.run, generations, lock)
-    ready = msgspec.structs.replace(ready, locked=True)
-    # What the place is comes before what it holds.
-    await create(store, layout.latest, ready)
-    await create(store, pointer, ready)
-    shared = (pointer, layout.latest, layout.copies, layout.owner)
+    await create(store, entry, await entry_at(store, ready, locked=True))
+    shared = (entry, layout.copies, layout.owner)
     await extend_documents(task, surveyed.run, [document.name for document in shared], lock)
     return until
 
@@ -254,7 +227,7 @@ async def _extend(task: Task, run: str, objects: Mapping[str, int], lock: Lockin
 
 
 async def _documents(task: Task, surveyed: Surveyed) -> str:
-    """The index, the summary, the tags and the page. The summary comes after the manifest, as prune looks for that.
+    """The index, the tags and the page.
 
     Returns the name of one that was there and is not of the manifest, and stays, as objects are locked; else "".
     """
@@ -274,6 +247,4 @@ async def _documents(task: Task, surveyed: Surveyed) -> str:
     tags = await value_of(task.source.store, task.source.layout.tags(surveyed.run))
     if tags and tags.tags:
         await create(place.store, place.layout.tags(surveyed.run), Tags(surveyed.run, tags.tags))
-    summary = place.layout.summary(surveyed.run)
-    stored = await store_first(place.store, summary, summary_of(contents), once=once)
-    return planted if stored else summary.name
+    return planted

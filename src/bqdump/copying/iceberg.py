@@ -20,6 +20,7 @@ from bqdump.export.publish.lake_table import LakeTable
 from bqdump.ports.store import Stored
 from bqdump.repository.complete_runs import complete_runs
 from bqdump.repository.objects import read_object, write_object
+from bqdump.repository.published import readable_latest
 from bqdump.repository.repository import create, swap, value_of
 
 TABLES_AT_ONCE = 16
@@ -58,7 +59,7 @@ def without_iceberg(manifest: Manifest) -> Manifest:
 async def _earlier(task: Task, manifest: Manifest) -> Earlier:
     """What copies of runs before this one have published."""
     store, layout, age = task.target.store, task.target.layout, (manifest.snapshot, manifest.run)
-    latest = await value_of(store, layout.latest)
+    latest = await readable_latest(store, task.target.settings)
     if latest and latest.age >= age:
         return Earlier(0, None, {})
     known = await value_of(store, Document(latest.manifest, ManifestFiles)) if latest else None
@@ -99,7 +100,7 @@ async def show_metadata(task: Task, manifest: Manifest) -> None:
     names = [hint_of(entry.iceberg[-1].name)[0] for entry in manifest.tables if entry.iceberg]
     for _ in range(TIMES_SHOWN):
         stored = dict(zip(names, await gathered(partial(read_object, store), names, REQUESTS_AT_ONCE), strict=True))
-        latest = await value_of(store, layout.latest)
+        latest = await readable_latest(store, task.target.settings)
         named = await value_of(store, layout.run(manifest.run).iceberg)
         if latest is None or latest.run != manifest.run or named is None:
             return

@@ -145,7 +145,7 @@ async def _as_signed(task: Task, surveyed: Surveyed) -> Surveyed:
 
     place, layout = task.target, task.target.layout
     envelope = await signatures_there(place.store, place.target, layout.run(surveyed.run))
-    if envelope is None or not await exists(place.store, layout.pointer(surveyed.run)):
+    if envelope is None or not await exists(place.store, layout.entry(surveyed.run, surveyed.manifest.snapshot)):
         return surveyed
     signatures, trusted = envelope.signatures, task.trusted
     if trusted and any(trusted.has_signed(signature.sig, envelope.signed) for signature in signatures):

@@ -17,7 +17,7 @@ from bqdump.core.copy.plan import CopyPlan
 from bqdump.core.dealing import share_out
 from bqdump.core.documents.copying import Copying, Expected, Renewed
 from bqdump.core.documents.run import Owner
-from bqdump.core.documents.target import Erasing, Latest
+from bqdump.core.documents.target import Erasing
 from bqdump.core.documents.units import Claim
 from bqdump.core.errors import ConflictError, UnavailableError, UsageError
 from bqdump.core.retention.erased import finishing, underway
@@ -25,7 +25,6 @@ from bqdump.core.retention.policy import Policy
 from bqdump.core.wording import placeholder
 from bqdump.pool.pool import Held, Ledger, Pool, Room
 from bqdump.pool.turn import Turn, at_work, take_or_await, takes_turn
-from bqdump.repository.published import read_latest
 from bqdump.repository.references import being_pruned, files_being_deleted
 from bqdump.repository.repository import create, delete, exists, load, overwrite, replace, value_of
 from bqdump.retain.leftovers import copies_of
@@ -156,9 +155,8 @@ def _relied_on(place: Place, run: str, other: str) -> UnavailableError:
 
 
 async def _refuse_erased(place: Place, run: str) -> None:
-    latest = await read_latest(place.store, place.settings)
-    if latest and latest.erasing:
-        raise _erased_there(place, run, latest, latest.erasing)
+    if erasing := await value_of(place.store, place.layout.erasing):
+        raise _erased_there(place, run, erasing)
 
 
 def _unfinished_before(place: Place, run: str) -> UsageError:
@@ -171,9 +169,9 @@ def _unfinished_before(place: Place, run: str) -> UsageError:
     return UsageError(COPY, f"run {run}", cause, f"Delete that one first: {placeholder('prune', prune)}")
 
 
-def _erased_there(place: Place, run: str, latest: Latest, erasing: Erasing) -> UnavailableError:
+def _erased_there(place: Place, run: str, erasing: Erasing) -> UnavailableError:
     """The error about a place where an erasure has begun: it may delete files that a copy relies on."""
-    hint = f"Finish it: {finishing(erasing, latest.dataset, place.words)}"
+    hint = f"Finish it: {finishing(erasing, place.settings.dataset, place.words)}"
     return UnavailableError(COPY, f"run {run}", f"in {place.target}, {underway(erasing)}", hint)
 
 

@@ -35,7 +35,7 @@ from bqdump.core.wording import placeholder
 from bqdump.ports.mover import Mover
 from bqdump.ports.signer import Signer, TrustedKeys
 from bqdump.ports.store import Locks, ObjectInfo, ObjectStore
-from bqdump.repository.manifests import find_latest, load_manifest
+from bqdump.repository.manifests import load_manifest
 from bqdump.repository.objects import looked_up, present, recorded_in, uncover_files
 from bqdump.repository.published import pruned, read_latest
 from bqdump.repository.repository import Loaded, exists, load, value_of
@@ -289,7 +289,7 @@ async def not_as_exported(task: Task, surveyed: Surveyed, wrong: list[str], info
     place = task.source
     if error := await pruned(place.store, place.settings, COPY, surveyed.run, surveyed.manifest):
         return error
-    latest = await find_latest(place.store, place.settings)
+    latest = await read_latest(place.store, place.settings)
     if surveyed.manifest.replaces and latest and latest.run != surveyed.run:
         cause = f"later runs have replaced {counted(len(wrong), 'file')} of it, such as {wrong[0]}"
         return NotFoundError(COPY, f"run {surveyed.run}", cause, f"Run {latest.run} is the published one.")

@@ -22,7 +22,7 @@ from bqdump.core.times import time_of
 from bqdump.export.carry import as_failed, go_without_dropped
 from bqdump.export.placement.choose import running_export
 from bqdump.export.publish.abandoned import clear_abandoned
-from bqdump.export.publish.latest import Again, has_manifest, report_again, restore_latest
+from bqdump.export.publish.latest import Again, has_manifest, is_entered, report_again
 from bqdump.export.publish.publish import publish
 from bqdump.export.publish.report import has_report, store_failed_report, store_report
 from bqdump.export.task import Obtained, RunningExport, Task
@@ -57,7 +57,7 @@ async def act(task: Task, obtained: Obtained) -> TaskResult:
     export = running_export(task, obtained.plan, obtained.made)
     export.tell(export.plan)
     # Of a run that this process has planned, publishing finds whether another task has ended it meanwhile.
-    if not export.made and await has_report(export):
+    if not export.made and await has_report(export) and await is_entered(export):
         return await _end_again(export)
     if not export.made and await has_manifest(export):
         return await _publish_again(export)
@@ -72,7 +72,6 @@ async def act(task: Task, obtained: Obtained) -> TaskResult:
 
 async def _end_again(export: RunningExport) -> TaskResult:
     """The run had ended before this task started."""
-    await restore_latest(export)
     again = await report_again(export)
     await _clear_late(export)
     return TaskResult("published", export.plan, None, (), again)
@@ -80,7 +79,6 @@ async def _end_again(export: RunningExport) -> TaskResult:
 
 async def _publish_again(export: RunningExport) -> TaskResult:
     """The run has a manifest: what it publishes is settled, and more work would change nothing."""
-    await restore_latest(export)
     units = await read_unit_ledger(export.store, export.layout, export.plan)
     result = await _publish(export, ledger_of(export.plan, units))
     await _clear_late(export)

@@ -34,7 +34,7 @@ from bqdump.pool.units import UnitLedger, give_up
 from bqdump.ports.signer import Signer
 from bqdump.ports.store import ObjectStore
 from bqdump.repository.objects import differs, present
-from bqdump.repository.published import read_latest
+from bqdump.repository.published import read_base
 from bqdump.repository.references import refer
 from bqdump.repository.repository import read, value_of
 
@@ -49,7 +49,7 @@ FILES: dict[Mode, str] = {
 
 async def read_published(store: ObjectStore, settings: Settings) -> Published | None:
     """The tables of the published export, None if nothing was published or its manifest was deleted."""
-    latest = await read_latest(store, settings)
+    latest = await read_base(store, settings)
     manifest = await _manifest(store, latest) if latest else None
     return decode(manifest.data, Published, manifest.name) if manifest else None
 
@@ -59,8 +59,8 @@ async def read_over(store: ObjectStore, settings: Settings) -> tuple[Published |
 
     Raises UnavailableError while a table is erased: either the erasure finds that note, or the run finds the erasure.
     """
-    latest = await read_latest(store, settings)
-    if latest and (erasing := latest.erasing):
+    latest = await read_base(store, settings)
+    if latest and (erasing := await value_of(store, settings.layout.erasing)):
         from bqdump.core.retention.erased import finishing, underway
 
         hint = f"Finish it: {finishing(erasing, latest.dataset)}"
@@ -98,7 +98,7 @@ async def _stays(
     Raises UnavailableError if the published run is being pruned.
     """
     while (carry := await _stays_of(export, latest, tables, dropped)) is None:
-        before, latest = latest, await read_latest(export.store, export.settings)
+        before, latest = latest, await read_base(export.store, export.settings)
         # The published run is never pruned, so another one was published meanwhile.
         if latest == before:
             cause = f"tables of run {latest.run if latest else ''} are carried over, and that run is being pruned"

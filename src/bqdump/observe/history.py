@@ -12,9 +12,8 @@ from msgspec.structs import replace
 from bqdump.concurrency import gathered
 from bqdump.core.documents.changes import TableGrowth
 from bqdump.core.documents.codec import decode
-from bqdump.core.documents.manifest_index import Summary, summary_of
 from bqdump.core.documents.retention import RetainedFiles
-from bqdump.core.documents.target import Drill
+from bqdump.core.documents.target import Drill, LogEntry, entry_of
 from bqdump.core.documents.validation import CHANGED
 from bqdump.core.errors import DocumentError, VerificationError
 from bqdump.core.restore.drill import Restorable, by_run, of_the_rest
@@ -25,10 +24,12 @@ from bqdump.core.times import EPOCH, milliseconds_of, parse_time, time_in, time_
 from bqdump.core.wording import COMMANDS, fill
 from bqdump.observe.status import status_with
 from bqdump.ports.store import ObjectStore
+from bqdump.repository.complete_runs import visible_log
 from bqdump.repository.drills import proof_of, read_drills
+from bqdump.repository.log import LogLine, check_manifest, entries_in
 from bqdump.repository.manifests import contents_of, read_contents
 from bqdump.repository.notes import readable_tags
-from bqdump.repository.published import readable_latest
+from bqdump.repository.published import readable_in
 from bqdump.repository.references import is_left_over, read_storage
 from bqdump.repository.repository import exists, read, value_of
 
@@ -112,11 +113,13 @@ async def list_runs(store: ObjectStore, settings: Settings, *, storage: ObjectSt
 
     storage: the store that returns every manifest, for what each run shares with others, trusted or not.
     """
-    latest = await readable_latest(store, settings)
+    entered = await visible_log(store, settings)
+    latest = await readable_in(store, settings, entered)
     drills = await read_drills(store, settings.layout)
-    read = await read_runs(store, settings, latest.run if latest else "", {}, drills)
-    proven = await with_proof_of_published(store, settings, read, drills)
-    lines = await with_tags(store, settings, await with_lost_manifests(store, settings, proven))
+    known: dict[str, LogEntry] = {}
+    shown = await read_runs(store, settings, latest.run if latest else "", known, drills, entered)
+    proven = await with_proof_of_published(store, settings, shown, drills)
+    lines = await with_tags(store, settings, await with_lost_manifests(store, settings, proven, known))
     return with_storage(lines, await read_storage(storage, settings)) if storage else lines
 
 
@@ -137,17 +140,30 @@ async def with_proof_of_published(
     return list(await gathered(proven, list(lines), READS_AT_ONCE))
 
 
-async def with_lost_manifests(store: ObjectStore, settings: Settings, lines: Iterable[RunLine]) -> list[RunLine]:
-    """The same runs: `unreadable` if only the summary is left, `not trusted` if the store refuses the manifest."""
+async def with_lost_manifests(
+    store: ObjectStore, settings: Settings, lines: Iterable[RunLine], entries: Mapping[str, LogEntry]
+) -> list[RunLine]:
+    """The same runs: `unreadable` if the manifest is lost or damaged, `not trusted` if the store refuses it.
+
+    entries: the runs in the log, and what would be the entries of others.
+    """
 
     async def looked_at(line: RunLine) -> RunLine:
-        manifest = settings.layout.run(line.run).manifest
+        name = settings.layout.run(line.run).manifest.name
         try:
-            if not line.whole or await exists(store, manifest):
+            if not line.whole:
+                return line
+            if line.run in entries:
+                await check_manifest(store, settings.layout, entries[line.run])
+                return line
+            if await exists(store, settings.layout.run(line.run).manifest):
                 return line
         except VerificationError as error:
             return _untrusted(line, error)
-        return replace(line, state="unreadable", problem=_lost(manifest.name))
+        except DocumentError as error:
+            if await exists(store, settings.layout.run(line.run).manifest):
+                return replace(line, state="unreadable", problem=error.sentence(COMMANDS))
+        return replace(line, state="unreadable", problem=_lost(name))
 
     return list(await gathered(looked_at, list(lines), LOOKS_AT_ONCE))
 
@@ -176,17 +192,23 @@ def with_storage(lines: Iterable[RunLine], storage: Storage) -> Rows[RunLine]:
 
 
 async def read_runs(
-    store: ObjectStore, settings: Settings, published: str, known: dict[str, Summary], drills: Sequence[Drill]
+    store: ObjectStore,
+    settings: Settings,
+    published: str,
+    known: dict[str, LogEntry],
+    drills: Sequence[Drill],
+    entered: Sequence[LogLine],
 ) -> Rows[RunLine]:
     """See list_runs.
 
     published: the published run.
-    known: summaries read before; new ones are added.
+    known: entries of the log, and what was made of manifests without one before; new ones are added.
+    entered: the log.
 
-    Ended runs have a summary, and one listing returns all summaries. Other runs are read individually.
+    Complete runs are in the log, and one listing returns all of it. Other runs are read individually.
     """
     runs = await store.folders(settings.layout.runs)
-    noted = await _read_summaries(store, settings)
+    noted = await entries_in(store, entered)
     known |= noted
 
     async def line(run: str) -> RunLine | None:
@@ -204,7 +226,7 @@ async def read_runs(
         known[run] = entry
         return _finished(entry, published)
 
-    lines = [entry for entry in await gathered(line, runs, READS_AT_ONCE) if entry]
+    lines = [entry for entry in await gathered(line, sorted({*runs, *noted}), READS_AT_ONCE) if entry]
     proofs = by_run(drills)
     return Rows(sorted((_with_proof(told, proofs) for told in lines), key=latest_first, reverse=True))
 
@@ -233,22 +255,8 @@ def latest_first(line: RunLine) -> tuple[bool, datetime, str]:
     return line.snapshot_time is None, line.snapshot_time or EPOCH, line.run
 
 
-async def _read_summaries(store: ObjectStore, settings: Settings) -> dict[str, Summary]:
-    """The summaries of ended runs, by run; unreadable ones are omitted.
-
-    The run's manifest has the same data, or gives the reason why it cannot be read.
-    """
-    summaries = {}
-    async for notes in store.notes(settings.layout.history):
-        for note in notes:
-            with suppress(DocumentError):
-                run = note.name.removeprefix(settings.layout.history).removesuffix(".json")
-                summaries[run] = _sound(decode(note.data, Summary, note.name), run, note.name)
-    return summaries
-
-
-async def _look_at(store: ObjectStore, settings: Settings, run: str) -> Summary | RunLine | None:
-    """A run without a summary: from its manifest, else its plan, else only its name. None for one that was pruned."""
+async def _look_at(store: ObjectStore, settings: Settings, run: str) -> LogEntry | RunLine | None:
+    """A run that is not in the log: from its manifest, plan, or only its name. None for one that was pruned."""
     layout = settings.layout.run(run)
     tombstone = await value_of(store, layout.tombstone)
     if tombstone and tombstone.decided:
@@ -258,11 +266,11 @@ async def _look_at(store: ObjectStore, settings: Settings, run: str) -> Summary 
         return RunLine(run=run, state="pruning", published=False, snapshot_time=taken)
     if stored := await read(store, layout.manifest):
         name = layout.manifest.name
-        summary = _sound(summary_of(contents_of(stored.data, name)), run, name)
+        entry = _sound(entry_of(contents_of(stored.data, name), stored.data, stored.generation), run, name)
         with suppress(DocumentError):
             if await is_left_over(store, layout, decode(stored.data, RetainedFiles, name)):
                 return None
-        return summary
+        return entry
     plan = await value_of(store, layout.plan)
     shown = await status_with(store, settings, run, plan)
     if shown is None:
@@ -289,34 +297,34 @@ def _lost(manifest: str) -> str:
     return f"its manifest {manifest} is gone, so nothing can be restored from it. {hint}"
 
 
-def _sound(summary: Summary, run: str, name: str) -> Summary:
-    """The summary. Raises DocumentError if it belongs to another run or its snapshot time is invalid."""
-    if summary.run != run:
-        raise DocumentError("read", name, f"it is about run {summary.run[:100]!r}", CHANGED)
+def _sound(entry: LogEntry, run: str, name: str) -> LogEntry:
+    """The same. Raises DocumentError if it belongs to another run or its snapshot time is invalid."""
+    if entry.run != run:
+        raise DocumentError("read", name, f"it is about run {entry.run[:100]!r}", CHANGED)
     try:
-        parse_time(summary.snapshot_time)
+        parse_time(entry.snapshot_time)
     except ValueError:
-        raise DocumentError("read", name, f"its snapshot time is {summary.snapshot_time[:50]!r}", CHANGED) from None
-    return summary
+        raise DocumentError("read", name, f"its snapshot time is {entry.snapshot_time[:50]!r}", CHANGED) from None
+    return entry
 
 
-def _finished(summary: Summary, published: str) -> RunLine:
-    """A run from its summary."""
-    totals = summary.totals
+def _finished(entry: LogEntry, published: str) -> RunLine:
+    """A run from its entry in the log, or what would be its entry."""
+    totals = entry.totals
     return RunLine(
-        run=summary.run,
-        state=summary.status,
-        published=summary.run == published,
-        snapshot_time=time_of(parse_time(summary.snapshot_time)),
+        run=entry.run,
+        state=entry.status,
+        published=entry.run == published,
+        snapshot_time=time_of(parse_time(entry.snapshot_time)),
         tables=totals.tables,
         files=totals.files,
         bytes=totals.bytes,
-        rows=summary.rows,
-        failed=summary.failed,
-        skipped=summary.skipped,
-        begun=time_of(summary.begun) if summary.begun else None,
-        ended=time_of(summary.ended) if summary.ended else None,
+        rows=entry.rows,
+        failed=entry.failed,
+        skipped=entry.skipped,
+        begun=time_of(entry.begun) if entry.begun else None,
+        ended=time_of(entry.ended) if entry.ended else None,
         carried=totals.carried,
-        oldest_snapshot_time=time_in(summary.oldest_snapshot_time),
+        oldest_snapshot_time=time_in(entry.oldest_snapshot_time),
         reused=totals.reused,
     )

@@ -9,6 +9,7 @@ from typing import Final, Literal, NamedTuple
 import msgspec
 from msgspec.structs import replace
 
+from bqdump.concurrency import gathered
 from bqdump.core.documents.manifest import Manifest
 from bqdump.core.documents.run import Failure, Plan
 from bqdump.core.documents.target import Latest
@@ -21,10 +22,12 @@ from bqdump.core.times import time_in, time_of
 from bqdump.core.wording import COMMANDS
 from bqdump.pool.tables import NOTHING, Ledger, read_ledger
 from bqdump.ports.store import ObjectStore
+from bqdump.repository.log import read_log
 from bqdump.repository.published import missing_run, read_latest
 from bqdump.repository.repository import exists, value_of
 
 # A run without progress for this long may have lost its tasks, or may be exporting a large table.
+READS_AT_ONCE = 16
 SILENT_SECONDS = 600
 NOT_TRUSTED: Final = "not trusted"
 StatusState = Literal[
@@ -128,19 +131,33 @@ class Status(Result, frozen=True, kw_only=True):
 
 
 async def newest_run(store: ObjectStore, settings: Settings) -> str:
-    """The run that was planned last; of copies, the published one. Raises NotFoundError if there is none."""
+    """The run that was planned last: of the log, or of those that are not in it yet. Of copies, the published one.
+
+    Raises NotFoundError if there is none.
+    """
     with suppress(DocumentError):
         # Nothing is planned where copies are locked: what is said to be was planted there.
         if (latest := await read_latest(store, settings)) and latest.locked:
             return latest.run
-    newest = await value_of(store, settings.layout.newest) or await read_latest(store, settings)
-    if newest is None:
-        for run in reversed(await store.folders(settings.layout.runs)):
-            if await exists(store, settings.layout.run(run).planner):
-                return run
-        cause = f"none has been planned in {settings.target}"
-        raise NotFoundError("find", "a run", cause, "Start one: {call:run}")
-    return newest.run
+    lines, runs = await read_log(store, settings.layout), await store.folders(settings.layout.runs)
+    ages = [(line.snapshot, line.run) for line in lines]
+    open_ = sorted({*runs}.difference(line.run for line in lines))
+    ages += filter(None, await gathered(lambda run: _planned(store, settings, run), open_, READS_AT_ONCE))
+    if ages:
+        return max(ages)[1]
+    for run in reversed(runs):
+        if await exists(store, settings.layout.run(run).planner):
+            return run
+    cause = f"none has been planned in {settings.target}"
+    raise NotFoundError("find", "a run", cause, "Start one: {call:run}")
+
+
+async def _planned(store: ObjectStore, settings: Settings, run: str) -> tuple[int, str] | None:
+    """The age of a run that has a plan which can be read."""
+    with suppress(DocumentError):
+        plan = await value_of(store, settings.layout.run(run).plan)
+        return plan.age if plan else None
+    return None
 
 
 async def status(store: ObjectStore, settings: Settings, run: str) -> Status:

@@ -45,11 +45,12 @@ class ObjectInfo(NamedTuple):
 
 
 class Note(NamedTuple):
-    """A small document that a listing returns with its content."""
+    """A small document that a listing returns with its content. updated: see ObjectInfo."""
 
     name: str
     data: bytes
     generation: int
+    updated: int = 0
 
 
 class Copy(Struct, frozen=True):
@@ -102,6 +103,8 @@ class Abilities(Struct, frozen=True):
     markers: whether what is locked can be hidden, by a delete marker or a version.
     late_generations: whether `stream` may return an object before its generation is known: see
     `ports.mover.Settling`.
+    listed_notes: whether listings return the content of notes. Without it, each costs a request.
+    dated: whether it is known when an object was written: a file has the time that the last tool has given it.
     """
 
     listed_checksums: bool = True
@@ -110,6 +113,8 @@ class Abilities(Struct, frozen=True):
     deleted: bool = False
     markers: bool = False
     late_generations: bool = False
+    listed_notes: bool = True
+    dated: bool = True
 
 
 class ObjectStore(Protocol):

@@ -1,7 +1,6 @@
-"""The runs of a target that have their manifest.
+"""The runs of a target that have their manifest, and which of them is published.
 
-Which run latest.json named, or was about to name, where it cannot be read: the newest one that is complete. And where
-objects are locked, so that latest.json is never written again: the newest one whose pointer is valid.
+Where copies are locked, that is the newest one whose pointer is valid.
 """
 
 from __future__ import annotations
@@ -12,23 +11,22 @@ from contextlib import suppress
 import msgspec
 
 from bqdump.concurrency import gathered
-from bqdump.core.documents.codec import COPIED, RESTORE, decode, decode_moved
+from bqdump.core.documents.codec import decode
 from bqdump.core.documents.document import Document, RunId, Time
 from bqdump.core.documents.layout import Layout
-from bqdump.core.documents.manifest_index import Summary
 from bqdump.core.documents.sets import SetManifest
 from bqdump.core.documents.target import Latest
-from bqdump.core.errors import BqdumpError, DocumentError, OutdatedError, VerificationError
+from bqdump.core.errors import DocumentError, OutdatedError, UsageError, VerificationError
 from bqdump.core.progress.log_events import LogEvent
-from bqdump.core.settings.file import resume_call, settings_of_run
 from bqdump.core.settings.settings import Settings
-from bqdump.core.times import parse_time
-from bqdump.core.wording import COMMANDS, fill
 from bqdump.ports.store import Hidden, ObjectStore
+from bqdump.repository.log import LogLine, counts, entry_in, log_refused, published_in, read_log
 from bqdump.repository.objects import hidden_in, read_object, uncover
-from bqdump.repository.repository import Loaded, exists, read, value_of
+from bqdump.repository.repository import exists, read, value_of
 
 log = logging.getLogger(__name__)
+# Where earlier builds had a note for each run, and the last commit that reads their exports.
+HISTORY, LAST_WITHOUT_LOG = "history/", "cf2ae7e9"
 READS_AT_ONCE = 16
 
 
@@ -39,12 +37,12 @@ class _Taken(msgspec.Struct, frozen=True):
     snapshot: Time
 
 
-async def complete_runs(store: ObjectStore, layout: Layout, *, strict: bool = False) -> dict[str, int]:
+async def complete_runs(store: ObjectStore, layout: Layout) -> dict[str, int]:
     """The snapshot time (ms) of each run that has its manifest, and is not being pruned.
 
-    Two listings, and two requests for each run. A manifest that cannot be read counts as none; strict: it is raised.
+    Two listings, and two requests for each run. A manifest that cannot be read counts as none.
     """
-    noted = await _noted(store, layout)
+    noted = {line.run: line.snapshot for line in reversed(await read_log(store, layout))}
 
     async def taken(run: str) -> int | None:
         names = layout.run(run)
@@ -57,79 +55,83 @@ async def complete_runs(store: ObjectStore, layout: Layout, *, strict: bool = Fa
         return manifest.snapshot if manifest and manifest.run == run else None
 
     async def look(run: str) -> int | None:
-        try:
+        with suppress(DocumentError):
             return await taken(run)
-        except DocumentError:
-            if strict:
-                raise
-            return None
+        return None
 
     runs = await store.folders(layout.runs)
     times = await gathered(look, runs, READS_AT_ONCE)
     return {run: time for run, time in zip(runs, times, strict=True) if time is not None}
 
 
-async def _noted(store: ObjectStore, layout: Layout) -> dict[str, int]:
-    """The snapshot times in the summaries of ended runs, by run; those that cannot be read are left out."""
-    times = {}
-    async for page in store.notes(layout.history):
-        for note in page:
-            run = note.name.removeprefix(layout.history).removesuffix(".json")
-            with suppress(DocumentError, ValueError):
-                summary = decode(note.data, Summary, note.name)
-                if summary.run == run:
-                    times[run] = parse_time(summary.snapshot_time)
-    return times
+async def visible_log(store: ObjectStore, settings: Settings) -> list[LogLine]:
+    """The log as it was written, the newest entry first: also what somebody has hidden where objects are locked.
+
+    Raises UsageError for what an earlier build has exported.
+    """
+    if store.abilities.markers:
+        hidden = await hidden_in(store, settings.layout.log, replaced=True)
+        if any(entry.locked_until for entry in hidden.values()):
+            await uncover_documents(store, settings)
+    if lines := await read_log(store, settings.layout):
+        return lines
+    async for page in store.objects(f"{settings.layout.root}{HISTORY}"):
+        if page:
+            cause = f"an earlier build wrote it: {page[0].name} is there, and {settings.layout.log} has no entry"
+            hint = f"The last commit that reads it is {LAST_WITHOUT_LOG}. Export to another {{setting:prefix}}."
+            raise UsageError("read", f"{store.url}/{settings.layout.root}", cause, hint)
+    return []
 
 
-async def newest_complete(store: ObjectStore, settings: Settings) -> str:
-    """The run with the latest snapshot time of those that have a manifest, "" for none. Raises DocumentError."""
-    runs = await complete_runs(store, settings.layout, strict=True)
-    return max(runs, key=lambda run: (runs[run], run), default="")
+async def published_run(store: ObjectStore, settings: Settings) -> Latest | None:
+    """The published run, None where there is none: see `repository.log`.
+
+    Raises the error of the newest entry if none counts, and UsageError for what an earlier build has exported.
+    """
+    lines = await visible_log(store, settings)
+    if store.abilities.markers and lines and not await counts(store, settings.layout, lines[0]):
+        # Its manifest may be hidden.
+        await _uncover_locked(store, settings)
+    return await published_in(store, settings.layout, lines)
 
 
-async def with_way_out(store: ObjectStore, settings: Settings, error: DocumentError) -> DocumentError:
-    """The error about a latest.json that cannot be read, with the complete command that writes it again."""
-    if error.hint == COPIED:
-        return error
-    with suppress(DocumentError, ValueError):
-        run = await newest_complete(store, settings)
-        plan = await value_of(store, settings.layout.run(run).plan) if run else None
-        if plan:
-            call = resume_call(run, settings_of_run(plan.settings, settings.target))
-            hint = f"{RESTORE}, or write it again, which exports nothing: {call}"
-            return DocumentError(error.operation, error.subject, error.cause, hint)
-    return error
+async def _uncover_locked(store: ObjectStore, settings: Settings) -> None:
+    """Read what was hidden or replaced as it was first, where an entry says that copies there are locked."""
+    for line in await read_log(store, settings.layout):
+        with suppress(DocumentError, VerificationError):
+            if (await entry_in(store, line)).locked:
+                await uncover_documents(store, settings)
+                return
 
 
-async def published_pointer(
-    store: ObjectStore, settings: Settings, run: str = "", *, moved: bool = False
-) -> Loaded[Latest] | None:
-    """The pointer to the published run, also of a set, with the generation of latest.json; None where there is none.
+async def set_pointer(store: ObjectStore, settings: Settings, run: str = "") -> Latest | None:
+    """The pointer to the published run of a set whose copies are locked; None where there is none.
 
-    Where objects are locked, it is the newest one of those below `pointers` that is valid. One is skipped and logged if
-    its run is missing, has another snapshot time, or lacks a required signature. Raises its error if none is valid.
+    It is the newest one of those below `pointers` that is valid. One is skipped and logged if its run is missing, has
+    another snapshot time, or lacks a required signature. Raises its error if none is valid.
 
-    run: where objects are locked, the pointer to this one.
-    moved: also as another tool has copied it, see decode_moved.
+    run: the pointer to this one.
     """
     latest, damaged, name = None, None, settings.layout.latest.name
-    stored = await read(store, settings.layout.latest)
     try:
-        latest = (decode_moved if moved else decode)(stored.data, Latest, name) if stored else None
+        latest = await value_of(store, settings.layout.latest)
     except DocumentError as error:
         damaged = error
     if latest and latest.locked:
-        latest = await _newest_locked(store, settings, latest, run)
-    elif await has_locked_pointers(store, settings):
-        # Whoever may put objects there can put another latest.json over the first one, or hide it.
-        why = "it cannot be read" if damaged else "it says that they are not" if latest else "it does not exist"
-        unused = LogEvent.LATEST_UNREADABLE.extra()
-        log.warning("%s is not used: copies there are locked, and %s", name, why, extra=unused)
-        latest = await _newest_locked(store, settings, None, run)
-    elif damaged:
-        raise damaged
-    return Loaded(latest, stored.generation if stored else 0) if latest else None
+        return await _newest_locked(store, settings, latest, run)
+    if not await has_locked_pointers(store, settings):
+        return None
+    # Whoever may put objects there can put another latest.json over the first one, or hide it.
+    why = "it cannot be read" if damaged else "it says that they are not" if latest else "it does not exist"
+    unused = LogEvent.LATEST_UNREADABLE.extra()
+    log.warning("%s is not used: copies there are locked, and %s", name, why, extra=unused)
+    return await _newest_locked(store, settings, None, run)
+
+
+def _without_log(store: ObjectStore, settings: Settings) -> UsageError:
+    cause = f"{settings.layout.latest.name} is there, and {settings.layout.log} has no entry"
+    hint = f"What an earlier build has exported is read by commit {LAST_WITHOUT_LOG} and before."
+    return UsageError("read", f"{store.url}/{settings.layout.root}", cause, hint)
 
 
 async def has_locked_pointers(store: ObjectStore, settings: Settings) -> bool:
@@ -152,12 +154,14 @@ async def has_locked_pointers(store: ObjectStore, settings: Settings) -> bool:
 async def holds_export(store: ObjectStore, settings: Settings) -> bool:
     """Whether the export of one dataset is published there, or its copies are, so that it is the place of no set.
 
-    Where objects are locked, latest.json says that from the first copy on, and nobody else can create it later.
+    Where copies of a set are locked, latest.json says that from the first one on.
     """
     document, latest = settings.layout.latest, None
     stored = await read(store, document)
     with suppress(DocumentError):
         latest = decode(stored.data, document.type, document.name) if stored else None
+    if not (latest and latest.locked) and await read_log(store, settings.layout):
+        return True
     first = latest is not None and latest.locked
     if store.abilities.markers:
         if not first and not await has_locked_pointers(store, settings):
@@ -179,7 +183,7 @@ async def _newest_locked(store: ObjectStore, settings: Settings, latest: Latest 
             try:
                 pointers.append(decode(note.data, Latest, note.name))
             except DocumentError as error:
-                _log_refused(note.name, error)
+                log_refused(note.name, error)
     if latest is None or layout.latest.name in hidden:
         # As it was first, from now on.
         with suppress(DocumentError):
@@ -194,7 +198,7 @@ async def _newest_locked(store: ObjectStore, settings: Settings, latest: Latest 
             # So are all others, and nothing is wrong with the pointer.
             raise
         except (DocumentError, VerificationError) as error:
-            _log_refused(_name_of(layout, pointer), error)
+            log_refused(_name_of(layout, pointer), error)
             first = first or error
         else:
             return msgspec.structs.replace(pointer, locked=True)
@@ -212,9 +216,7 @@ def _refuse_kind(pointer: Latest, latest: Latest | None) -> None:
 
 
 def _name_of(layout: Layout, pointer: Latest) -> str:
-    if pointer.of_set:
-        return layout.set_pointer(pointer.run, pointer.manifest.split("/")[-2]).name
-    return layout.pointer(pointer.run).name
+    return layout.set_pointer(pointer.run, pointer.manifest.split("/")[-2]).name
 
 
 async def uncover_documents(store: ObjectStore, settings: Settings) -> dict[str, Hidden]:
@@ -227,7 +229,7 @@ async def uncover_documents(store: ObjectStore, settings: Settings) -> dict[str,
         return {}
     layout = settings.layout
     # Tags are each place's own.
-    written = (layout.pointers.folder, layout.runs, layout.set_runs, layout.history, layout.drills)
+    written = (layout.pointers.folder, layout.runs, layout.set_runs, layout.log, layout.drills)
     once = (layout.latest.name, layout.copies.name, layout.owner.name, layout.set_manifest.name)
     versions = await hidden_in(store, layout.root, replaced=True)
     hidden = {
@@ -244,15 +246,17 @@ async def uncover_run(store: ObjectStore, settings: Settings, run: str) -> None:
     if not store.abilities.markers:
         return
     hidden = await hidden_in(store, settings.layout.run(run).root, replaced=True)
-    if any(document.locked_until for document in hidden.values()) and await has_locked_pointers(store, settings):
-        await uncover_documents(store, settings)
+    if any(document.locked_until for document in hidden.values()):
+        await _uncover_locked(store, settings)
 
 
 async def why_unpublished(store: ObjectStore, settings: Settings) -> str:
     """Why there is no published run: somebody may have deleted what names it."""
-    name = settings.layout.latest.name
-    hidden = (await hidden_in(store, name)).get(name)
-    return f"{name} is {hidden.text}" if hidden else "nothing has been published there yet"
+    hidden = await hidden_in(store, settings.layout.log)
+    if hidden:
+        name = max(hidden)
+        return f"{name} is {hidden[name].text}"
+    return "nothing has been published there yet"
 
 
 async def _check_manifest(store: ObjectStore, layout: Layout, pointer: Latest) -> None:
@@ -292,9 +296,3 @@ def _check_set(content: bytes, layout: Layout, pointer: Latest) -> None:
 
 def _untrue(pointer: Latest, what: str) -> VerificationError:
     return VerificationError("read", f"the pointer to run {pointer.run}", f"{pointer.manifest} {what}")
-
-
-def _log_refused(name: str, error: BqdumpError) -> None:
-    # Of what is planted there, no earlier version is to be restored.
-    why = fill(error.cause, COMMANDS) if error.hint.startswith(RESTORE) else error.sentence(COMMANDS)
-    log.warning("%s is not used: %s", name, why, extra=LogEvent.LATEST_UNREADABLE.extra())

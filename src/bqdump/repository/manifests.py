@@ -19,7 +19,6 @@ from bqdump.core.documents.manifest import File, Head, Manifest, TableEntry
 from bqdump.core.documents.manifest_index import Contents, Line, attempt_of, earlier_bytes
 from bqdump.core.documents.retention import RetainedFiles, Tombstone
 from bqdump.core.documents.run_layout import RunLayout
-from bqdump.core.documents.target import Latest
 from bqdump.core.documents.validation import CHANGED, problem
 from bqdump.core.errors import DocumentError, NotFoundError, VerificationError
 from bqdump.core.retention.pruned import foreign_file
@@ -27,8 +26,9 @@ from bqdump.core.settings.settings import Settings
 from bqdump.core.settings.target import recorded_target
 from bqdump.core.wording import COMMANDS, fill
 from bqdump.ports.store import ObjectStore
-from bqdump.repository.complete_runs import published_pointer, why_unpublished, with_way_out
-from bqdump.repository.published import missing_manifest, read_replacing, refuse_pruned, refuse_set
+from bqdump.repository.complete_runs import why_unpublished
+from bqdump.repository.log import entries_of
+from bqdump.repository.published import missing_manifest, read_latest, read_replacing, refuse_pruned, refuse_set
 from bqdump.repository.repository import Loaded, exists, load, read, value_of
 
 NOTHING_DELETED = "Nothing was deleted, because it may name files of other runs."
@@ -36,7 +36,7 @@ NOTHING_DELETED = "Nothing was deleted, because it may name files of other runs.
 
 async def published_run(store: ObjectStore, settings: Settings) -> str:
     """The run that is published there. Raises NotFoundError, and UsageError where a set of datasets is published."""
-    latest = await find_latest(store, settings)
+    latest = await read_latest(store, settings)
     if latest is None:
         await refuse_set(store, settings)
         cause, replacing = await why_unpublished(store, settings), await read_replacing(store, settings)
@@ -47,15 +47,6 @@ async def published_run(store: ObjectStore, settings: Settings) -> str:
         )
         raise NotFoundError("find", f"an export in {settings.target}", cause, hint)
     return latest.run
-
-
-async def find_latest(store: ObjectStore, settings: Settings) -> Latest | None:
-    """The pointer to the published run, None if nothing was ever published there. Raises DocumentError."""
-    try:
-        latest = await published_pointer(store, settings, moved=True)
-    except DocumentError as error:
-        raise await with_way_out(store, settings, error) from None
-    return latest.value if latest and not latest.value.of_set else None
 
 
 async def load_manifest(store: ObjectStore, settings: Settings, run: str) -> Loaded[Manifest]:
@@ -194,8 +185,9 @@ async def refuse_missing(store: ObjectStore, layout: Layout, run: str) -> Loaded
 
     Returns the tombstone if the run's deletion is decided by now.
     """
-    names, summary = layout.run(run), layout.summary(run).name
-    if await store.stat(summary) is None:
+    names = layout.run(run)
+    entries = await entries_of(store, layout, run)
+    if not entries:
         return None
     # Another prune may begin to delete the run, or be about to end.
     before = await load(store, names.tombstone)
@@ -207,12 +199,12 @@ async def refuse_missing(store: ObjectStore, layout: Layout, run: str) -> Loaded
     late = (names.contents.name, names.report, names.iceberg.name, f"{names.root}notified/")
     if await exists(store, names.manifest) or all(name.startswith(late) for name in written):
         return None
-    raise lost(layout, run, f"{summary} shows that the run was complete")
+    raise lost(layout, run, f"{entries[-1].name} shows that the run was complete", entries[-1].name)
 
 
-def lost(layout: Layout, run: str, why: str) -> DocumentError:
-    """The error about a manifest that must be there."""
+def lost(layout: Layout, run: str, why: str, entry: str) -> DocumentError:
+    """The error about a manifest that must be there. entry: the name of the run's entry in the log."""
     names = layout.run(run)
-    forgotten = f"delete the folder {names.root} and {layout.summary(run).name}"
+    forgotten = f"delete the folder {names.root} and {entry}"
     hint = f"{NOTHING_DELETED} {RESTORE}. If the run may be forgotten, {forgotten}."
     return DocumentError("read", names.manifest.name, f"it does not exist, but {why}", hint)

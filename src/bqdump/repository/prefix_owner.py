@@ -17,6 +17,7 @@ from bqdump.core.documents.target import SET, PrefixOwner
 from bqdump.core.errors import PLAN, UsageError
 from bqdump.core.settings.settings import Settings
 from bqdump.ports.store import ObjectStore
+from bqdump.repository.log import read_log
 from bqdump.repository.published import read_latest
 from bqdump.repository.repository import load, replace, value_of
 
@@ -62,8 +63,8 @@ async def check_prefix(store: ObjectStore, settings: Settings) -> tuple[PrefixOw
         hint = f"Export one dataset below a folder of its own: {{setting:prefix={own}}}."
         raise UsageError(PLAN, str(settings.target), f"it belongs to {owner.owns}", hint)
     named = [settings.layout.owner.name] if generation else []
-    if latest or await store.stat(settings.layout.latest.name):
-        named.append(settings.layout.latest.name)
+    if await read_log(store, settings.layout):
+        named.append(settings.layout.log)
     raise UsageError(
         PLAN,
         str(settings.target),

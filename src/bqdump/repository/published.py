@@ -1,4 +1,4 @@
-"""The published run: the pointer `latest.json`, and the manifest that it names.
+"""The published run: the newest one of the log that can be read, and its manifest.
 
 A run that has begun to replace the published files, and is not published: it is at work on that, or was stopped.
 """
@@ -9,14 +9,13 @@ import logging
 from collections.abc import Sequence
 from contextlib import suppress
 
-import msgspec
 from msgspec import Struct
 
 from bqdump.core.documents.document import Document
-from bqdump.core.documents.manifest import Manifest, ManifestFiles
+from bqdump.core.documents.manifest import Manifest
 from bqdump.core.documents.retention import RetainedFiles
 from bqdump.core.documents.run_layout import RunLayout
-from bqdump.core.documents.target import Latest, Pointer
+from bqdump.core.documents.target import Latest
 from bqdump.core.errors import DocumentError, NotFoundError, UsageError, VerificationError
 from bqdump.core.progress.log_events import LogEvent
 from bqdump.core.settings.file import resume_call, settings_of_run
@@ -25,9 +24,10 @@ from bqdump.core.sizes import counted, named
 from bqdump.core.times import names_time
 from bqdump.core.wording import COMMANDS, close_name
 from bqdump.ports.store import ObjectStore
-from bqdump.repository.complete_runs import published_pointer, uncover_run, why_unpublished, with_way_out
+from bqdump.repository.complete_runs import published_run, uncover_run, visible_log, why_unpublished
+from bqdump.repository.log import LogLine, published_in
 from bqdump.repository.references import is_left_over
-from bqdump.repository.repository import Known, Loaded, swap, value_of
+from bqdump.repository.repository import value_of
 
 log = logging.getLogger(__name__)
 NAMED = 10
@@ -40,99 +40,36 @@ class SetError(UsageError):
 
 
 async def read_latest(store: ObjectStore, settings: Settings) -> Latest | None:
-    """The pointer to the published run, None if nothing was ever published here.
+    """The published run, None if nothing was ever published here.
 
-    Raises DocumentError, which names the command that writes it again.
+    Raises DocumentError or VerificationError if no run of the log can be read.
     """
-    latest = await load_latest(store, settings)
-    return latest.value if latest else None
+    return await published_run(store, settings)
 
 
-async def load_latest(store: ObjectStore, settings: Settings) -> Loaded[Latest] | None:
-    """The same with the generation of latest.json, whose run is another one where objects are locked."""
+async def read_base(store: ObjectStore, settings: Settings) -> Latest | None:
+    """The published run, from which the next export goes on. Where no run of the log can be read, it begins anew."""
     try:
-        latest = await published_pointer(store, settings)
-    except DocumentError as error:
-        raise await with_way_out(store, settings, error) from None
-    return latest if latest and not latest.value.of_set else None
+        return await read_latest(store, settings)
+    except (DocumentError, VerificationError) as error:
+        message = "no published run can be read, so tables that leave the export cannot be named: %s"
+        log.warning(message, error.sentence(COMMANDS), extra=LogEvent.MANIFEST_MISSING.extra())
+        return None
 
 
 async def readable_latest(store: ObjectStore, settings: Settings) -> Latest | None:
     """The same for what does not depend on it: where it cannot be read, a warning says so."""
+    return await readable_in(store, settings, await visible_log(store, settings))
+
+
+async def readable_in(store: ObjectStore, settings: Settings, lines: Sequence[LogLine]) -> Latest | None:
+    """The same of a log that was read."""
     try:
-        return await read_latest(store, settings)
+        return await published_in(store, settings.layout, lines)
     except (DocumentError, VerificationError) as error:
         message = "cannot determine the published run: %s"
         log.warning(message, error.sentence(COMMANDS), extra=LogEvent.LATEST_UNREADABLE.extra())
         return None
-
-
-class Moved(Struct, frozen=True):
-    """latest.json as it is stored now, None where none is. before: the run that was published before this one."""
-
-    stored: Loaded[Latest] | None
-    before: Latest | None
-
-    def shows(self, run: str) -> bool:
-        """Whether this run is the published one."""
-        return self.stored is not None and self.stored.value.run == run
-
-
-async def move_latest(
-    store: ObjectStore,
-    settings: Settings,
-    ready: Latest,
-    known: Known[Latest] = "unread",
-    nothing_stale_of: Latest | None = None,
-) -> Moved:
-    """Point latest.json to this run unless it names a later one.
-
-    ready: complete except for the export that it replaces, which is added to `uncleared` from the present document.
-    known: see swap.
-    nothing_stale_of: latest.json of a run all of whose files this one has replaced or kept.
-
-    Raises UsageError if another run was published after the manifest was made and has tables that are missing from it.
-    """
-    before = known.value if isinstance(known, Loaded) else None
-    if before and before.run != ready.over:
-        # The manifest was made with a later one: what was seen before it cannot tell what the manifest lacks.
-        known = "unread"
-
-    async def step(latest: Latest | None) -> Latest | None:
-        nonlocal before
-        if latest is None or latest.run != ready.run:
-            before = latest
-        if latest and latest.run == ready.run:
-            return None
-        if latest and latest.age > ready.age:
-            return None
-        if latest and latest.run != ready.over:
-            await _refuse_unnamed(store, latest, ready)
-        uncleared = (*ready.uncleared, *(latest.uncleared if latest else ()))
-        if latest and latest.replaces and latest != nothing_stale_of:
-            uncleared = (*uncleared, Pointer(latest.run, latest.snapshot, latest.manifest))
-        return msgspec.structs.replace(ready, uncleared=uncleared)
-
-    stored = await swap(store, settings.layout.latest, step, known=known)
-    if stored and stored.mine:
-        published = LogEvent.RUN_PUBLISHED.extra(target=str(settings.target))
-        log.info("published run %s, the dataset as of %s", ready.run, ready.snapshot_time, extra=published)
-    return Moved(stored, before)
-
-
-async def _refuse_unnamed(store: ObjectStore, latest: Latest, ready: Latest) -> None:
-    had = await value_of(store, Document(latest.manifest, ManifestFiles))
-    has = await value_of(store, Document(ready.manifest, ManifestFiles)) if had else None
-    if had is None or has is None:
-        return
-    if unnamed := sorted({table.table for table in (*had.tables, *had.left)} - has.named):
-        raise UsageError(
-            "publish",
-            f"run {ready.run}",
-            f"it does not have {counted(len(unnamed), 'table')} of run {latest.run}, which was published meanwhile "
-            f"({named(unnamed, NAMED)})",
-            "Nothing was removed. Start a new run.",
-        )
 
 
 async def read_manifest(store: ObjectStore, settings: Settings, run: str = "") -> Manifest:

@@ -19,7 +19,7 @@ from bqdump.core.documents.sets import (
 from bqdump.core.errors import DocumentError
 from bqdump.core.settings.settings import Settings
 from bqdump.ports.store import ObjectStore
-from bqdump.repository.complete_runs import has_locked_pointers, published_pointer
+from bqdump.repository.complete_runs import has_locked_pointers, set_pointer
 from bqdump.repository.repository import value_of
 
 NOT_EXPORTED = "it was not exported"
@@ -44,10 +44,10 @@ async def read_set_manifest(store: ObjectStore, settings: Settings) -> SetManife
 
 async def locked_set(store: ObjectStore, settings: Settings, run: str = "") -> SetManifest | None:
     """The newest valid manifest of a set, where objects are locked. run: of this run. None where there is none."""
-    pointer = await published_pointer(store, settings, run)
-    if pointer is None or not pointer.value.of_set:
+    pointer = await set_pointer(store, settings, run)
+    if pointer is None or not pointer.of_set:
         return None
-    manifest = await value_of(store, Document(pointer.value.manifest, SetManifest))
+    manifest = await value_of(store, Document(pointer.manifest, SetManifest))
     # Also where somebody has stored one that does not say so.
     return replace(manifest, locked=True) if manifest else None
 

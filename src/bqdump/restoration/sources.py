@@ -9,6 +9,7 @@ from __future__ import annotations
 import logging
 import secrets
 from collections.abc import Awaitable, Callable, Sequence
+from contextlib import suppress
 from typing import NamedTuple, TypeVar
 
 from msgspec.structs import replace
@@ -47,8 +48,7 @@ from bqdump.export.run import run
 from bqdump.export.task import Task as ExportTask
 from bqdump.repository.complete_runs import holds_export
 from bqdump.repository.exports import AT_ONCE, SetAt, datasets_left, names_in_set
-from bqdump.repository.manifests import find_latest
-from bqdump.repository.published import read_replacing
+from bqdump.repository.published import read_latest, read_replacing
 from bqdump.repository.set_runs import read_set_manifest, set_plan
 from bqdump.restoration.survey import find_manifest
 from bqdump.restoration.task import Task
@@ -162,11 +162,11 @@ async def _dataset_run(source: SetSource, entry: Entry, run: str) -> DatasetRun:
     if isinstance(entry, Latest):
         return DatasetRun(entry.dataset, entry.run)
     if isinstance(entry, DatasetEntry) and not run:
-        latest = (
-            await find_latest(source.task.store, one_dataset(source.task.settings, entry.dataset))
-            if entry.run and not source.manifest.locked
-            else None
-        )
+        latest = None
+        if entry.run and not source.manifest.locked:
+            # What is damaged there is reported when its run is read.
+            with suppress(DocumentError):
+                latest = await read_latest(source.task.store, one_dataset(source.task.settings, entry.dataset))
         # Files that a later run has replaced are gone: it is at work on other datasets, or has ended early.
         run = latest.run if latest and latest.replaces else entry.run
     return DatasetRun(entry.dataset, run)

@@ -49,7 +49,6 @@ from bqdump.retain.rewrite import (
     mark,
     rewrite,
     unmark,
-    update_pointer,
 )
 from bqdump.retain.survey import Survey, survey
 from bqdump.retain.survey import Task as Surveying
@@ -89,8 +88,8 @@ class ErasurePlan(NamedTuple):
 
 async def has_begun(task: Task) -> bool:
     """Whether an earlier start of this erasure was interrupted."""
-    latest = await read_latest(task.store, task.settings)
-    return bool(latest and latest.erasing and repeats(task.erasing, latest.erasing))
+    begun = await value_of(task.store, task.settings.layout.erasing)
+    return bool(begun and repeats(task.erasing, begun))
 
 
 async def erase(task: Task) -> ErasedFrom:
@@ -100,7 +99,7 @@ async def erase(task: Task) -> ErasedFrom:
     signed manifests would be without a signature. Then nothing is changed.
     """
     latest = await _latest(task)
-    begun = latest.erasing
+    begun = await value_of(task.store, task.settings.layout.erasing)
     if begun and not repeats(task.erasing, begun):
         hint = f"Finish that one first: {finishing(begun, latest.dataset)}"
         raise _refused(task, f"the erasure of table {begun.table} has begun and not ended", hint)
@@ -109,7 +108,6 @@ async def erase(task: Task) -> ErasedFrom:
         task = task._replace(erasing=begun)
         if not task.delete:
             raise _refused(task, "its erasure has begun and was interrupted", "Finish it with {setting:yes}.")
-        await update_pointer(task)
     elif not task.delete:
         plan = await _plan(task)
         _refuse(task, plan)
@@ -119,7 +117,7 @@ async def erase(task: Task) -> ErasedFrom:
         # It was killed before it took the mark away.
         await unmark(task)
         raise _refused(task, "its erasure was refused, as a run had come between", "Repeat this.")
-    record = record or await _begin(task, None if begun else latest)
+    record = record or await _begin(task, marked=begun is not None)
     await _refuse_unsigned(task, record.value.runs)
     for run in record.value.runs:
         await rewrite(task, run)
@@ -133,15 +131,15 @@ async def erase(task: Task) -> ErasedFrom:
     return _result(task, record.value.runs, deleted, held)
 
 
-async def _begin(task: Task, latest: Latest | None) -> Loaded[Erasure]:
-    """The record of an erasure that nothing stands against. latest: None where the mark is there already.
+async def _begin(task: Task, *, marked: bool) -> Loaded[Erasure]:
+    """The record of an erasure that nothing stands against. marked: the mark is there already.
 
     A start that was killed, or works beside this one, may have looked only before the mark. Each looks under it; the
     first that stores the record decides for all.
     """
-    if latest:
+    if not marked:
         _refuse(task, await _plan(task))
-        await mark(task, latest)
+        await mark(task)
     document = task.settings.layout.erasure(task.erasing)
     try:
         # What has come meanwhile is found now, and what comes later finds the mark.

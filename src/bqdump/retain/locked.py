@@ -23,6 +23,7 @@ from bqdump.core.retention.pruned import Storage, files_of
 from bqdump.core.sizes import counted
 from bqdump.core.wording import COMMANDS, fill
 from bqdump.ports.store import ObjectInfo
+from bqdump.repository.log import entries_of
 from bqdump.repository.manifests import read_retained, refuse_missing
 from bqdump.repository.notes import readable_tags
 from bqdump.repository.objects import present, uncover_generations
@@ -229,7 +230,7 @@ async def sweep_locked(task: Task, plan: PrunePlan, files: FreeFiles) -> Swept:
     runs = [run.run for run in plan.complete]
     for run in runs:
         names = task.layout.run(run)
-        readers = (task.layout.pointer(run).name, task.layout.summary(run).name, task.layout.tags(run).name)
+        readers = (*(info.name for info in await entries_of(task.store, task.layout, run)), task.layout.tags(run).name)
         left += await delete_unlocked(task.store, (await present(task.store, readers)).values())
         documents = [info async for page in task.store.objects(names.root) for info in page]
         left += await delete_unlocked(task.store, (info for info in documents if info.name != names.manifest.name))

@@ -16,11 +16,10 @@ from bqdump.concurrency import gathered
 from bqdump.core.documents.codec import decode, encode
 from bqdump.core.documents.document import Document
 from bqdump.core.documents.manifest import Erased, Manifest
-from bqdump.core.documents.manifest_index import summary_of
 from bqdump.core.documents.retention import Erasure, ObjectVersion
 from bqdump.core.documents.sets import DatasetEntry, SetManifest
 from bqdump.core.documents.signature import Envelope
-from bqdump.core.documents.target import Erasing, IcebergTables, Latest
+from bqdump.core.documents.target import Erasing, IcebergTables, entry_of
 from bqdump.core.errors import BqdumpError, DocumentError, NotFoundError, UsageError
 from bqdump.core.retention.erased import Held, concerns, without_table
 from bqdump.core.retention.pruned import Sweep
@@ -32,8 +31,9 @@ from bqdump.ports.signer import Signer
 from bqdump.ports.store import ObjectInfo, ObjectStore
 from bqdump.repository.manifests import contents_of
 from bqdump.repository.objects import write_object
+from bqdump.repository.publication import show_latest
 from bqdump.repository.references import READS_AT_ONCE, erasure_records
-from bqdump.repository.repository import Loaded, delete, exists, load, overwrite, read, swap, value_of
+from bqdump.repository.repository import Loaded, create, delete, exists, load, overwrite, read, swap, value_of
 from bqdump.repository.repository import replace as store_over
 from bqdump.retain.survey import Task as Surveying
 from bqdump.retain.sweep import erased_again
@@ -71,8 +71,8 @@ async def rewrite(task: Task, run: str) -> None:
                 await _sign_ahead(task, run, manifest, task.signer)
             if not await store_over(store, names.manifest, manifest, stored.generation):
                 continue
-        await update_pointer(task)
         await _update_derived(task, run, manifest)
+        await show_latest(store, task.settings)
         return
 
 
@@ -117,25 +117,18 @@ async def _sign_ahead(task: Task, run: str, manifest: Manifest, signer: Signer) 
     await swap(task.store, task.settings.layout.erasure(task.erasing), step)
 
 
-async def mark(task: Task, latest: Latest) -> None:
-    """Let latest.json say that the erasure has begun. latest: the published run that was looked at."""
-
-    async def step(now: Latest | None) -> Latest | None:
-        if now is None or now.run != latest.run or now.erasing:
-            cause = "another run was published meanwhile, or another erasure has begun"
-            raise UsageError("erase", f"table {task.erasing.table}", cause, "Repeat this.")
-        return replace(now, erasing=task.erasing)
-
-    await swap(task.store, task.settings.layout.latest, step)
+async def mark(task: Task) -> None:
+    """Note that the erasure has begun: from now on, no run is planned. Raises UsageError if another one has begun."""
+    begun = await create(task.store, task.settings.layout.erasing, task.erasing)
+    if not begun.mine:
+        raise UsageError("erase", f"table {task.erasing.table}", "another erasure has begun", "Repeat this.")
 
 
 async def unmark(task: Task) -> None:
     """Take the mark of the erasure away."""
-
-    async def step(now: Latest | None) -> Latest | None:
-        return replace(now, erasing=None) if now and now.erasing == task.erasing else None
-
-    await swap(task.store, task.settings.layout.latest, step)
+    begun = await load(task.store, task.settings.layout.erasing)
+    if begun and begun.value == task.erasing:
+        await delete(task.store, [(task.settings.layout.erasing.name, begun.generation)])
 
 
 async def _update_derived(task: Task, run: str, manifest: Manifest) -> None:
@@ -144,10 +137,14 @@ async def _update_derived(task: Task, run: str, manifest: Manifest) -> None:
     from bqdump.pages.report import render_report
 
     store, names = task.store, task.settings.layout.run(run)
-    data = (await store.read(names.manifest.name)).data
-    contents = contents_of(data, names.manifest.name)
+    stored = await store.read(names.manifest.name)
+    contents = contents_of(stored.data, names.manifest.name)
     await overwrite(store, names.contents, contents)
-    await overwrite(store, task.settings.layout.summary(run), summary_of(contents))
+    document = task.settings.layout.entry(run, manifest.snapshot)
+    if await exists(store, document):
+        # An erasure writes the manifest anew, so the entry that is about it as well.
+        iceberg = await exists(store, names.iceberg)
+        await overwrite(store, document, entry_of(contents, stored.data, stored.generation, iceberg=iceberg))
     if page := await store.stat(names.report):
         await write_object(store, names.report, render_report(manifest, None), page.generation)
     if task.signer and await exists(store, names.signature):
@@ -166,22 +163,6 @@ async def _update_derived(task: Task, run: str, manifest: Manifest) -> None:
             return None if changed == now else changed
 
         await swap(store, names.iceberg, step)
-
-
-async def update_pointer(task: Task) -> None:
-    """Let latest.json name the manifest of the published run as it is now: this erasure has written it anew."""
-    store, layout = task.store, task.settings.layout
-
-    async def step(now: Latest | None) -> Latest | None:
-        stored = await load(store, Document(now.manifest, Manifest)) if now and now.erasing == task.erasing else None
-        if now is None or stored is None or stored.generation == now.manifest_generation:
-            return None
-        if not any(note.at == task.erasing.at for note in stored.value.erased):
-            return None
-        carried, oldest = stored.value.totals.carried, stored.value.oldest_snapshot_time
-        return replace(now, manifest_generation=stored.generation, carried=carried, oldest_snapshot_time=oldest)
-
-    await swap(store, layout.latest, step)
 
 
 async def _delete(store: ObjectStore, name: str) -> None:

@@ -260,20 +260,22 @@ async def _latest_of_original(task: Task) -> Latest | None:
     before: Latest | None = None
     while latest := await _read_latest(task):
         if latest == before:
-            raise lost(task.layout, latest.run, f"{task.layout.latest} names it as the published run")
+            entry = task.layout.entry(latest.run, latest.snapshot).name
+            raise lost(task.layout, latest.run, f"{entry} names it as the published run", entry)
         if manifest := await store.stat(latest.manifest):
             break
         # Where another run is published by now, this one may have been pruned.
         before = latest
     else:
         return None
-    if manifest.generation == latest.manifest_generation:
+    entered = await value_of(store, task.layout.entry(latest.run, latest.snapshot))
+    if entered is None or manifest.generation == entered.generation:
         return latest
     if is_elsewhere((await load_manifest(store, settings, latest.run)).value.settings, settings.target):
         raise _copy(task)
     cause = f"{latest.manifest} was written again since it was published: by hand, or as part of a copy"
     hint = "Prune after the next run."
-    if erasing := latest.erasing:
+    if erasing := await value_of(store, settings.layout.erasing):
         cause, hint = underway(erasing), f"Finish it: {finishing(erasing, latest.dataset)}"
     raise UsageError("prune", str(settings.target), cause, f"Nothing was deleted. {hint}")
 

@@ -16,12 +16,13 @@ from collections.abc import Collection, Iterable, Sequence
 import msgspec
 
 from bqdump.concurrency import gathered
-from bqdump.core.documents.layout import is_note
 from bqdump.core.documents.retention import Erasure, ObjectVersion, Tombstone
+from bqdump.core.documents.target import NAME
 from bqdump.core.errors import BqdumpError
 from bqdump.core.progress.log_events import LogEvent
 from bqdump.core.retention.pruned import Sweep, is_document
 from bqdump.core.sizes import counted
+from bqdump.repository.log import entries_of
 from bqdump.repository.manifests import read_retained, refuse_missing
 from bqdump.repository.references import READS_AT_ONCE, erasure_records
 from bqdump.repository.repository import Loaded, delete, exists, load, replace, value_of
@@ -55,7 +56,7 @@ async def sweep(task: Task, plan: PrunePlan) -> Swept:
     for tombstone in plan.deletions:
         left += await _delete_documents(task, tombstone.value.run, tombstone.generation)
         left += await _close(task, tombstone)
-    await _delete_late_summaries(task)
+    await _delete_late_entries(task)
     deleted += await delete_erased_again(task) if plan.of_copies else []
     return Swept(len(deleted), sum(file.size for file in deleted), tuple(left))
 
@@ -187,9 +188,10 @@ async def _present(task: Task, files: Iterable[ObjectVersion], tombstones: Itera
 
 
 async def _delete_manifest(task: Task, tombstone: Loaded[Tombstone]) -> None:
-    """Before the files, so that no manifest lacks any. The summary goes first: without it the run is looked at."""
-    names = task.layout.run(tombstone.value.run)
-    for name in (task.layout.summary(tombstone.value.run).name, names.manifest.name, names.contents.name):
+    """Before the files, so that no manifest lacks any. The entry in the log goes first: from then on, it is no run."""
+    run, names = tombstone.value.run, task.layout.run(tombstone.value.run)
+    entries = [info.name for info in await entries_of(task.store, task.layout, run)]
+    for name in (*entries, names.manifest.name, names.contents.name):
         if (info := await task.store.stat(name)) and await _still(task, tombstone.value.run, tombstone.generation):
             await delete(task.store, [(name, info.generation)])
 
@@ -197,7 +199,7 @@ async def _delete_manifest(task: Task, tombstone: Loaded[Tombstone]) -> None:
 async def _delete_documents(task: Task, run: str, tombstone: int = 0) -> list[str]:
     """Delete the run's documents; the names of objects in its folder that are none of them. tombstone: see _still.
 
-    Also the summary: a publisher writes it and then looks for the manifest, which is gone by now.
+    Also what a publisher has entered in the log since.
     """
     names, left = task.layout.run(run), list[str]()
     async for page in task.store.objects(names.root):
@@ -205,7 +207,8 @@ async def _delete_documents(task: Task, run: str, tombstone: int = 0) -> list[st
         left += [info.name for info in page if info not in own and info.name != names.tombstone.name]
         if own and await _still(task, run, tombstone):
             await delete(task.store, [(info.name, info.generation) for info in own])
-    for name in (task.layout.stages(run).name, task.layout.tags(run).name, task.layout.summary(run).name):
+    entries = [info.name for info in await entries_of(task.store, task.layout, run)]
+    for name in (task.layout.stages(run).name, task.layout.tags(run).name, *entries):
         if (info := await task.store.stat(name)) and await _still(task, run, tombstone):
             await delete(task.store, [(name, info.generation)])
     return left
@@ -231,18 +234,17 @@ async def _still(task: Task, run: str, tombstone: int) -> bool:
     return not await exists(task.store, names.planner) and not await exists(task.store, names.plan)
 
 
-async def _delete_late_summaries(task: Task) -> None:
-    """Delete the summaries of runs that have no folder: their publishers were killed after they had written them."""
-    folder = task.layout.history
-    summaries = {
-        info.name.removeprefix(folder).removesuffix(".json"): info
-        async for page in task.store.objects(folder)
+async def _delete_late_entries(task: Task) -> None:
+    """Delete the entries of runs that have no folder: they were entered in the log after their prune had ended."""
+    entries = [
+        (match["run"], info.name, info.generation)
+        async for page in task.store.objects(task.layout.log)
         for info in page
-        if is_note(info.name)
-    }
-    # In this order: a run has its folder before it has a summary.
-    runs = set(await task.store.folders(task.layout.runs)) if summaries else set()
-    await delete(task.store, [(info.name, info.generation) for run, info in summaries.items() if run not in runs])
+        if (match := NAME.fullmatch(info.name, len(task.layout.log)))
+    ]
+    # In this order: a run has its folder before it has an entry.
+    runs = set(await task.store.folders(task.layout.runs)) if entries else set()
+    await delete(task.store, [(name, generation) for run, name, generation in entries if run not in runs])
 
 
 async def _close(task: Task, tombstone: Loaded[Tombstone]) -> tuple[str, ...]:

@@ -171,7 +171,7 @@ async def end_of(store: ObjectStore, settings: Settings, run: str, number: int, 
     """
     summary = None
     with suppress(DocumentError):
-        summary = await value_of(store, settings.layout.summary(latest.run))
+        summary = await value_of(store, settings.layout.entry(latest.run, latest.snapshot))
     totals = summary.totals if summary else None
     ended = Ended(
         number=number,

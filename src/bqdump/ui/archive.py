@@ -16,10 +16,10 @@ from bqdump.concurrency import gathered
 from bqdump.core.documents.codec import decode, encode
 from bqdump.core.documents.document import RUN_ID
 from bqdump.core.documents.manifest import TableEntry
-from bqdump.core.documents.manifest_index import Contents, Line, Summary
+from bqdump.core.documents.manifest_index import Contents, Line
 from bqdump.core.documents.run import Plan, Receipt
 from bqdump.core.documents.run_layout import RunLayout
-from bqdump.core.documents.target import Drill
+from bqdump.core.documents.target import Drill, LogEntry
 from bqdump.core.documents.validation import CHANGED
 from bqdump.core.errors import DocumentError, NotFoundError, VerificationError
 from bqdump.core.progress.tally import Progress, View
@@ -37,8 +37,10 @@ from bqdump.observe.history import (
 from bqdump.observe.status import newest_run
 from bqdump.pool.tables import Ledger
 from bqdump.ports.store import ObjectStore
+from bqdump.repository.complete_runs import visible_log
 from bqdump.repository.drills import proof_of, read_drills
 from bqdump.repository.exports import Exports, exports_at
+from bqdump.repository.log import entries_in
 from bqdump.repository.manifests import contents_of, problem_of
 from bqdump.repository.published import read_latest
 from bqdump.repository.references import read_storage
@@ -98,7 +100,7 @@ class Archive:
         self.store, self.settings = store, settings
         self._trusting = trusting
         self.place = place or Place(str(settings.target).rstrip("/"))
-        self._summaries: dict[str, Summary] = {}
+        self._entries: dict[str, LogEntry] = {}
         self._kept = kept or Kept()
         # With the receipts at the last look.
         self._progress: OrderedDict[str, tuple[Progress, frozenset[Receipt]]] = OrderedDict()
@@ -111,14 +113,18 @@ class Archive:
 
     async def runs(self, published: str = "", drills: Sequence[Drill] = ()) -> list[RunLine]:
         """All runs, the latest snapshot time first. published: the one to mark as published."""
-        return await read_runs(self._trusting or self.store, self.settings, published, self._summaries, drills)
+        store = self._trusting or self.store
+        entered = await visible_log(store, self.settings)
+        return await read_runs(store, self.settings, published, self._entries, drills, entered)
 
     async def judged(self, lines: Sequence[RunLine], runs: Container[str]) -> list[RunLine]:
-        """The same, these runs with the state `not trusted` where no trusted key has signed them."""
-        if self._trusting is None:
-            return list(lines)
-        looked_at = [line for line in lines if line.run in runs]
-        judged = {line.run: line for line in await with_lost_manifests(self._trusting, self.settings, looked_at)}
+        """The same, these runs as their manifests say: lost or damaged, or signed by no trusted key.
+
+        Whatever was made of a manifest says nothing about that.
+        """
+        store, looked_at = self._trusting or self.store, [line for line in lines if line.run in runs]
+        looked_at = await with_lost_manifests(store, self.settings, looked_at, self._entries)
+        judged = {line.run: line for line in looked_at}
         return [judged.get(line.run, line) for line in lines]
 
     async def untrusted(self, *runs: str) -> dict[str, str]:
@@ -163,16 +169,18 @@ class Archive:
         """The tables of a finished run, None while it has no manifest."""
         layout = self.layout(run)
         index, manifest = layout.contents, layout.manifest
-        # An erasure writes both anew.
-        info = await self.store.stat(index.name) or await self.store.stat(manifest.name)
-        version = f"{index.name}#{info.generation}" if info else ""
-        if version and (data := self._kept.get(version)) is not None:
+        info = await self.store.stat(manifest.name)
+        if info is None:
+            return None
+        version = f"{manifest.name}#{info.generation}"
+        if (data := self._kept.get(version)) is not None:
             return decode(data, index.type, index.name)
-        # Where the index is damaged or not written yet, it can be made from the manifest.
+        # The index is only as good as the manifest. Where it is damaged or not written yet, it is made from that.
         with suppress(DocumentError):
-            if stored := await read(self.store, index):
+            stored = await read(self.store, index) if await self._is_sound(run, info.generation) else None
+            if stored:
                 contents = _about(run, decode(stored.data, index.type, index.name), index.name)
-                self._kept.keep(f"{index.name}#{stored.generation}", stored.data)
+                self._kept.keep(version, stored.data)
                 return contents
         stored = await read(self.store, manifest)
         if stored is None:
@@ -180,6 +188,12 @@ class Archive:
         contents = _about(run, contents_of(stored.data, manifest.name), manifest.name)
         self._kept.keep(version, encode(contents))
         return contents
+
+    async def _is_sound(self, run: str, generation: int) -> bool:
+        """Whether the manifest of a run is the one that the log is about. generation: of the manifest."""
+        if run not in self._entries:
+            self._entries |= await entries_in(self.store, await visible_log(self.store, self.settings))
+        return run in self._entries and self._entries[run].generation == generation
 
     async def locks(self, runs: Sequence[str]) -> dict[str, int]:
         """Until when runs are locked, in milliseconds since 1970 UTC; none where the first one is not."""

@@ -282,7 +282,7 @@ class SetVaultWorld(SimulatedCopies):
         generation = await self.target.write(own, encode(taken), 0)
         changed = {"dataset": "*" if of_set else "d", "manifest": own, "manifest_generation": generation}
         forged = msgspec.structs.replace(pointer, run=run, snapshot=later, **changed)
-        name = layout.set_pointer(run, FORGED) if of_set else layout.pointer(run)
+        name = layout.set_pointer(run, FORGED if of_set else "0" * 16)
         await self.target.write(name.name, encode(forged), 0)
 
     async def _read(self) -> None:

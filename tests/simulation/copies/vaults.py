@@ -19,9 +19,10 @@ from bqdump.core.copy.plan import Copied
 from bqdump.core.documents.codec import decode, encode
 from bqdump.core.documents.manifest import Manifest
 from bqdump.core.documents.run import Owner
-from bqdump.core.documents.target import Latest
+from bqdump.core.documents.target import NAME, LogEntry
 from bqdump.core.errors import BqdumpError, ConflictError, DeniedError
 from bqdump.core.retention.policy import Policy
+from bqdump.core.times import rfc3339
 from bqdump.ports.store import Lock, ObjectInfo
 from bqdump.repository.published import read_latest
 from simulation.copies.laws import CopyLaws
@@ -73,8 +74,9 @@ class VaultLaws(CopyLaws):
         """The runs that have a pointer which copies have written."""
         found = []
         for name in self.target.names_now():
-            if name.startswith(self.there.layout.pointers.folder) and "thief" not in name:
-                run = name.removeprefix(self.there.layout.pointers.folder).removesuffix(".json")
+            match = NAME.fullmatch(name.removeprefix(self.there.layout.log))
+            if match and "thief" not in name:
+                run = match["run"]
                 if manifest := self.manifest(self.there.layout.run(run).manifest.name):
                     found.append(manifest)
         return found
@@ -181,16 +183,15 @@ class VaultWorld(SimulatedCopies):
         elif found and kind == "shorten":
             await self.target.extend([(name, found[1].generation)], self.clock() + 1)
         elif kind == "pointer":
-            pointer = self.there.layout.pointer(f"thief-{number}-{self.clock()}")
+            run, layout = f"thief-{number}-{self.clock()}", self.there.layout
             newest = self.laws.newest()
-            forged: bytes = b"junk"
-            if newest and (own := self.target.peek(self.there.layout.pointer(newest.run).name)):
-                run = pointer.name.rpartition("/")[2].removesuffix(".json")
-                latest = decode(own[0], Latest, self.there.layout.pointer(newest.run).name)
-                manifest = self.there.layout.run(run).manifest.name
-                later = msgspec.structs.replace(latest, run=run, manifest=manifest, snapshot=latest.snapshot + 10**9)
-                forged = encode(later)
-            await self.target.write(pointer.name, forged, 0)
+            forged, name = b"junk", layout.entry(run, self.clock()).name
+            if newest and (own := self.target.peek(layout.entry(newest.run, newest.snapshot).name)):
+                entry = decode(own[0], LogEntry, layout.entry(newest.run, newest.snapshot).name)
+                snapshot = entry.snapshot + 1000
+                later = msgspec.structs.replace(entry, run=run, snapshot=snapshot, snapshot_time=rfc3339(snapshot))
+                forged, name = encode(later), layout.entry(run, snapshot).name
+            await self.target.write(name, forged, 0)
         else:
             await self.target.write(f"y/thief-{number}-{self.clock()}", b"junk", 0)
 

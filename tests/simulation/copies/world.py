@@ -38,7 +38,7 @@ from bqdump.core.settings.target import Target
 from bqdump.export.run import run as export
 from bqdump.export.task import Task
 from bqdump.ports.store import Abilities, ObjectInfo, Stored
-from bqdump.repository.published import read_latest
+from bqdump.repository.repository import exists, value_of
 from bqdump.retain.erase import erase
 from bqdump.retain.prune import prune
 from bqdump.retain.rewrite import Task as Erasing
@@ -340,12 +340,11 @@ class SimulatedCopies:
 
     async def _finish_erasure(self, settings: Settings, store: MemoryStore) -> None:
         """The same command finishes an erasure that was killed, or says that it was refused."""
-        latest = await read_latest(store, settings)
-        if latest and latest.erasing:
-            ended = await self._erase(settings, latest.erasing.table)
+        if begun := await value_of(store, settings.layout.erasing):
+            ended = await self._erase(settings, begun.table)
             self.laws.hold(isinstance(ended, ErasedFrom | UsageError), f"an erasure ends with {ended!r}")
-            latest = await read_latest(store, settings)
-            self.laws.hold(latest is not None and latest.erasing is None, f"the mark of an erasure stays: {ended!r}")
+            marked = await exists(store, settings.layout.erasing)
+            self.laws.hold(not marked, f"the mark of an erasure stays: {ended!r}")
 
     async def _follow_erasures(self) -> None:
         """What was erased in the source is erased here as well, as copies say, and they go on."""

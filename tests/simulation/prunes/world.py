@@ -16,6 +16,7 @@ from bqdump.adapters.retry import RetryingStore
 from bqdump.check.findings import Verified
 from bqdump.check.verify import verify
 from bqdump.core.documents.run import Owner
+from bqdump.core.documents.target import NAME
 from bqdump.core.errors import BqdumpError, NotFoundError, QuotaError, UnavailableError, UsageError
 from bqdump.core.iceberg.table import HINT, run_of
 from bqdump.core.restore.plan import Options
@@ -242,11 +243,10 @@ class SimulatedPrunes:
 
     async def _finish_erasures(self) -> None:
         """The same command finishes an erasure that was killed, or says that it was refused."""
-        if (latest := self.laws.view.latest()) and (begun := latest.erasing):
+        if begun := self.laws.view.erasing():
             ended = await self._erase(begun.table, 0.0)
             self.laws.hold(isinstance(ended, ErasedFrom | UsageError), f"an erasure ends with {ended!r}")
-            latest = self.laws.view.latest()
-            self.laws.hold(latest is not None and latest.erasing is None, f"the mark of {begun.table} stays: {ended!r}")
+            self.laws.hold(self.laws.view.erasing() is None, f"the mark of {begun.table} stays: {ended!r}")
 
     def _referred(self, run: str) -> None:
         """At times, while a run is about to take files over: another one is published, and what it relies on pruned."""
@@ -396,8 +396,8 @@ class SimulatedPrunes:
             names.discard(layout.run(run).tombstone.name)
         folders = {name.removeprefix(layout.runs).split("/")[0] for name in names if name.startswith(layout.runs)}
         self.laws.hold(folders <= kept, f"documents of {sorted(folders - kept)} stay")
-        of_runs = [name.removesuffix(".json").split("/")[-1] for name in names if name.startswith(layout.history)]
-        self.laws.hold({*of_runs} <= kept, f"summaries of {sorted({*of_runs} - kept)} stay")
+        of_runs = {match["run"] for name in names if (match := NAME.fullmatch(name.removeprefix(layout.log)))}
+        self.laws.hold(of_runs <= kept, f"entries of {sorted(of_runs - kept)} stay in the log")
         for manifest in self.laws.kept():
             self.laws.whole(manifest)
         stay = {name for name, _ in named} | self.laws.foreign.keys()

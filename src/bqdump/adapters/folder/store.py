@@ -38,7 +38,7 @@ COPIES = 50
 class FolderStore:
     """A folder, created by the first write. Several processes may use it at the same time."""
 
-    abilities = Abilities()
+    abilities = Abilities(dated=False)
 
     def __init__(self, root: Path) -> None:
         self._root = root.absolute()
@@ -146,7 +146,7 @@ class FolderStore:
 
         def read(index: Index) -> list[Note]:
             rows = [row for row in index.below(prefix, is_note) if row.name >= start]
-            return [Note(row.name, content(row.name), row.generation) for row in rows]
+            return [Note(row.name, content(row.name), row.generation, row.info.updated) for row in rows]
 
         notes = await self._locked("list", prefix, read)
         for first in range(0, len(notes), PAGE):

@@ -84,6 +84,11 @@ def hidden_in(bucket: str, versions: Iterable[Any], soft: Iterable[Any]) -> list
     return hidden
 
 
+def written_at(blob: Any) -> int:
+    """When this generation was written: see ObjectInfo."""
+    return _milliseconds(blob._properties.get("timeCreated"))
+
+
 def retention_of(lock: Lock) -> dict[str, str]:
     """The lock as a field of an object. https://cloud.google.com/storage/docs/object-lock"""
     return {"mode": "Locked" if lock.strict else "Unlocked", "retainUntilTime": rfc3339(lock.until)}
@@ -109,7 +114,8 @@ def noted(blob: Any, url: str) -> Note | None:
     data = str((blob.metadata or {}).get(NOTE, "")).encode()
     if (blob.size, blob.crc32c) != (len(data), crc32c(data)):
         return None
-    return Note(blob.name, data, generation_of(blob, "list", f"{url}/{blob.name}"))
+    generation = generation_of(blob, "list", f"{url}/{blob.name}")
+    return Note(blob.name, data, generation, written_at(blob))
 
 
 def generation_of(blob: Any, operation: str, subject: str) -> int:

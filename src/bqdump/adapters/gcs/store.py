@@ -29,6 +29,7 @@ from bqdump.adapters.gcs.objects import (
     open_blob,
     open_client,
     retry_policy,
+    written_at,
 )
 from bqdump.adapters.google.errors import translate, translated
 from bqdump.adapters.google.http import TIMEOUT
@@ -249,7 +250,7 @@ class CloudStore:
             content = await self.read(blob.name, length=None if (blob.size or 0) <= NOTE_BYTES else NOTE_BYTES + 1)
         except NotFoundError:
             return None
-        return Note(blob.name, content.data, content.generation)
+        return Note(blob.name, content.data, content.generation, written_at(blob))
 
     def _upload(self, name: str, data: bytes, expect: int | None, metadata: dict[str, str] | None) -> int:
         blob = open_blob(self._bucket, name, self._kms_key, self._lock)

@@ -49,7 +49,13 @@ class S3Store:
     """
 
     abilities = Abilities(
-        listed_checksums=False, exports=False, leaves_uploads=True, deleted=True, markers=True, late_generations=True
+        listed_checksums=False,
+        exports=False,
+        leaves_uploads=True,
+        deleted=True,
+        markers=True,
+        late_generations=True,
+        listed_notes=False,
     )
 
     def __init__(
@@ -282,7 +288,7 @@ class S3Store:
             content = await self.read(info.name, length=None if info.size <= NOTE_BYTES else NOTE_BYTES + 1)
         except NotFoundError:
             return None
-        return Note(info.name, content.data, content.generation)
+        return Note(info.name, content.data, content.generation, info.updated)
 
 
 async def _all(work: Iterable[Awaitable[Result]]) -> list[Result | BqdumpError]:

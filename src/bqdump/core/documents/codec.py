@@ -25,16 +25,15 @@ RELEASE = "Use the matching release."
 AGAIN, ELSEWHERE = "delete it: the next run writes it again", "export to another {setting:prefix}"
 INSTEAD = {
     "dataset.json": AGAIN,
-    "newest.json": AGAIN,
     "project.json": AGAIN,
-    # Without these, no run compares with what is published.
-    "latest.json": ELSEWHERE,
+    "latest.json": AGAIN,
     "publishing.json": ELSEWHERE,
     "manifest.json": ELSEWHERE,
 }
 # Of the notes in these folders.
 NOTES_INSTEAD = {
     "tags": "delete it, then tag the run again: no run is pruned before that",
+    "log": "delete it, then start its run again by its id",
     "staged": "delete it: {call:prune} deletes what its run has staged",
 }
 COPIED = (

@@ -7,7 +7,6 @@ Those of a run are made in `run_layout`, those of a set of datasets in `sets`, t
 from __future__ import annotations
 
 import hashlib
-from typing import TYPE_CHECKING
 
 from msgspec import Struct
 
@@ -17,16 +16,25 @@ from bqdump.core.documents.retention import Erasure, Tags
 from bqdump.core.documents.run_layout import RunLayout
 from bqdump.core.documents.sets import SetLayout, SetManifest
 from bqdump.core.documents.signature import Envelope
-from bqdump.core.documents.target import Drill, Erasing, Latest, Newest, PrefixOwner, Proofs, Publishing, Stages
-
-if TYPE_CHECKING:
-    from bqdump.core.documents.manifest_index import Summary
+from bqdump.core.documents.target import (
+    Drill,
+    Erasing,
+    Latest,
+    LogEntry,
+    Newest,
+    PrefixOwner,
+    Proofs,
+    Publishing,
+    Stages,
+    entry_name,
+)
 
 # The largest of the documents that do not grow with the tables, in bytes.
 SMALL = 1 << 20
 SMALL_DOCUMENTS = (
     "copies.json",
     "dataset.json",
+    "erasing.json",
     "latest.json",
     "publishing.json",
     "newest.json",
@@ -51,6 +59,8 @@ class Layout(Struct, frozen=True):
 
     prefix: str
 
+    # The table that is being taken out of the kept runs, as long as that takes.
+    erasing = At("erasing.json", Erasing, "page")
     # Which dataset the prefix belongs to.
     owner = At("dataset.json", PrefixOwner, "page")
     # The pointer to the manifest that readers should follow.
@@ -63,8 +73,8 @@ class Layout(Struct, frozen=True):
     runs = Path("runs/")
     # The folder of notes on runs that may have staged files, so that one listing returns all of them.
     staged = Path("staged/")
-    # The folder of summaries, a note for each completed run, so that one listing returns all of them.
-    history = Path("history/")
+    # The log: a note for each complete run, in the order of their snapshot times.
+    log = Path("log/")
     # The folder of drills, a note for each, so that one listing returns all of them.
     drills = Path("drills/")
     # The folder of tags, a note for each run that has any, so that one listing returns all of them.
@@ -87,12 +97,8 @@ class Layout(Struct, frozen=True):
 
     @property
     def pointers(self) -> Notes[Latest]:
-        """The pointers of a place whose objects are locked: one for each run."""
+        """The pointers of a set whose copies are locked: one for each run."""
         return Notes(f"{self.root}pointers/", Latest)
-
-    def pointer(self, run: str) -> Document[Latest]:
-        """The pointer to this run, where objects are locked."""
-        return Document(f"{self.root}pointers/{run}.json", Latest, "note")
 
     def set_pointer(self, run: str, digest: str) -> Document[Latest]:
         """The pointer to a manifest of this run of a set, where objects are locked."""
@@ -102,11 +108,9 @@ class Layout(Struct, frozen=True):
         """The note that this run may have staged files."""
         return Document(f"{self.staged}{run}.json", Stages, "note")
 
-    def summary(self, run: str) -> Document[Summary]:
-        """The summary of this completed run."""
-        from bqdump.core.documents.manifest_index import Summary
-
-        return Document(f"{self.history}{run}.json", Summary, "note")
+    def entry(self, run: str, snapshot: int) -> Document[LogEntry]:
+        """The entry of this run in the log. snapshot: its snapshot time."""
+        return Document(f"{self.log}{entry_name(run, snapshot)}", LogEntry, "note")
 
     def drill(self, name: str) -> Document[Drill]:
         """What this drill proved."""
@@ -168,6 +172,6 @@ def is_note(name: str) -> bool:
     if not state or not rest.endswith(".json"):
         return False
     folders = rest.split("/")[:-1]
-    if folders in (["history"], ["staged"], ["drills"], ["tags"], ["pointers"]):
+    if folders in (["log"], ["staged"], ["drills"], ["tags"], ["pointers"]):
         return True
     return folders[2:3] in NOTES_IN.get(folders[0] if folders else "", ())

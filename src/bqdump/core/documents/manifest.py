@@ -247,13 +247,15 @@ class Head(ExportDocument, msgspec.Struct, frozen=True, kw_only=True):
     """The earliest time of which the content of a table is known, in RFC 3339: earlier where one was carried over."""
     erased: tuple[Erased, ...] = ()
     """Tables that it had, and that `bqdump erase` has taken out of it."""
+    number: Count = 0
+    """1 for the first published export, then one more for each; overlapping runs may have the same."""
+    over: str = ""
+    """The run that was published before; "" for none."""
 
 
 class Manifest(Head, frozen=True, kw_only=True):
     """The record of a complete run (or, with --allow-partial, of a partial one)."""
 
-    number: Count = 0
-    """1 for the first published export, then one more for each; overlapping runs may have the same."""
     digest: str
     """The digest of the settings that all tasks of the run agree on."""
     tables: tuple[TableEntry, ...]
@@ -261,8 +263,6 @@ class Manifest(Head, frozen=True, kw_only=True):
     """Files of an earlier export that stay for tables that failed in this one."""
     found: tuple[File, ...]
     """Files under these tables' names from before the first publication, by an export without a manifest."""
-    over: str = ""
-    """The run that was published before; "" for none."""
     definitions: Definitions = msgspec.field(default_factory=Definitions)
     """Definitions of everything that is not a table, to rebuild the dataset."""
     copy_of: CopyOf | None = None

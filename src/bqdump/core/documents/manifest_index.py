@@ -1,7 +1,7 @@
-"""The index of a manifest, and the summary of a run. Both are made from the manifest.
+"""The index of a manifest, made from the manifest.
 
 A manifest has the definition of every table and the name of every file: 1 KB or more for each table. The index has a
-line of numbers for each table, with the place of its entry in the manifest. The summary is one note for a run.
+line of numbers for each table, with the place of its entry in the manifest.
 
 The origin of a manifest's tables: when and with which settings each was exported, and phrases about many of them.
 """
@@ -9,14 +9,14 @@ The origin of a manifest's tables: when and with which settings each was exporte
 from __future__ import annotations
 
 from itertools import islice
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any
 
 import msgspec
 from msgspec import Meta
 
-from bqdump.core.documents.document import FORMAT_VERSION, LARGEST, Count, ReadAt, Time
+from bqdump.core.documents.document import LARGEST, Count, ReadAt, Time
 from bqdump.core.documents.fingerprints import Seen, Side, fingerprint
-from bqdump.core.documents.manifest import Carried, Head, Manifest, TableEntry, Totals
+from bqdump.core.documents.manifest import Carried, Head, Manifest, TableEntry
 from bqdump.core.sizes import counted
 
 # A place within a manifest, in bytes.
@@ -84,43 +84,6 @@ class Contents(Head, frozen=True, kw_only=True):
         mixed = line.carried is None and 0 < line.earlier == line.size
         by = [] if mixed else [origin.run, origin.snapshot]
         return fingerprint([by, line.content, line.made, line.schema])
-
-
-class Summary(msgspec.Struct, frozen=True, kw_only=True):
-    """A run in a few numbers.
-
-    rows: the sum over its tables.
-    begun, ended: the first creation and the last end of its own jobs (ms), 0 without jobs.
-    """
-
-    format_version: int = FORMAT_VERSION
-    run: str
-    status: Literal["complete", "partial"]
-    snapshot_time: str
-    totals: Totals
-    rows: Count
-    skipped: Count
-    failed: Count
-    begun: Time
-    ended: Time
-    oldest_snapshot_time: str = ""
-
-
-def summary_of(contents: Contents) -> Summary:
-    """The summary of a run."""
-    own = [line for line in contents.tables if line.carried is None]
-    return Summary(
-        run=contents.run,
-        status=contents.status,
-        snapshot_time=contents.snapshot_time,
-        totals=contents.totals,
-        rows=sum(line.rows for line in contents.tables),
-        skipped=len(contents.skipped),
-        failed=len(contents.failed),
-        begun=min((line.created for line in own), default=0),
-        ended=max((line.ended for line in own), default=0),
-        oldest_snapshot_time=contents.oldest_snapshot_time,
-    )
 
 
 def is_job(name: str) -> bool:

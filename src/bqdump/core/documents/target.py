@@ -1,6 +1,10 @@
 """The small documents of a target that are about no single run: whose it is, and which runs there are.
 
-The documents of publishing: which run is published, and which one may write final names now.
+The log: a note for each complete run, created once, when everything of its run is stored, and never changed. Its name
+begins with the snapshot time, so that a listing is in the order of the runs. What is published is the newest one whose
+run can be read.
+
+What else publishing writes: latest.json, made from the log, and which run may write final names now.
 
 The note on a drill: what it proved about an export. One listing returns the notes of all drills.
 
@@ -9,13 +13,21 @@ Sizes are bytes, counts are rows or objects, times are milliseconds since 1970 U
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+import hashlib
+import re
+from contextlib import suppress
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Annotated, Literal
 
 import msgspec
 from msgspec import Meta
 
 from bqdump.core.documents.document import FORMAT_VERSION, Count, ExportDocument, Mode, RunDocument, RunId, Time
-from bqdump.core.documents.manifest import IcebergFile
+from bqdump.core.documents.manifest import IcebergFile, Totals
+from bqdump.core.times import milliseconds_of, time_of
+
+if TYPE_CHECKING:
+    from bqdump.core.documents.manifest_index import Contents
 
 # In place of a dataset's name: all datasets of the project that are exported as a set, below this prefix.
 SET = "*"
@@ -95,7 +107,6 @@ class Latest(ExportDocument, msgspec.Struct, frozen=True, kw_only=True):
     number, over, oldest_snapshot_time: as in the manifest; of a set, how many datasets its run has published.
     carried: the number of its tables that are carried over.
     iceberg: the document with the metadata file of each Iceberg table, "" where the run has none.
-    erasing: a table that is being taken out of the kept runs.
     locked: this document is never written again; those below `pointers` show which run is published.
     """
 
@@ -115,13 +126,92 @@ class Latest(ExportDocument, msgspec.Struct, frozen=True, kw_only=True):
     carried: Count = 0
     oldest_snapshot_time: str = ""
     iceberg: str = ""
-    erasing: Erasing | None = None
     locked: bool = False
 
     @property
     def of_set(self) -> bool:
         """Whether it is about a set of datasets."""
         return self.dataset == SET
+
+
+# What the name of an entry begins with, and the run that follows.
+NAME = re.compile(r"(?P<time>[0-9]{8}T[0-9]{6}\.[0-9]{3}Z)-(?P<run>[A-Za-z0-9][A-Za-z0-9_-]{0,99})\.json")
+
+
+class LogEntry(ExportDocument, msgspec.Struct, frozen=True, kw_only=True):
+    """A complete run in a few numbers.
+
+    number, over, oldest_snapshot_time: as in the manifest.
+    digest: SHA-256 of the manifest as it was stored, in hex.
+    generation: of the manifest as it was stored.
+    rows: the sum over its tables.
+    begun, ended: the first creation and the last end of its own jobs (ms), 0 without jobs.
+    iceberg: whether runs/<run>/iceberg.json names its Iceberg tables.
+    locked: it is a copy whose objects are locked.
+    """
+
+    format_version: int = FORMAT_VERSION
+    run: RunId
+    number: Count = 0
+    dataset: str
+    project: str
+    snapshot_time: str
+    snapshot: Time
+    status: Literal["complete", "partial"]
+    mode: Mode
+    digest: str
+    generation: Count
+    over: str = ""
+    totals: Totals
+    rows: Count
+    skipped: Count
+    failed: Count
+    begun: Time
+    ended: Time
+    oldest_snapshot_time: str = ""
+    iceberg: bool = False
+    locked: bool = False
+
+
+def entry_of(
+    contents: Contents, manifest: bytes, generation: int, *, iceberg: bool = False, locked: bool = False
+) -> LogEntry:
+    """The entry of a run. contents, generation: of this manifest."""
+    own = [line for line in contents.tables if line.carried is None]
+    return LogEntry(
+        run=contents.run,
+        number=contents.number,
+        dataset=contents.dataset,
+        project=contents.project,
+        snapshot_time=contents.snapshot_time,
+        snapshot=contents.snapshot,
+        status=contents.status,
+        mode=contents.mode,
+        digest=hashlib.sha256(manifest).hexdigest(),
+        generation=generation,
+        over=contents.over,
+        totals=contents.totals,
+        rows=sum(line.rows for line in contents.tables),
+        skipped=len(contents.skipped),
+        failed=len(contents.failed),
+        begun=min((line.created for line in own), default=0),
+        ended=max((line.ended for line in own), default=0),
+        oldest_snapshot_time=contents.oldest_snapshot_time,
+        iceberg=iceberg,
+        locked=locked,
+    )
+
+
+def time_in_name(time: str) -> int | None:
+    """The snapshot time (ms) that the name of an entry begins with; None where it is not a time."""
+    with suppress(ValueError):
+        return milliseconds_of(datetime.strptime(time, "%Y%m%dT%H%M%S.%fZ").replace(tzinfo=UTC))
+    return None
+
+
+def entry_name(run: str, snapshot: int) -> str:
+    """The name of a run's entry in the folder of the log."""
+    return f"{time_of(snapshot):%Y%m%dT%H%M%S}.{snapshot % 1000:03d}Z-{run}.json"
 
 
 class IcebergTables(msgspec.Struct, frozen=True, kw_only=True):

@@ -22,11 +22,12 @@ from bqdump.core.documents.path_template import Template, parse_template
 from bqdump.core.documents.retention import Erasure, Reference, RetainedFiles, Tags, Tombstone
 from bqdump.core.documents.run import Failure, Plan, Receipt
 from bqdump.core.documents.run_layout import RunLayout, unit_of
-from bqdump.core.documents.target import IcebergTables, Intent, Latest, Pointer, Publishing
+from bqdump.core.documents.target import IcebergTables, Intent, Latest, LogEntry, Pointer, Publishing
 from bqdump.core.documents.units import Changed, GivenUp, SharedSession, shares_problem
 from bqdump.core.errors import DocumentError, UsageError
 from bqdump.core.formats.formats import FORMATS
 from bqdump.core.formats.types import columns
+from bqdump.core.times import rfc3339
 
 BAD_PART = re.compile(r"(?:^|/)\.{0,2}(?:/|$)|[\x00-\x1f\x7f]")
 CHANGED = "Modified outside bqdump: find out by whom, then start a new run with another run id."
@@ -104,8 +105,8 @@ def _beside_problem(plan: Plan, place: Place) -> str:
 def _latest(latest: Latest, place: Place, name: str) -> str:
     if latest.of_set:
         return _latest_set(latest, place, name)
-    if name.startswith(place.layout.pointers.folder) and name != place.layout.pointer(latest.run).name:
-        return f"it is about run {latest.run}"
+    if name.startswith(place.layout.pointers.folder):
+        return "it is of one dataset, and the copies there are of a set of datasets"
     if wrong := _pointers_problem((latest, *latest.uncleared), place):
         return wrong
     if latest.iceberg not in ("", place.layout.run(latest.run).iceberg.name):
@@ -121,6 +122,13 @@ def _latest_set(latest: Latest, place: Place, name: str) -> str:
     if name.startswith(place.layout.pointers.folder) and name != place.layout.set_pointer(latest.run, digest).name:
         return f"it is about run {latest.run}"
     return ""
+
+
+def _entry(entry: LogEntry, place: Place, name: str) -> str:
+    if name != place.layout.entry(entry.run, entry.snapshot).name:
+        return f"it is about run {entry.run}"
+    same = rfc3339(entry.snapshot) == entry.snapshot_time
+    return "" if same else f"its snapshot time is {entry.snapshot_time[:50]!r}"
 
 
 def _pointers_problem(pointers: Iterable[Latest | Pointer], place: Place) -> str:
@@ -276,6 +284,7 @@ def _names(names: Iterable[str], place: Place) -> str:
 CHECKS: dict[type, Callable[[Any, Place, str], str]] = {
     Plan: _plan,
     Latest: _latest,
+    LogEntry: _entry,
     IcebergTables: _iceberg,
     Publishing: _publishing,
     Intent: _intent,

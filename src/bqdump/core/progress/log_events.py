@@ -182,7 +182,6 @@ class LogEvent(enum.StrEnum):
     Find out by whom; the line has the command that brings it back."""
     LATEST_UNREADABLE = "latest_unreadable"
     """`latest.json` cannot be read, so the published run is unknown. The line has the command that writes it again."""
-    LATEST_RESTORED = "latest_restored"
     """`latest.json` could not be read, or was missing, and names this run again."""
 
     # Earlier runs

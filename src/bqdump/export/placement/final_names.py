@@ -17,14 +17,15 @@ from bqdump.core.documents.document import Document
 from bqdump.core.documents.manifest import File
 from bqdump.core.documents.run import Plan
 from bqdump.core.documents.target import Intent, Latest, Pointer, Publishing
-from bqdump.core.errors import ConflictError, NotFoundError, UsageError
+from bqdump.core.errors import ConflictError, DocumentError, NotFoundError, UsageError
 from bqdump.core.plan.carryover import Carryover
 from bqdump.export.carry import carry_over
 from bqdump.export.publish.clear import delete, origin, prefix_of, read_earlier
 from bqdump.export.task import RunningExport
 from bqdump.ports.store import Copy, ObjectInfo
 from bqdump.repository.objects import looked_up
-from bqdump.repository.published import move_latest, read_latest
+from bqdump.repository.publication import enter
+from bqdump.repository.published import read_base
 from bqdump.repository.repository import Known, Loaded, swap, value_of
 
 
@@ -72,7 +73,7 @@ async def announce(
     async def carried(current: Publishing | None) -> Carryover:
         # No run has replaced files of this one since it was seen, so it is still published.
         stays = current is None or _shown(current, latest)
-        now = latest if stays else await read_latest(export.store, export.settings)
+        now = latest if stays else await read_base(export.store, export.settings)
         return await carry_over(export, now, tables, dropped)
 
     async def step(current: Publishing | None) -> Publishing | None:
@@ -87,8 +88,8 @@ async def announce(
         ready = await _to_show(export, current) if current and not published else None
         if current and ready:
             # One that lacks tables of a run which was published meanwhile is not shown.
-            with suppress(UsageError):
-                published = (await move_latest(export.store, export.settings, ready)).shows(current.run)
+            with suppress(UsageError, DocumentError):
+                published = (await enter(export.store, export.settings, ready)).shows(current.run)
         # After publishing.json was read: the run named there has published what was ready before it.
         carry = await carried(current)
         if carry.files:
@@ -223,7 +224,7 @@ async def withdraw(export: RunningExport) -> None:
     if current is None or _is_of(export.plan, current):
         return
     theirs = set(await _intended(export, Document(current.manifest, Intent)))
-    latest = await read_latest(export.store, export.settings)
+    latest = await read_base(export.store, export.settings)
     # A partial export keeps the earlier files of its failed tables, and these may be ours.
     earlier_files = [file for table in await read_earlier(export, latest) for file in table.files] if latest else []
     left = {(file.name, file.generation) for file in earlier_files}

@@ -20,7 +20,7 @@ from bqdump.export.publish.latest import has_ended
 from bqdump.export.task import InPlace, RunningExport, Task
 from bqdump.ports.store import ObjectInfo
 from bqdump.repository.objects import looked_up
-from bqdump.repository.published import read_latest
+from bqdump.repository.published import read_base
 from bqdump.repository.repository import Known, Loaded, overwrite
 
 
@@ -154,7 +154,7 @@ async def _left(export: RunningExport, failed: Collection[str], naive: list[Tabl
 
     An earlier run may have published until this one announced itself, so earlier listings are not sufficient.
     """
-    latest = await read_latest(export.store, export.settings) if failed else None
+    latest = await read_base(export.store, export.settings) if failed else None
     left = []
     for table in await read_earlier(export, latest) if latest and latest.replaces else naive:
         if table.table in failed:

@@ -12,7 +12,6 @@ from functools import partial
 from bqdump.core.documents.codec import encode
 from bqdump.core.documents.manifest_index import unchanged_parts
 from bqdump.core.documents.run import Owner, Plan
-from bqdump.core.documents.target import Newest
 from bqdump.core.errors import PLAN, UnavailableError, UsageError
 from bqdump.core.plan.guards import COSTS_ONLY, refuse, sentence
 from bqdump.core.plan.removal import removal_sentence
@@ -33,7 +32,7 @@ from bqdump.pool.turn import PATIENCE_SECONDS, Turn, at_work, take_or_await
 from bqdump.ports.store import BucketInfo
 from bqdump.repository.prefix_owner import claim_prefix, release_prefix
 from bqdump.repository.references import pruned_early, refuse_pruned
-from bqdump.repository.repository import overwrite, replace, value_of
+from bqdump.repository.repository import replace, value_of
 
 log = logging.getLogger(__name__)
 
@@ -114,7 +113,6 @@ async def _make(task: Task, bucket: BucketInfo | None, *, new: bool = False, fir
             await task.store.delete(objects)
         return Obtained(stored)
     _log_plan(running_export(task, plan))
-    await overwrite(task.store, task.settings.layout.newest, Newest(plan.run))
     kept = over if over and len(over.data) <= KEPT_BYTES else None
     return Obtained(plan, Made(draft.lines, draft.definitions, kept) if size <= KEPT_BYTES else None)
 

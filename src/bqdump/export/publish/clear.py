@@ -20,7 +20,7 @@ from bqdump.core.documents.path_template import split_shard
 from bqdump.core.documents.retention import RetainedFiles
 from bqdump.core.documents.run import Plan
 from bqdump.core.documents.target import Latest, Pointer
-from bqdump.core.errors import DeniedError
+from bqdump.core.errors import DeniedError, DocumentError
 from bqdump.core.progress.log_events import LogEvent
 from bqdump.core.sizes import counted
 from bqdump.export.task import RunningExport
@@ -56,7 +56,12 @@ async def clear_stale(export: RunningExport, manifest: ManifestFiles, seen: Load
         kept = {file.name for table in (*manifest.tables, *manifest.left) for file in table.objects}
         past: list[Sequence[File | IcebergFile | ObjectInfo]] = [manifest.found]
         for pointer in latest.uncleared:
-            earlier = await value_of(export.store, Document(pointer.manifest, RetainedFiles))
+            try:
+                earlier = await value_of(export.store, Document(pointer.manifest, RetainedFiles))
+            except DocumentError as error:
+                message = "the stale files of run %s stay, as its manifest cannot be read: %s"
+                log.warning(message, pointer.run, error, extra=LogEvent.CLEANUP_FAILED.extra())
+                continue
             if earlier is None:
                 past.append(await _placed_by(export, pointer))
             elif earlier.snapshot == pointer.snapshot and _is_ours(export, earlier):

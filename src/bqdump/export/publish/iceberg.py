@@ -26,7 +26,7 @@ from bqdump.export.publish.lake_table import LakeTable
 from bqdump.export.task import RunningExport
 from bqdump.repository.complete_runs import complete_runs
 from bqdump.repository.objects import looked_up, read_object, write_object
-from bqdump.repository.published import read_latest
+from bqdump.repository.published import read_base
 from bqdump.repository.repository import create, value_of
 
 log = logging.getLogger(__name__)
@@ -160,7 +160,7 @@ async def _show(export: RunningExport, hints: dict[str, bytes], known: Mapping[s
             again[name] = hints[name]
 
     seen = await gathered(generation, hints, REQUESTS_AT_ONCE)
-    latest = await read_latest(export.store, export.settings)
+    latest = await read_base(export.store, export.settings)
     if latest is None or latest.run != export.plan.run:
         return {}
     expected = {name: expect for name, expect in zip(hints, seen, strict=True) if expect is not None}
@@ -172,7 +172,7 @@ async def _clear(export: RunningExport, tables: Iterable[str]) -> None:
     """Delete the hints of removed tables, whose files were deleted."""
     names = [f"{export.settings.layout.iceberg_table(table)}metadata/{HINT}" for table in tables]
     infos = await looked_up(export.store, names)
-    latest = await read_latest(export.store, export.settings)
+    latest = await read_base(export.store, export.settings)
     if latest and latest.run == export.plan.run:
         await delete(export, ((info.name, info.generation) for info in infos if info))
 
@@ -188,7 +188,7 @@ async def _delete_unnamed(export: RunningExport, manifest: ManifestFiles | None)
         for info in page
         if run_of(info.name) == export.plan.run
     ]
-    latest = await read_latest(export.store, export.settings) if written else None
+    latest = await read_base(export.store, export.settings) if written else None
     published = await value_of(export.store, Document(latest.manifest, ManifestFiles)) if latest else None
     named = _names([document for document in (manifest, published) if document])
     await delete(export, ((info.name, info.generation) for info in written if info.name not in named))

@@ -1,4 +1,4 @@
-"""latest.json as a run that is complete writes it: when it is published, and again where the object was damaged.
+"""What latest.json becomes when this run is published.
 
 Whether a run has ended already, by another task of it or because a later run has taken over.
 
@@ -11,24 +11,26 @@ import logging
 from contextlib import suppress
 from typing import NamedTuple
 
-import msgspec
-
-from bqdump.core.documents.codec import COPIED
-from bqdump.core.documents.document import Document
 from bqdump.core.documents.manifest import ManifestFiles
-from bqdump.core.documents.target import Latest, Pointer
+from bqdump.core.documents.target import Latest
 from bqdump.core.errors import DocumentError
 from bqdump.core.progress.log_events import LogEvent
 from bqdump.core.times import rfc3339
 from bqdump.export.task import RunningExport
-from bqdump.repository.complete_runs import newest_complete
-from bqdump.repository.published import read_latest
-from bqdump.repository.repository import Loaded, exists, load, replace, value_of
+from bqdump.repository.published import read_base
+from bqdump.repository.repository import Loaded, exists, load, value_of
+
+log = logging.getLogger(__name__)
 
 
 async def has_manifest(export: RunningExport) -> bool:
     """Whether this run is complete, so that it is settled what it publishes."""
     return await exists(export.store, export.layout.manifest)
+
+
+async def is_entered(export: RunningExport) -> bool:
+    """Whether this run is in the log."""
+    return await exists(export.store, export.settings.layout.entry(export.plan.run, export.plan.snapshot))
 
 
 async def read_manifest_files(export: RunningExport) -> Loaded[ManifestFiles] | None:
@@ -40,12 +42,9 @@ async def has_ended(export: RunningExport) -> bool:
     """Whether the run has its manifest, or a later run is published or has announced itself."""
     if await has_manifest(export):
         return True
-    latest = await read_latest(export.store, export.settings)
+    latest = await read_base(export.store, export.settings)
     announced = await value_of(export.store, export.settings.layout.publishing)
     return any(pointer and pointer.age > export.plan.age for pointer in (latest, announced))
-
-
-log = logging.getLogger(__name__)
 
 
 async def pointer_to(export: RunningExport, manifest: ManifestFiles, generation: int) -> Latest:
@@ -68,48 +67,6 @@ async def pointer_to(export: RunningExport, manifest: ManifestFiles, generation:
     )
 
 
-async def restore_latest(export: RunningExport) -> None:
-    """Write latest.json again where it cannot be read and this is the newest complete run: the one that it named.
-
-    So the next run compares with what is published, and no table leaves the export unnamed. Raises DocumentError
-    where another run is newer: the error names that one.
-    """
-    if not await _is_damaged(export):
-        return
-    damaged = await export.store.stat(export.settings.layout.latest.name)
-    manifest = await read_manifest_files(export)
-    if damaged and manifest and await newest_complete(export.store, export.settings) == export.plan.run:
-        ready = await pointer_to(export, manifest.value, manifest.generation)
-        uncleared = await _replaced(export, manifest.value) if ready.replaces else ()
-        pointer = msgspec.structs.replace(ready, uncleared=uncleared)
-        if await replace(export.store, export.settings.layout.latest, pointer, damaged.generation):
-            message, restored = "wrote latest.json again: run %s is the published run", LogEvent.LATEST_RESTORED.extra()
-            log.warning(message, export.plan.run, extra=restored)
-    # What is still damaged is an error, with the run that may write it.
-    await read_latest(export.store, export.settings)
-
-
-async def _is_damaged(export: RunningExport) -> bool:
-    """Whether latest.json is there and cannot be read, except as part of a copy."""
-    try:
-        await value_of(export.store, export.settings.layout.latest)
-    except DocumentError as error:
-        if error.hint == COPIED:
-            raise
-        return True
-    return False
-
-
-async def _replaced(export: RunningExport, manifest: ManifestFiles) -> tuple[Pointer, ...]:
-    """The export that this run has replaced, whose files may not all be deleted yet."""
-    if not manifest.over:
-        return ()
-    earlier = export.settings.layout.run(manifest.over)
-    plan = await value_of(export.store, earlier.plan)
-    stored = await value_of(export.store, Document(earlier.manifest.name, ManifestFiles))
-    return (Pointer(manifest.over, plan.snapshot, earlier.manifest.name),) if plan and stored else ()
-
-
 class Again(NamedTuple):
     """A run that was published before this task started.
 
@@ -129,8 +86,8 @@ async def report_again(export: RunningExport) -> Again:
         # A task that was alone has published without a note that says so, but it has planned the run.
         notes = [await value_of(export.store, note) for note in (export.layout.publisher, export.layout.planner)]
         same = export.owner.execution in [note.execution for note in notes if note][:1]
-        summary = await value_of(export.store, export.settings.layout.summary(export.plan.run))
-        ended = summary.ended or ended if summary else ended
+        entry = await value_of(export.store, export.settings.layout.entry(export.plan.run, export.plan.snapshot))
+        ended = entry.ended or ended if entry else ended
     again = Again(ended, same)
     if again.same:
         message = "run %s is published already: nothing to do"

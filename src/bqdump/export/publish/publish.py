@@ -14,7 +14,7 @@ from bqdump.core.documents.codec import decode, encode
 from bqdump.core.documents.definitions import Definitions
 from bqdump.core.documents.manifest import File, Manifest, ManifestFiles
 from bqdump.core.documents.run import TablePlan
-from bqdump.core.documents.target import Latest, Publishing
+from bqdump.core.documents.target import Latest, LogEntry, Publishing, entry_of
 from bqdump.core.errors import UnavailableError, VerificationError
 from bqdump.core.plan.record import Record, make_manifest
 from bqdump.core.progress.events import Entered
@@ -25,7 +25,9 @@ from bqdump.export.publish.latest import has_ended, pointer_to, read_manifest_fi
 from bqdump.export.task import InPlace, RunningExport
 from bqdump.pool.tables import Ledger
 from bqdump.ports.store import ObjectInfo
-from bqdump.repository.published import Moved, load_latest, move_latest
+from bqdump.repository.manifests import contents_of
+from bqdump.repository.publication import Moved, enter
+from bqdump.repository.published import read_base
 from bqdump.repository.references import pruned_meanwhile
 from bqdump.repository.repository import Known, Loaded, replace
 
@@ -77,16 +79,18 @@ async def _step_aside(export: RunningExport) -> None:
 class _Stored(NamedTuple):
     """The manifest that is stored. Of one that this process has stored, also what publishing saw before.
 
-    latest: see swap.
+    latest: the published run then, None for none.
     announced, staged: see InPlace.
     document: its bytes, unless it is large.
+    entry: made of it for the log.
     """
 
     files: Loaded[ManifestFiles]
-    latest: Known[Latest] = "unread"
+    latest: Latest | None = None
     announced: Known[Publishing] = "unread"
     staged: Sequence[ObjectInfo] | None = None
     document: bytes | None = None
+    entry: LogEntry | None = None
 
 
 async def _make_manifest(export: RunningExport, ledger: Ledger) -> _Stored | None:
@@ -115,7 +119,7 @@ class _Proved(NamedTuple):
     tables: Sequence[TablePlan]
     definitions: Definitions
     collected: Collected
-    latest: Loaded[Latest] | None
+    latest: Latest | None
     in_place: InPlace
 
 
@@ -130,8 +134,8 @@ async def _prove(export: RunningExport, ledger: Ledger) -> _Proved | None:
     await prove(export, tables, ledger.done, collected)
     failed = frozenset(failure.table for failure in ledger.failed)
     dropped = frozenset(failure.table for failure in ledger.dropped)
-    latest = await load_latest(export.store, export.settings)
-    exported = Exported(tables, collected, failed, latest.value if latest else None, dropped)
+    latest = await read_base(export.store, export.settings)
+    exported = Exported(tables, collected, failed, latest, dropped)
     in_place = await export.placement.place(export, exported)
     return _Proved(tables, definitions, collected, latest, in_place) if in_place else None
 
@@ -152,10 +156,9 @@ async def _describe(export: RunningExport, ledger: Ledger, proved: _Proved) -> M
         failed=ledger.failed,
         dropped=ledger.dropped,
         placed=placed._replace(files=files),
-        number=proved.latest.value.number + 1 if proved.latest else 1,
+        number=proved.latest.number + 1 if proved.latest else 1,
     )
-    latest = proved.latest.value if proved.latest else None
-    return await export.extra.describe(export, make_manifest(record), latest)
+    return await export.extra.describe(export, make_manifest(record), proved.latest)
 
 
 async def _store(export: RunningExport, manifest: Manifest, proved: _Proved) -> _Stored | None:
@@ -179,7 +182,9 @@ async def _unless_pruned(export: RunningExport, manifest: Manifest, generation: 
         document, data = export.layout.manifest_files, encode(manifest)
         files = Loaded(decode(data, document.type, document.name), generation, mine=True)
         kept, in_place = data if len(data) <= KEPT_BYTES else None, proved.in_place
-        return _Stored(files, proved.latest, in_place.announced, in_place.staged, kept)
+        iceberg = any(table.iceberg for table in (*files.value.tables, *files.value.left))
+        entry = entry_of(contents_of(data, document.name), data, generation, iceberg=iceberg)
+        return _Stored(files, proved.latest, in_place.announced, in_place.staged, kept, entry)
     await delete(export, [(export.layout.manifest.name, generation)])
     if gone == "pruned":
         await export.extra.drop(export, manifest, None)
@@ -198,12 +203,13 @@ def _counted(files: list[File], written: list[ObjectInfo], rows: dict[str, int |
 
 
 async def _point(export: RunningExport, stored: _Stored) -> Moved:
-    """Move latest.json to this run, unless a later run is there, or about to be."""
+    """Enter the run in the log, unless a later run that replaces files is there, or about to be."""
     pointer = await pointer_to(export, stored.files.value, stored.files.generation)
     ready = await export.placement.make_ready(export, pointer, stored.announced)
-    before = stored.latest.value if isinstance(stored.latest, Loaded) else None
+    before = stored.latest
     if ready is None:
         # A run that has announced itself since has published this one, if it was ready before.
-        return Moved(await load_latest(export.store, export.settings), before)
+        latest = await read_base(export.store, export.settings)
+        return Moved(Loaded(latest, 0) if latest else None, before)
     clean = before if before and not leaves_stale(export, stored.files.value, before) else None
-    return await move_latest(export.store, export.settings, ready, stored.latest, clean)
+    return await enter(export.store, export.settings, ready, stored.entry, clean)

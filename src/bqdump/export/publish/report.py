@@ -1,4 +1,4 @@
-"""What is stored for people when a run has ended: index, summary and report of a published one, or why it failed."""
+"""What is stored for people when a run has ended: index and report of a published one, or why it failed."""
 
 from __future__ import annotations
 
@@ -8,7 +8,6 @@ from pathlib import Path
 
 from bqdump.core.documents.codec import decode
 from bqdump.core.documents.manifest import Manifest
-from bqdump.core.documents.manifest_index import summary_of
 from bqdump.core.errors import BqdumpError
 from bqdump.core.progress.events import Cleared
 from bqdump.core.progress.log_events import LogEvent
@@ -20,7 +19,7 @@ from bqdump.pool.tables import Ledger, read_ledger
 from bqdump.ports.store import ObjectStore
 from bqdump.repository.objects import write_object
 from bqdump.repository.published import missing_run, read_manifest, refuse_set
-from bqdump.repository.repository import delete, exists, replace, value_of
+from bqdump.repository.repository import replace, value_of
 
 log = logging.getLogger(__name__)
 
@@ -34,7 +33,7 @@ async def has_report(export: RunningExport) -> bool:
 
 
 async def store_report(export: RunningExport, published: Published, cleared: Sequence[Cleared]) -> None:
-    """Write the index, the summary and report.html. An error is only logged, because the export is published."""
+    """Write the index and report.html. An error is only logged, because the export is published."""
     try:
         # Imported at the end of a run, by the one task that gets here.
         from bqdump.core.documents.changes import compare
@@ -45,11 +44,6 @@ async def store_report(export: RunningExport, published: Published, cleared: Seq
         data = published.document or (await export.store.read(document.name)).data
         contents = contents_of(data, document.name)
         await replace(export.store, export.layout.contents, contents, 0)
-        summary = export.settings.layout.summary(export.plan.run)
-        written = await replace(export.store, summary, summary_of(contents), 0)
-        # Prune deletes the manifest and then looks for a summary.
-        if written and not await exists(export.store, document):
-            await delete(export.store, [(summary.name, written)])
         manifest = decode(data, document.type, document.name)
         changes = None
         if before and before.run != export.plan.run and len(manifest.tables) <= COMPARED_TABLES:

@@ -1,0 +1,195 @@
+"""The log of a place: which runs are complete, and which of them is published.
+
+One listing returns all entries, in the order of their snapshot times. An entry counts if it can be read, is not of a
+time to come, and the manifest of its run is there. Any other one is passed over and named: it is one run that cannot be
+read, and no reason to stop.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Sequence
+from contextlib import suppress
+from typing import NamedTuple
+
+from bqdump.concurrency import gathered
+from bqdump.core.documents.codec import RESTORE, decode, decode_moved
+from bqdump.core.documents.layout import Layout
+from bqdump.core.documents.manifest import Manifest
+from bqdump.core.documents.target import NAME, Latest, LogEntry, time_in_name
+from bqdump.core.errors import BqdumpError, DocumentError, OutdatedError, VerificationError
+from bqdump.core.progress.log_events import LogEvent
+from bqdump.core.times import rfc3339
+from bqdump.core.wording import COMMANDS, fill
+from bqdump.ports.store import ObjectInfo, ObjectStore
+from bqdump.repository.objects import read_object
+
+log = logging.getLogger(__name__)
+# How much later than the store's clock at the creation of an entry its snapshot time may be: BigQuery has set it by
+# another clock, and the files of a run may be written within seconds.
+CLOCKS_DIFFER_MS = 600_000
+READS_AT_ONCE = 16
+
+
+def is_to_come(snapshot: int, written: int) -> bool:
+    """Whether the snapshot time of an entry is later than its creation. written: by the store's clock."""
+    return snapshot > written + CLOCKS_DIFFER_MS
+
+
+class LogLine(NamedTuple):
+    """An entry of the log as a listing has it.
+
+    name: of the object.
+    run, snapshot: as the name says.
+    data: its content, None where the listing has none.
+    """
+
+    name: str
+    run: str
+    snapshot: int
+    data: bytes | None
+
+
+async def read_log(store: ObjectStore, layout: Layout) -> list[LogLine]:
+    """All entries, the newest first: one request for 1,000. Those of a time to come do not count, and are logged."""
+    lines = list[LogLine]()
+
+    def add(name: str, written: int, data: bytes | None) -> None:
+        match = NAME.fullmatch(name, len(layout.log))
+        snapshot = time_in_name(match["time"]) if match else None
+        if match is None or snapshot is None:
+            log_refused(name, VerificationError("read", name, "it does not have the name of an entry"))
+            return
+        if store.abilities.dated and written and is_to_come(snapshot, written):
+            times = f"it is as of {rfc3339(snapshot)}, and was written at {rfc3339(written)}"
+            log_refused(name, VerificationError("read", name, times))
+            return
+        lines.append(LogLine(name, match["run"], snapshot, data))
+
+    if store.abilities.listed_notes:
+        async for notes in store.notes(layout.log):
+            for note in notes:
+                add(note.name, note.updated, note.data)
+    else:
+        async for page in store.objects(layout.log):
+            for info in page:
+                add(info.name, info.updated, None)
+    return sorted(lines, key=lambda line: (line.snapshot, line.run), reverse=True)
+
+
+async def entries_of(store: ObjectStore, layout: Layout, run: str) -> list[ObjectInfo]:
+    """The entries of a run, as objects: one, unless runs had this id before."""
+    return [
+        info
+        async for page in store.objects(layout.log)
+        for info in page
+        if (match := NAME.fullmatch(info.name, len(layout.log))) and match["run"] == run
+    ]
+
+
+async def entry_in(store: ObjectStore, line: LogLine) -> LogEntry:
+    """The entry of a line. Raises DocumentError."""
+    data = line.data
+    if data is None:
+        stored = await read_object(store, line.name)
+        if stored is None:
+            raise DocumentError("read", line.name, "it was deleted")
+        data = stored.data
+    return decode(data, LogEntry, line.name)
+
+
+async def published_in(store: ObjectStore, layout: Layout, lines: Sequence[LogLine]) -> Latest | None:
+    """The published run of a log, None where the log is empty. lines: as `read_log` returns them.
+
+    Entries that do not count are logged. Raises the error of the first one if none does.
+    """
+    first: BqdumpError | None = None
+    for line in lines:
+        try:
+            return await _latest_of(store, layout, line)
+        except OutdatedError:
+            # So are all others, and nothing is wrong with the entry.
+            raise
+        except (DocumentError, VerificationError) as error:
+            log_refused(line.name, error)
+            first = first or error
+    if first:
+        raise first
+    return None
+
+
+async def counts(store: ObjectStore, layout: Layout, line: LogLine) -> bool:
+    """Whether an entry counts."""
+    with suppress(DocumentError, VerificationError):
+        await _latest_of(store, layout, line)
+        return True
+    return False
+
+
+def latest_of(entry: LogEntry, layout: Layout, generation: int) -> Latest:
+    """The run of an entry as latest.json names it. generation: of its manifest."""
+    names = layout.run(entry.run)
+    return Latest(
+        run=entry.run,
+        number=entry.number,
+        dataset=entry.dataset,
+        project=entry.project,
+        snapshot_time=entry.snapshot_time,
+        snapshot=entry.snapshot,
+        status=entry.status,
+        mode=entry.mode,
+        manifest=names.manifest.name,
+        manifest_generation=generation,
+        over=entry.over,
+        carried=entry.totals.carried,
+        oldest_snapshot_time=entry.oldest_snapshot_time,
+        iceberg=names.iceberg.name if entry.iceberg else "",
+        locked=entry.locked,
+    )
+
+
+async def entries_in(store: ObjectStore, lines: Sequence[LogLine]) -> dict[str, LogEntry]:
+    """The entries that can be read, by run, the newest of a run. A request for each where listings have no notes."""
+    entries = dict[str, LogEntry]()
+
+    async def add(line: LogLine) -> None:
+        with suppress(DocumentError, VerificationError):
+            entry = await entry_in(store, line)
+            if line.run not in entries or entries[line.run].age < entry.age:
+                entries[line.run] = entry
+
+    await gathered(add, lines, READS_AT_ONCE)
+    return entries
+
+
+async def _latest_of(store: ObjectStore, layout: Layout, line: LogLine) -> Latest:
+    entry = await entry_in(store, line)
+    return latest_of(entry, layout, await check_manifest(store, layout, entry))
+
+
+async def check_manifest(store: ObjectStore, layout: Layout, entry: LogEntry) -> int:
+    """The generation of the manifest of an entry. Raises DocumentError if it is missing or damaged.
+
+    It is read only if it was written again since: by an erasure, as part of a copy, or by whoever damaged it.
+    """
+    name = layout.run(entry.run).manifest.name
+    info = await store.stat(name)
+    if info is None:
+        raise DocumentError("read", name, "it does not exist", f"{RESTORE}.")
+    if info.generation == entry.generation:
+        return info.generation
+    stored = await read_object(store, name)
+    manifest = decode_moved(stored.data, Manifest, name) if stored else None
+    if stored is None or manifest is None:
+        raise DocumentError("read", name, "it does not exist", f"{RESTORE}.")
+    if manifest.age != entry.age:
+        cause = f"it is of run {manifest.run}, {manifest.snapshot_time}, and not of {entry.run}, {entry.snapshot_time}"
+        raise DocumentError("read", name, cause, f"{RESTORE}.")
+    return stored.generation
+
+
+def log_refused(name: str, error: BqdumpError) -> None:
+    """Log that an entry of the log, or a pointer, is passed over."""
+    # Of what is planted there, no earlier version is to be restored.
+    why = fill(error.cause, COMMANDS) if error.hint.startswith(RESTORE) else error.sentence(COMMANDS)
+    log.warning("%s is not used: %s", name, why, extra=LogEvent.LATEST_UNREADABLE.extra())

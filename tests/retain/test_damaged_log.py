@@ -1,0 +1,199 @@
+"""Entries of the log and manifests that are missing, damaged or of another run: what goes on, and who says so."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Callable
+
+import msgspec
+import pytest
+
+from bqdump.check.verify import verify
+from bqdump.core.documents.layout import SMALL
+from bqdump.core.errors import DocumentError, UsageError, VerificationError
+from bqdump.core.progress.log_events import LogEvent
+from bqdump.core.times import rfc3339
+from bqdump.observe.history import list_runs
+from bqdump.observe.status import newest_run, status
+from bqdump.repository.manifests import published_run
+from bqdump.repository.published import read_latest
+from entries import entry
+from logged import logged
+from retain.scene import DAY, LAYOUT, SETTINGS, Scene
+
+REPLACE = "{table}/{table}_*.{ext}"
+LAYOUTS = pytest.mark.parametrize("path", [SETTINGS.path, REPLACE])
+Damage = Callable[[Scene], None]
+
+
+def put(name: Callable[[Scene], str], content: bytes | None) -> Damage:
+    """Store another content; None: delete the object."""
+
+    def damage(scene: Scene) -> None:
+        if content is None:
+            scene.delete_now(name(scene))
+        else:
+            scene.store.put_now(name(scene), content)
+
+    return damage
+
+
+def entry_of_b(scene: Scene) -> str:
+    return entry(scene.store, LAYOUT, "b")
+
+
+def manifest_of_b(_: Scene) -> str:
+    return LAYOUT.run("b").manifest.name
+
+
+def of_another_run(name: Callable[[Scene, str], str]) -> Damage:
+    def damage(scene: Scene) -> None:
+        found = scene.store.peek(name(scene, "a"))
+        assert found
+        scene.store.put_now(name(scene, "b"), found[0])
+
+    return damage
+
+
+CONTENTS = {"empty": b"", "{}": b"{}", "garbage": b"\x00garbage", "large": b" " * (SMALL + 1)}
+DAMAGES: dict[str, Damage] = {
+    **{f"entry {what}": put(entry_of_b, content) for what, content in CONTENTS.items()},
+    "entry missing": put(entry_of_b, None),
+    "entry of another run": of_another_run(lambda scene, run: entry(scene.store, LAYOUT, run)),
+    **{f"manifest {what}": put(manifest_of_b, content) for what, content in CONTENTS.items()},
+    "manifest missing": put(manifest_of_b, None),
+    "manifest of another run": of_another_run(lambda _, run: LAYOUT.run(run).manifest.name),
+}
+DAMAGED = pytest.mark.parametrize("damage", DAMAGES.values(), ids=DAMAGES)
+
+
+@LAYOUTS
+@DAMAGED
+def test_the_next_night_goes_on_from_the_newest_run_that_can_be_read_and_says_so(
+    scene: Scene, path: str, damage: Damage, caplog: pytest.LogCaptureFixture
+) -> None:
+    scene.run("a", "b", path=path)
+    damage(scene)
+    missing = not scene.names("-b.json")
+    assert asyncio.run(published_run(scene.store, SETTINGS)) == "a"
+    assert bool(logged(caplog, LogEvent.LATEST_UNREADABLE)) == (not missing)
+    (result,) = scene.run("c", path=path)
+    assert (result.state, asyncio.run(published_run(scene.store, SETTINGS))) == ("published", "c")
+    assert asyncio.run(verify(scene.store, SETTINGS)).findings == ()
+    found = asyncio.run(read_latest(scene.store, SETTINGS))
+    assert found
+    # Where files are replaced, the run that has replaced them is entered in the log again.
+    assert (found.over, found.number) == (("b", 2) if missing and path == REPLACE else ("a", 2))
+
+
+@DAMAGED
+def test_no_table_of_the_newest_run_that_can_be_read_leaves_the_export_unasked(scene: Scene, damage: Damage) -> None:
+    scene.run("a", "b")
+    damage(scene)
+    with pytest.raises(UsageError, match="items"):
+        scene.run("c", include=("sales",))
+
+
+@pytest.mark.parametrize("damage", [name for name in DAMAGES if name.startswith("manifest")])
+def test_a_place_whose_only_run_is_damaged_is_exported_anew(
+    scene: Scene, damage: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    scene.run("b")
+    if damage != "manifest of another run":
+        DAMAGES[damage](scene)
+    else:
+        scene.store.put_now(manifest_of_b(scene), b"[]")
+    with pytest.raises((DocumentError, VerificationError), match="manifest"):
+        asyncio.run(published_run(scene.store, SETTINGS))
+    assert scene.run("c")[0].state == "published"
+    assert logged(caplog, LogEvent.MANIFEST_MISSING)
+    assert asyncio.run(published_run(scene.store, SETTINGS)) == "c"
+
+
+@DAMAGED
+def test_runs_and_status_name_what_cannot_be_read_and_the_published_run(scene: Scene, damage: Damage) -> None:
+    scene.run("a", "b")
+    damage(scene)
+    lines = {line.run: line for line in asyncio.run(list_runs(scene.store, SETTINGS))}
+    assert (lines["a"].state, lines["a"].published) == ("complete", True)
+    assert not lines["b"].published
+    if damage in [DAMAGES[name] for name in DAMAGES if name.startswith("manifest")]:
+        assert lines["b"].state == "unreadable"
+        assert "runs/b/manifest.json" in lines["b"].problem
+    assert asyncio.run(newest_run(scene.store, SETTINGS)) == "b"
+    assert asyncio.run(status(scene.store, SETTINGS, "a")).latest == "a"
+
+
+@LAYOUTS
+@pytest.mark.parametrize("content", [None, *CONTENTS.values()])
+def test_latest_json_is_made_from_the_log_whatever_was_there(scene: Scene, path: str, content: bytes | None) -> None:
+    scene.run("a", "b", path=path)
+    put(lambda _: LAYOUT.latest.name, content)(scene)
+    assert asyncio.run(published_run(scene.store, SETTINGS)) == "b"
+    assert asyncio.run(verify(scene.store, SETTINGS)).findings == ()
+    scene.run("c", path=path)
+    found = scene.store.peek(LAYOUT.latest.name)
+    assert found
+    assert msgspec.json.decode(found[0])["run"] == "c"
+    scene.prune(path=path)
+
+
+def test_an_entry_of_a_time_to_come_does_not_count(scene: Scene, caplog: pytest.LogCaptureFixture) -> None:
+    scene.store.clock = lambda: scene.now
+    scene.run("a", "b")
+    name = entry_of_b(scene)
+    found = scene.store.peek(name)
+    assert found
+    to_come = scene.now + DAY
+    planted = msgspec.json.decode(found[0]) | {"snapshot": to_come, "snapshot_time": rfc3339(to_come)}
+    document = LAYOUT.entry("b", to_come)
+    scene.store.put_now(document.name, msgspec.json.encode(planted))
+    assert asyncio.run(published_run(scene.store, SETTINGS)) == "b"
+    assert f"{document.name} is not used: cannot read {document.name}: it is as of {rfc3339(to_come)}" in caplog.text
+    scene.now += 2 * DAY
+    # Nor does it once that time has come.
+    latest = asyncio.run(read_latest(scene.store, SETTINGS))
+    assert latest
+    assert latest.snapshot == msgspec.json.decode(found[0])["snapshot"]
+
+
+@pytest.mark.parametrize("name", ["x.json", "20270101T000000Z-b.json", "20279901T000000.000Z-b.json", "b/c.json"])
+def test_what_has_no_name_of_an_entry_is_passed_over(scene: Scene, name: str, caplog: pytest.LogCaptureFixture) -> None:
+    scene.run("a", "b")
+    scene.store.put_now(f"{LAYOUT.log}{name}", b"{}")
+    with caplog.at_level(logging.WARNING):
+        assert asyncio.run(published_run(scene.store, SETTINGS)) == "b"
+    assert (f"{LAYOUT.log}{name} is not used" in caplog.text) == ("/" not in name)
+
+
+def test_a_run_that_lost_its_entry_is_published_again_by_its_id(scene: Scene) -> None:
+    scene.run("a", "b")
+    scene.delete_now(entry_of_b(scene))
+    assert asyncio.run(published_run(scene.store, SETTINGS)) == "a"
+    jobs = len(scene.warehouse.extracted)
+    (result,) = scene.run("b")
+    assert (result.state, len(scene.warehouse.extracted)) == ("published", jobs)
+    assert asyncio.run(published_run(scene.store, SETTINGS)) == "b"
+
+
+def test_a_late_run_enters_the_log_and_takes_the_place_of_no_later_one(scene: Scene) -> None:
+    scene.run("a")
+    late = scene.task("late", snapshot_time=rfc3339(scene.now + 1))
+    scene.run("b")
+    from bqdump.export.run import run
+
+    assert asyncio.run(run(late)).state == "superseded"
+    assert asyncio.run(published_run(scene.store, SETTINGS)) == "b"
+    lines = asyncio.run(list_runs(scene.store, SETTINGS))
+    assert [(line.run, line.state) for line in lines] == [("b", "complete"), ("late", "complete"), ("a", "complete")]
+
+
+def test_what_an_earlier_build_has_written_is_refused_with_the_last_commit_that_reads_it(scene: Scene) -> None:
+    scene.run("a")
+    scene.delete_now("/log/")
+    scene.store.put_now(f"{LAYOUT.root}history/a.json", b"{}")
+    said = r"an earlier build wrote it.*The last commit that reads it is [0-9a-f]{8}"
+    for ask in (lambda: asyncio.run(verify(scene.store, SETTINGS)), lambda: scene.run("b")):
+        with pytest.raises(UsageError, match=said):
+            ask()
