@@ -194,6 +194,13 @@ class Stage:
         """The pointer that readers follow."""
         return decode(self.read(f"{STATE}latest.json"), Latest, "latest.json")
 
+    def entry(self, run: str, folder: str = "") -> str:
+        """The name of the entry of a run in the log. folder: of its dataset, in a set."""
+        [name] = [
+            name for name in self.objects() if name.startswith(f"{folder}{STATE}log/") and name.endswith(f"-{run}.json")
+        ]
+        return name
+
     def plan(self, run: str) -> Plan:
         """The plan of a run."""
         return decode(self.read(f"{STATE}runs/{run}/plan.json"), Plan, "plan.json")

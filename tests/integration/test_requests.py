@@ -12,10 +12,10 @@ from integration.stage import Stage
 
 @pytest.mark.parametrize(
     ("path", "most"),
-    [("{table}/{table}_*.{ext}", 44), ("{run}/{table}/{table}_*.{ext}", 34)],
+    [("{table}/{table}_*.{ext}", 48), ("{run}/{table}/{table}_*.{ext}", 38)],
     ids=["replace", "keep"],
 )
-def test_an_export_of_one_table_takes_at_most_44_requests(path: str, most: int, stage: Stage) -> None:
+def test_an_export_of_one_table_takes_at_most_48_requests(path: str, most: int, stage: Stage) -> None:
     stage.table("a")
     for execution in ("monday", "tuesday"):
         for address in (stage.stack.storage, stage.stack.bigquery):

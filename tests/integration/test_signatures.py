@@ -17,7 +17,9 @@ from google.cloud import storage
 
 from adapters.kms_server import DENIED, VERSION, kms_server
 from bqdump.core.documents.document import STATE
+from bqdump.core.documents.layout import Layout
 from bqdump.core.documents.signature import Envelope
+from bqdump.core.times import rfc3339
 from bqdump.services import keys as key_services
 from forged import with_checksum_of
 from integration.command import Called, call_in
@@ -51,6 +53,15 @@ def refused(called: Called, *words: str) -> None:
     assert "Traceback" not in called.err
 
 
+def passed_over(called: Called, run: str, *words: str) -> None:
+    """Run one is the published one, and the log names why a newer run is not."""
+    assert called.code == 0, called
+    assert "run one, the dataset as of" in called.out
+    assert f"-{run}.json is not used: " in called.err
+    for word in words:
+        assert word in called.err
+
+
 def manifest_of(run: str) -> str:
     return f"{STATE}/runs/{run}/manifest.json"
 
@@ -64,6 +75,13 @@ def change(stage: Stage, name: str, **values: Any) -> None:
     stage.upload(name, json.dumps(json.loads(stage.read(name)) | values).encode())
 
 
+def renew(stage: Stage, run: str) -> None:
+    """Let the entry of a run be about its manifest as it is stored now."""
+    manifest = stage.store.bucket(stage.bucket).get_blob(manifest_of(run))
+    digest = hashlib.sha256(stage.read(manifest_of(run))).hexdigest()
+    change(stage, stage.entry(run), generation=int(manifest.generation), digest=digest)
+
+
 def test_a_signed_run_is_trusted_and_others_are_named(signing: Stage) -> None:
     export(signing, "one", "--sign", "signing.key")
     assert trusts(signing).code == 0
@@ -71,7 +89,9 @@ def test_a_signed_run_is_trusted_and_others_are_named(signing: Stage) -> None:
     assert trusts(signing, keys="other.pub,signing.pub").code == 0
     refused(trusts(signing, keys="other.pub"), "cannot trust run one", "another key", "SHA256:")
     export(signing, "two")
-    refused(trusts(signing), "cannot trust run two: it is not signed")
+    passed_over(trusts(signing), "two", "cannot trust run two: it is not signed")
+    refused(trusts(signing, "two"), "cannot trust run two: it is not signed")
+    refused(trusts(signing, keys="other.pub"), "cannot trust run two")
     assert trusts(signing, "one").code == 0
     assert signing.command("verify").code == 0
 
@@ -87,8 +107,7 @@ def test_a_forged_manifest_is_named_although_it_fits_its_files(signing: Stage) -
     file |= {"size": len(forged), "crc32c": blob.crc32c, "generation": int(blob.generation)}
     table["bytes"] = manifest["totals"]["bytes"] = len(forged)
     signing.upload(manifest_of("one"), json.dumps(manifest).encode())
-    latest = signing.store.bucket(signing.bucket).get_blob(manifest_of("one"))
-    change(signing, f"{STATE}/latest.json", manifest_generation=int(latest.generation))
+    renew(signing, "one")
     assert signing.command("verify").code == 0
     refused(trusts(signing), "cannot trust run one", "is not the manifest that was signed", "changed or replaced")
     into = ("--into", f"{signing.project}.restored")
@@ -100,7 +119,7 @@ def test_a_forged_manifest_is_named_although_it_fits_its_files(signing: Stage) -
 def test_files_that_a_forger_writes_again_are_not_taken_for_a_copy(signing: Stage) -> None:
     export(signing, "one", "--sign", "signing.key")
     (file,) = json.loads(signing.read(manifest_of("one")))["tables"][0]["files"]
-    # As with other bytes of the same CRC32C; and the manifest again, so that the pointer has another generation.
+    # As with other bytes of the same CRC32C; and the manifest again, which has another generation than its entry says.
     for name in (file["name"], manifest_of("one")):
         signing.upload(name, signing.read(name))
     assert signing.command("verify").code == 0
@@ -144,12 +163,17 @@ def test_a_run_in_the_folder_of_another_one_is_named(signing: Stage) -> None:
     for run in ("one", "two"):
         export(signing, run, "--sign", "signing.key")
     signing.upload(manifest_of("two"), signing.read(manifest_of("one")))
-    refused(trusts(signing), "is not the manifest that was signed")
+    passed_over(trusts(signing), "two", "is not the manifest that was signed")
+    refused(trusts(signing, "two"), "is not the manifest that was signed")
     signing.upload(signature_of("two"), signing.read(signature_of("one")))
-    refused(trusts(signing), "cannot trust run two: it is the manifest of run one")
+    for _ in range(2):
+        passed_over(trusts(signing), "two", "cannot trust run two: it is the manifest of run one")
+        refused(trusts(signing, "two"), "cannot trust run two: it is the manifest of run one")
+        # Also where its entry names this manifest.
+        renew(signing, "two")
 
 
-def test_a_pointer_that_was_set_back_is_named_by_the_age_of_its_run(
+def test_a_log_without_its_newest_entry_is_named_by_the_age_of_the_published_run(
     signing: Stage, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     export(signing, "old", "--sign", "signing.key")
@@ -158,10 +182,12 @@ def test_a_pointer_that_was_set_back_is_named_by_the_age_of_its_run(
     recent = ("--newest-within", "26h")
     assert trusts(signing, *recent).code == 0
     signing.upload(f"{STATE}/latest.json", before)
-    assert trusts(signing, *recent).code == 0
+    assert "run new, the dataset as of" in trusts(signing, *recent).out
+    signing.store.bucket(signing.bucket).blob(signing.entry("new")).delete()
+    assert "run old, the dataset as of" in trusts(signing, *recent).out
     now = time.time()
     monkeypatch.setattr(key_services, "time", SimpleNamespace(time=lambda: now + 48 * 3600))
-    refused(trusts(signing, *recent), "cannot trust run old", "not within 26h", "set back")
+    refused(trusts(signing, *recent), "cannot trust run old", "not within 26h", "entries of the log were deleted")
     refused(signing.command("verify", *recent), "cannot trust run old")
     # Who names a run wants that one.
     assert trusts(signing, "old", *recent).code == 0
@@ -170,10 +196,16 @@ def test_a_pointer_that_was_set_back_is_named_by_the_age_of_its_run(
 
 def test_a_newer_run_that_a_forger_plants_is_named(signing: Stage) -> None:
     export(signing, "one", "--sign", "signing.key")
-    planted = json.loads(signing.read(manifest_of("one"))) | {"run": "zwei"}
-    signing.upload(manifest_of("zwei"), json.dumps(planted).encode())
-    change(signing, f"{STATE}/latest.json", run="zwei", manifest=manifest_of("zwei"))
-    refused(trusts(signing), "cannot trust run zwei: it is not signed")
+    manifest = json.loads(signing.read(manifest_of("one")))
+    snapshot = manifest["snapshot"] + 1
+    newer = {"run": "zwei", "snapshot": snapshot, "snapshot_time": rfc3339(snapshot)}
+    signing.upload(manifest_of("zwei"), json.dumps(manifest | newer).encode())
+    entry = json.loads(signing.read(signing.entry("one"))) | newer
+    signing.upload(Layout("").entry("zwei", snapshot).name, json.dumps(entry).encode())
+    renew(signing, "zwei")
+    assert "run zwei, the dataset as of" in signing.command("verify").out
+    passed_over(trusts(signing), "zwei", "cannot trust run zwei: it is not signed")
+    refused(trusts(signing, "zwei"), "cannot trust run zwei: it is not signed")
 
 
 def test_an_export_of_another_dataset_is_named(signing: Stage) -> None:
@@ -277,12 +309,14 @@ def test_a_copy_by_rules_passes_over_old_runs_that_are_not_signed_and_names_them
 
 
 def test_a_copy_that_trusts_a_key_copies_what_it_has_signed_and_names_the_rest(signing: Stage) -> None:
-    """By rules as well where the published run is not signed: otherwise, copies would come to an end without a word."""
+    """Also where the newest run is not signed: otherwise, copies would come to an end without a word."""
     export(signing, "one", "--sign", "signing.key")
     export(signing, "two")
     trust = ("--trust", "signing.pub")
-    refused(signing.command("copy", str(signing.folder / "published"), *trust), "cannot trust run two", "not signed")
-    assert not (signing.folder / "published").exists()
+    published = signing.command("copy", str(signing.folder / "published"), *trust, "--json")
+    assert published.code == 0, published.text
+    assert [run["run"] for run in json.loads(published.out)["runs"]] == ["one"]
+    assert "-two.json is not used: cannot trust run two: it is not signed" in published.err
     for words in (("--all",), ("--keep-last", "1")):
         there = signing.folder / words[0].strip("-")
         called = signing.command("copy", str(there), *words, *trust, "--json")

@@ -57,7 +57,7 @@ def test_with_a_key_to_trust_a_run_that_is_not_signed_is_not_trusted(stage: Stag
     process, address = start(stage, "--trust", public(tmp_path))
     with process:
         try:
-            assert "not trusted (it is not signed)" in read(address)
+            assert "is not trusted:</strong> it is not signed." in read(address)
             assert "<strong>Not trusted.</strong> Reason: it is not signed." in read(f"{address}runs/first")
         finally:
             process.send_signal(signal.SIGINT)

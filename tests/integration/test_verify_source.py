@@ -165,7 +165,7 @@ def test_after_time_travel_the_reason_is_reported(stage: Stage, capsys: pytest.C
     manifest = json.loads(stage.read(where))
     manifest["snapshot"] -= 8 * 86_400_000
     stage.upload(where, json.dumps(manifest).encode())
-    called = call(capsys, "verify", "--source", "--bucket", stage.bucket, "--project", stage.project)
+    called = call(capsys, "verify", "r1", "--source", "--bucket", stage.bucket, "--project", stage.project)
     assert called.code == 5
     assert "time travel lasts 7 days at most, and that is 8 days ago" in called.errors[0]
 

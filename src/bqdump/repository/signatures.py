@@ -270,7 +270,7 @@ class _TrustingStore:
             raise _refused(_run_of(place), "its manifest has no snapshot time") from None
         if taken < self._trust.oldest:
             cause = f"it is the published run, and of {time}: not within {self._trust.within}"
-            hint = "Exports have failed, or latest.json was set back: {call:runs} lists all runs."
+            hint = "Exports have failed, or entries of the log were deleted: {call:runs} lists all runs."
             error = OutdatedError("trust", f"run {_run_of(place)}", cause, hint)
             error.snapshot = taken
             raise error
