@@ -9,6 +9,7 @@ from datetime import timedelta
 
 import pytest
 
+from bqdump.observe.history import list_runs
 from bqdump.ports.store import Hidden
 from bqdump.repository.objects import uncover_generations
 from bqdump.repository.published import read_manifest
@@ -86,6 +87,29 @@ def test_copies_go_on_where_a_document_of_the_place_is_hidden(document: str, vau
     vault.hide(f"{STATE}/{document}")
     assert [run.state for run in vault.copy("r4").runs] == ["copied"]
     assert (vault.published(), kinds(vault.verify()) <= {"hidden"}) == ("r4", True)
+
+
+@pytest.mark.parametrize("hides", [False, True])
+def test_each_run_is_read_by_its_name_whatever_was_done_to_all_objects(hides: bool, vault: Vault) -> None:
+    vault.copy("r1")
+    vault.copy("r2")
+    for name in vault.names():
+        if hides:
+            vault.hide(name)
+        else:
+            vault.put(name, b"junk")
+    for run in ("r1", "r2"):
+        verified = vault.verify(run)
+        assert (verified.run, kinds(verified)) == (run, {"hidden"})
+
+
+def test_a_list_of_runs_has_the_published_run_also_where_its_manifest_is_hidden(vault: Vault) -> None:
+    for run in ("r1", "r2"):
+        vault.copy(run)
+    before = asyncio.run(list_runs(vault.store(), vault.there))
+    assert [(line.run, line.published) for line in before] == [("r2", True), ("r1", False)]
+    vault.hide(f"{STATE}/runs/r2/manifest.json")
+    assert asyncio.run(list_runs(vault.store(), vault.there)) == before
 
 
 @pytest.mark.parametrize("hides", [False, True])

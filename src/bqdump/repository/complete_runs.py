@@ -67,13 +67,16 @@ async def complete_runs(store: ObjectStore, layout: Layout) -> dict[str, int]:
 async def visible_log(store: ObjectStore, settings: Settings) -> list[LogLine]:
     """The log as it was written, the newest entry first: also what somebody has hidden where objects are locked.
 
+    From then on, the manifests of locked copies are read as they were written, too.
+
     Raises UsageError for what an earlier build has exported.
     """
     if store.abilities.markers:
-        hidden = await hidden_in(store, settings.layout.log, replaced=True)
-        if any(entry.locked_until for entry in hidden.values()):
-            await uncover_documents(store, settings)
+        await _uncover_log(store, settings)
     if lines := await read_log(store, settings.layout):
+        if store.abilities.markers and not await counts(store, settings.layout, lines[0]):
+            # Its manifest may be hidden.
+            await _uncover_locked(store, settings)
         return lines
     async for page in store.objects(f"{settings.layout.root}{HISTORY}"):
         if page:
@@ -88,11 +91,16 @@ async def published_run(store: ObjectStore, settings: Settings) -> Latest | None
 
     Raises the error of the newest entry if none counts, and UsageError for what an earlier build has exported.
     """
-    lines = await visible_log(store, settings)
-    if store.abilities.markers and lines and not await counts(store, settings.layout, lines[0]):
-        # Its manifest may be hidden.
-        await _uncover_locked(store, settings)
-    return await published_in(store, settings.layout, lines)
+    return await published_in(store, settings.layout, await visible_log(store, settings))
+
+
+async def _uncover_log(store: ObjectStore, settings: Settings) -> bool:
+    """Read what was hidden or replaced as it was first, if that is so of a locked entry. Returns whether it is."""
+    hidden = await hidden_in(store, settings.layout.log, replaced=True)
+    if any(entry.locked_until for entry in hidden.values()):
+        await uncover_documents(store, settings)
+        return True
+    return False
 
 
 async def _uncover_locked(store: ObjectStore, settings: Settings) -> None:
@@ -246,7 +254,7 @@ async def uncover_run(store: ObjectStore, settings: Settings, run: str) -> None:
     if not store.abilities.markers:
         return
     hidden = await hidden_in(store, settings.layout.run(run).root, replaced=True)
-    if any(document.locked_until for document in hidden.values()):
+    if any(document.locked_until for document in hidden.values()) and not await _uncover_log(store, settings):
         await _uncover_locked(store, settings)
 
 
