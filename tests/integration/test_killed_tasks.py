@@ -105,13 +105,13 @@ def test_sigterm_ends_a_task_at_once_and_its_jobs_go_on(stage: Stage) -> None:
     ("operation", "path", "said"),
     [
         ("batch", "", "Run e is exported, but not published. To publish it: bqdump run --run-id e"),
-        ("objects.get", "manifest.json", "Run e is published. To finish its report and cleanup: bqdump run --run-id e"),
+        ("objects.list", "/staged/", "Run e is published. To finish its report and cleanup: bqdump run --run-id e"),
     ],
 )
 def test_a_task_that_is_stopped_after_its_last_table_says_what_is_left_of_the_run(
     stage: Stage, operation: str, path: str, said: str
 ) -> None:
-    """Files are put in place by a batch of requests; the manifest is looked for once the run is published."""
+    """Files are put in place by a batch of requests; what is staged is listed once the run is published."""
     stage.table("a")
     faults = f"{stage.stack.storage}/_local/faults"
     rules = [{"operation": operation, "path": path, "seconds": 60, "times": 1}]

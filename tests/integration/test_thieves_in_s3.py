@@ -91,15 +91,16 @@ def hidden(vault: Vault) -> None:
 
 
 def consistently(vault: Vault) -> None:
-    """Another file, a manifest that names it, and a pointer that names that; no signature, nor any later pointer."""
+    """Another file, a manifest that names it, and an entry that names that; no signature, nor any later entry."""
     run, (name,) = "yesterday", [name for name in vault.names() if name.startswith("sales/yesterday/")]
     generation = vault.put(name, with_checksum_of(vault.data(name), b"id,name\n1,mallory\n"))
     manifest = json.loads(vault.data(f"{STATE}/runs/{run}/manifest.json"))
     manifest["tables"][0]["files"][0] |= {"generation": generation, "sha256": ""}
     encoded = json.dumps(manifest, separators=(",", ":")).encode()
-    pointer = json.loads(vault.data(f"{STATE}/pointers/{run}.json"))
-    pointer["manifest_generation"] = vault.put(f"{STATE}/runs/{run}/manifest.json", encoded)
-    vault.put(f"{STATE}/pointers/{run}.json", json.dumps(pointer).encode())
+    (entry,) = [name for name in vault.names() if "/log/" in name and name.endswith(f"-{run}.json")]
+    forged = json.loads(vault.data(entry))
+    forged["generation"] = vault.put(f"{STATE}/runs/{run}/manifest.json", encoded)
+    vault.put(entry, json.dumps(forged).encode())
     vault.hide(f"{STATE}/runs/{run}/signature.json")
 
 

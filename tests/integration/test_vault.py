@@ -83,6 +83,12 @@ def manifest(stage: Stage, run: str) -> Manifest:
     return decode(stage.store.bucket(name_of(stage)).blob(name).download_as_bytes(), Manifest, name)
 
 
+def entry(stage: Stage, run: str) -> str:
+    """The name of the entry of a run in the log."""
+    (name,) = [name for name in objects(stage) if f"{STATE}/log/" in name and name.endswith(f"-{run}.json")]
+    return name
+
+
 def shorten(stage: Stage, name: str) -> None:
     """End the lock of an object earlier, as whoever has the permission may in mode governance."""
     body = {"retention": {"mode": "Unlocked", "retainUntilTime": (datetime.now(UTC) + timedelta(days=3)).isoformat()}}
@@ -94,7 +100,7 @@ def test_each_object_is_locked_until_the_date_of_its_run_and_written_once(vault:
     export(vault, "one")
     copy(vault)
     first = objects(vault)
-    assert f"{STATE}/pointers/one.json" in first
+    assert entry(vault, "one") in first
     expected = datetime.now(UTC) + timedelta(days=35)
     for resource in first.values():
         assert resource["retention"]["mode"] == "Unlocked"
@@ -211,7 +217,7 @@ def test_files_that_a_newer_run_names_are_locked_until_its_date(vault: Stage) ->
     assert ends == {origin.locked_until}
     # Whoever may do so ends one earlier.
     (name, _) = names
-    document = next(name for name in there if name.endswith("pointers/three.json"))
+    document = entry(vault, "three")
     for one in (name, document):
         shorten(vault, one)
     called = vault.command("verify", "--to", dest(vault), "--json")
