@@ -20,7 +20,7 @@ from bqdump.core.errors import NotFoundError, VerificationError
 from bqdump.core.sets.member import one_dataset
 from bqdump.core.settings.settings import Settings
 from bqdump.core.settings.target import Target
-from bqdump.core.times import AsOf
+from bqdump.core.times import AsOf, rfc3339
 from bqdump.observe.history import RunLine
 from bqdump.observe.status import Status
 from bqdump.ports.store import ObjectStore
@@ -115,6 +115,24 @@ def test_what_a_run_shares_with_one_that_is_not_trusted_is_shown_as_shared(trust
     assert {run: (line.alone, line.shared) for run, line in shown.items()} == {
         run: (line.alone, line.shared) for run, line in plain.items()
     }
+
+
+def test_an_entry_that_gives_an_older_signed_run_a_later_time_does_not_count(
+    trust: tuple[str, ...], caplog: pytest.LogCaptureFixture
+) -> None:
+    made = scene()
+    for run in ("two", "three"):
+        sign(made.store, SETTINGS.target, LAYOUT, run)
+    name, newest = entry(made.store, LAYOUT, "one"), entry(made.store, LAYOUT, "three")
+    older, newer = (decode(asyncio.run(made.store.read(one)).data, LogEntry, one) for one in (name, newest))
+    later = newer.snapshot + 1
+    # With the generation and the digest of the manifest, which is signed.
+    planted = msgspec.structs.replace(older, snapshot=later, snapshot_time=rfc3339(later))
+    there = LAYOUT.entry("one", later).name
+    made.store.put_now(there, encode(planted))
+    shown = lines(made.store, msgspec.structs.replace(SETTINGS, trust=trust))
+    assert [run for (run, _), line in shown.items() if line.published] == ["three"]
+    assert f"{there} is not used: it is of run one, {older.snapshot_time}, and not of one" in caplog.text
 
 
 def test_status_names_a_run_that_no_trusted_key_has_signed_and_says_the_rest(trust: tuple[str, ...]) -> None:

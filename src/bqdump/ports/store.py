@@ -105,6 +105,8 @@ class Abilities(Struct, frozen=True):
     `ports.mover.Settling`.
     listed_notes: whether listings return the content of notes. Without it, each costs a request.
     dated: whether it is known when an object was written: a file has the time that the last tool has given it.
+    trusting: whether it returns only manifests that a trusted key has signed. Then what says something about a run
+        and is not signed, as an entry of the log, is compared with the manifest.
     """
 
     listed_checksums: bool = True
@@ -115,6 +117,7 @@ class Abilities(Struct, frozen=True):
     late_generations: bool = False
     listed_notes: bool = True
     dated: bool = True
+    trusting: bool = False
 
 
 class ObjectStore(Protocol):

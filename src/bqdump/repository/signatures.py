@@ -21,7 +21,7 @@ from bqdump.core.errors import DocumentError, OutdatedError, UntrustedError, Ver
 from bqdump.core.settings.target import Target
 from bqdump.core.times import parse_time
 from bqdump.ports.signer import Signer, TrustedKeys
-from bqdump.ports.store import ObjectInfo, ObjectStore, Stored
+from bqdump.ports.store import Abilities, ObjectInfo, ObjectStore, Stored
 from bqdump.repository.objects import names_of_signatures, read_object
 from bqdump.repository.repository import create, swap
 
@@ -168,6 +168,11 @@ class _TrustingStore:
     def __getattr__(self, name: str) -> Any:
         """All but reading and stat is the store's."""
         return getattr(self._store, name)
+
+    @property
+    def abilities(self) -> Abilities:
+        """See ObjectStore."""
+        return replace(self._store.abilities, trusting=bool(self._trust.keys))
 
     async def read(self, name: str, start: int = 0, length: int | None = None) -> Stored:
         """See ObjectStore. Of a manifest, the bytes are those that were checked."""
