@@ -13,14 +13,16 @@ import requests
 from google.api_core.exceptions import Forbidden
 from google.cloud import storage
 
+from bqdump.core.documents.layout import Layout
 from bqdump.core.times import rfc3339
 from bqdump.render.append_only import COPIER, PRUNER
 from integration.stage import Stage
 from integration.test_append_only import ATTACKS, noted
-from integration.test_vault import STATE, bucket_url, create_bucket, dest, export, local, name_of, objects
+from integration.test_vault import STATE, bucket_url, create_bucket, dest, entry, export, local, name_of, objects
 
 ROLES = {"exporter": (), "copier": COPIER, "pruner": PRUNER}
 SIGN, TRUST = ("--sign", "copier.key"), ("--trust", "copier.pub")
+LAYOUT = Layout("sales/")
 
 
 def grant(stage: Stage, *permissions: str) -> None:
@@ -119,49 +121,67 @@ def test_what_a_thief_plants_with_the_copiers_grants_is_named(vault: Stage) -> N
     def plant(name: str, data: bytes) -> None:
         bucket.blob(name).upload_from_string(data, if_generation_match=0)
 
-    def plant_run(run: str, **changed: object) -> None:
+    own = entry(vault, "yesterday")
+    taken = json.loads(documents[own])["snapshot"]
+
+    def enter(run: str, later: int, /, **changed: object) -> str:
+        """Yesterday's entry as one of another run or time; its name. later: by so many milliseconds."""
+        snapshot = taken + later
+        times = {"snapshot": snapshot, "snapshot_time": rfc3339(snapshot)}
+        name = LAYOUT.entry(run, snapshot).name
+        plant(name, json.dumps(json.loads(documents[own]) | times | changed).encode())
+        return name
+
+    def plant_run(run: str, later: int, **changed: object) -> str:
         """A complete run, with all of its documents, which fits its file; another signature than its own."""
         for name, data in documents.items():
-            if "yesterday" in name and "/pointers/" not in name and "manifest.json" not in name:
+            if "yesterday" in name and name != own and "manifest.json" not in name:
                 plant(name.replace("yesterday", run), data.replace(b"yesterday", run.encode()))
         manifest = json.loads(documents[f"{STATE}/runs/yesterday/manifest.json"].replace(b"yesterday", run.encode()))
         (file,) = manifest["tables"][0]["files"]
         file["generation"] = int(bucket.get_blob(file["name"]).generation)
+        changed |= {"snapshot": taken + later, "snapshot_time": rfc3339(taken + later)}
         name = f"{STATE}/runs/{run}/manifest.json"
         plant(name, json.dumps(manifest | changed, separators=(",", ":")).encode())
-        pointer = json.loads(documents[f"{STATE}/pointers/yesterday.json"].replace(b"yesterday", run.encode()))
-        pointer |= {"manifest_generation": int(bucket.get_blob(name).generation), **changed}
-        plant(f"{STATE}/pointers/{run}.json", json.dumps(pointer).encode())
+        return enter(run, later, run=run, generation=int(bucket.get_blob(name).generation), **changed)
 
-    later = {
-        "snapshot": int(datetime(2100, 1, 1, tzinfo=UTC).timestamp() * 1000),
-        "snapshot_time": "2100-01-01T00:00:00Z",
-    }
-    plant_run("newer", **later)
-    plant_run("stranger", dataset="stranger", **later)
-    plant_run("older")
-    plant(f"{STATE}/pointers/back.json", documents[f"{STATE}/pointers/yesterday.json"])
-    plant(f"{STATE}/pointers/junk.json", b"junk")
+    century = int(datetime(2100, 1, 1, tzinfo=UTC).timestamp() * 1000) - taken
+    named = [
+        plant_run("newer", 1),
+        plant_run("stranger", 1, dataset="stranger"),
+        plant_run("future", century),
+        # Of a run that is signed.
+        enter("yesterday", 1),
+        enter("yesterday", century),
+        enter("back", 1),
+        enter("missing", 1, run="missing"),
+        LAYOUT.entry("junk", taken + 1).name,
+        f"{STATE}/log/junk.json",
+    ]
+    plant_run("older", -1)
+    for name in named[-2:]:
+        plant(name, b"junk")
     # What says that a set of datasets is there, or that another run was planned.
-    entry = {"dataset": "stranger", "location": "EU", "state": "published", "run": "stranger", "status": "complete"}
+    listed = {"dataset": "stranger", "location": "EU", "state": "published", "run": "stranger", "status": "complete"}
     project = {"run": "stranger", "tool": "", "status": "complete", "project": "p", "prefix": "sales/", "snapshot": 1}
-    member = entry | dict.fromkeys(("tables", "rows", "files", "bytes", "manifest_generation"), 0)
+    member = listed | dict.fromkeys(("tables", "rows", "files", "bytes", "manifest_generation"), 0)
     member |= {
         "snapshot_time": "1970-01-01T00:00:00.001Z",
         "manifest": "sales/stranger/_bqdump/runs/stranger/manifest.json",
     }
     project |= {"format_version": 1, "snapshot_time": "1970-01-01T00:00:00.001Z", "datasets": [member]}
     plant(f"{STATE}/project.json", json.dumps(project).encode())
+    plant(f"{STATE}/latest.json", documents[own])
     plant(f"{STATE}/newest.json", json.dumps({"format_version": 1, "run": "newer"}).encode())
     plant(f"{STATE}/runs/junk/manifest.json", b"junk")
     plant("sales/junk", b"junk" * 1000)
     said = survives(vault)
-    for run in ("newer", "stranger", "back", "junk"):
-        assert f"{STATE}/pointers/{run}.json is not used" in said, said
+    for name in named:
+        assert f"{name} is not used" in said, (name, said)
     at = ("--to", dest(vault), *TRUST)
     drilled = vault.command("drill", *at, "--project", vault.project, "--via", f"gs://{vault.bucket}/via")
     assert (drilled.code, "1 of 1 table" in drilled.out) == (0, True), drilled.text
-    for run in ("newer", "stranger", "older"):
+    for run in ("newer", "stranger", "future", "older"):
         called = vault.command("verify", run, *at)
         assert (called.code, f"cannot trust run {run}" in called.err) == (4, True), called
     # The next copy is the published run all the same.
@@ -208,32 +228,31 @@ def test_a_signed_run_that_was_pruned_is_not_the_published_one_again(vault: Stag
     copy(vault)
     kept = (f"{STATE}/runs/yesterday/manifest.json", f"{STATE}/runs/yesterday/signature.json")
     signed = {name: bucket.blob(name).download_as_bytes() for name in kept}
-    pointer = json.loads(bucket.blob(f"{STATE}/pointers/yesterday.json").download_as_bytes())
+    entered = json.loads(bucket.blob(entry(vault, "yesterday")).download_as_bytes())
+    newest = json.loads(bucket.blob(entry(vault, "today")).download_as_bytes())["snapshot"]
     unlock_all(vault)
     at = ("--to", dest(vault))
     assert vault.command("prune", *at, "--keep-last", "1", "--yes").code == 0
     grant(vault, *COPIER)
     for name, data in signed.items():
         bucket.blob(name).upload_from_string(data, if_generation_match=0)
-    generation = int(bucket.get_blob(kept[0]).generation)
-    later = datetime(2100, 1, 1, tzinfo=UTC)
-    pointer |= {"manifest_generation": generation, "snapshot": int(later.timestamp() * 1000)}
-    pointer |= {"snapshot_time": "2100-01-01T00:00:00Z"}
-    bucket.blob(f"{STATE}/pointers/yesterday.json").upload_from_string(json.dumps(pointer), if_generation_match=0)
+    entered |= {"generation": int(bucket.get_blob(kept[0]).generation)}
+    entered |= {"snapshot": newest + 1, "snapshot_time": rfc3339(newest + 1)}
+    planted = LAYOUT.entry("yesterday", newest + 1).name
+    bucket.blob(planted).upload_from_string(json.dumps(entered), if_generation_match=0)
     release(vault)
-    for words in ((), TRUST, (*TRUST, "--newest-within", "26h")):
-        called = vault.command("ls", "--json", *at) if not words else vault.command("verify", "--json", *at, *words)
-        assert "pointers/yesterday.json is not used" in called.err, called.text
-        if words:
-            assert json.loads(called.out)["run"] == "today", called.text
-    # An honest pointer to a run that is too old is no fault of the pointer.
+    for words in ((), ("--newest-within", "26h")):
+        called = vault.command("verify", "--json", *at, *TRUST, *words)
+        assert f"{planted} is not used" in called.err, called.text
+        assert json.loads(called.out)["run"] == "today", called.text
+    # An honest entry of a run that is too old is no fault of the entry.
     for _ in range(20):
         old = vault.command("verify", *at, *TRUST, "--newest-within", "1s")
         if "cannot trust" in old.err:
             break
     assert (old.code, "cannot trust run today" in old.err) == (4, True), old.text
-    assert "pointers/today.json is not used" not in old.err
-    pruned = json.loads(vault.command("prune", *at, "--keep-last", "1", "--json").out)
+    assert "-today.json is not used" not in old.err
+    pruned = json.loads(vault.command("prune", *at, "--keep-last", "1", "--json", *TRUST).out)
     assert {run["run"]: run["reasons"] for run in pruned["runs"]}["today"][0] == "published"
 
 
@@ -250,8 +269,8 @@ def test_a_prune_that_trusts_a_key_gives_forged_runs_no_place(vault: Stage) -> N
         taken = newest - 1 - number
         times = {"snapshot": taken, "snapshot_time": rfc3339(taken)}
         manifest = json.loads(forged.replace(b"yesterday", f"forged{number}".encode())) | times
-        for entry in manifest["tables"]:
-            entry["snapshot_time"] = times["snapshot_time"]
+        for table in manifest["tables"]:
+            table["snapshot_time"] = times["snapshot_time"]
         bucket.blob(f"{STATE}/runs/forged{number}/manifest.json").upload_from_string(
             json.dumps(manifest, separators=(",", ":")), if_generation_match=0
         )
@@ -280,7 +299,7 @@ JUNK = {
     "runs/junk/manifest.json": b"junk",
     "runs/deep/manifest.json": b'{"a":' * 100_000,
     "runs/lost/note": b"",
-    "history/lost.json": b"{}",
+    "log/20260101T000000.000Z-lost.json": b"{}",
     "runs/big/signature.json": b"x" * (17 << 20),
     "tags/yesterday.json": b"junk",
     "runs/today/tombstone.json": b"junk",

@@ -14,6 +14,7 @@ from typing import Any
 import pytest
 from google.api_core.exceptions import Forbidden
 
+from bqdump.core.documents.layout import Layout
 from bqdump.render.append_only import COPIER
 from integration.stage import Stage
 from integration.test_append_only import ATTACKS, noted
@@ -143,11 +144,16 @@ def test_what_a_thief_plants_beside_a_set_is_named_and_not_followed(vault: Stage
         thief.plant_set("earlier", earlier, before, **LATER),
     ]
     # What says that one dataset is there, and that another run was planned.
-    one = json.loads(thief.documents["sales/sales/_bqdump/pointers/yesterday.json"])
     run = f"{STATE}/runs/stranger/manifest.json"
     generation = thief.plant(run, thief.documents["sales/sales/_bqdump/runs/yesterday/manifest.json"])
-    one |= LATER | {"run": "stranger", "manifest": run, "manifest_generation": generation}
+    one = json.loads(thief.documents[thief.pointer]) | LATER | {"dataset": "sales", "run": "stranger"}
+    one |= {"manifest": run, "manifest_generation": generation}
     thief.plant(f"{STATE}/pointers/stranger.json", json.dumps(one).encode())
+    (own,) = [name for name in thief.documents if name.startswith("sales/sales/") and name.endswith("-yesterday.json")]
+    entry = json.loads(thief.documents[own])
+    for name in ("stranger", "yesterday"):
+        planted = Layout("sales/").entry(name, entry["snapshot"]).name
+        thief.plant(planted, json.dumps(entry | {"run": name, "generation": generation}).encode())
     thief.plant(f"{STATE}/pointers/junk.json", b"junk")
     thief.plant(f"{STATE}/newest.json", json.dumps({"format_version": 1, "run": "newer"}).encode())
     thief.plant(f"{STATE}/projects/newer/plan.json", b"junk")

@@ -9,6 +9,8 @@ import pytest
 from botocore.session import Session
 
 from bqdump.adapters.s3.requests import generation_of
+from bqdump.core.documents.layout import Layout
+from bqdump.core.times import rfc3339
 from integration.stage import Stage
 from integration.test_sets import DATASETS, EVERY, TABLES, fill
 from integration.test_vault_in_s3 import KEEP, Vault
@@ -51,6 +53,18 @@ def put(vault: Vault, name: str, data: bytes | None) -> str:
     else:
         version = vault.s3.put_object(Bucket=vault.bucket, Key=name, Body=data, ChecksumAlgorithm="CRC32")["VersionId"]
     return str(version)
+
+
+def entry_of(vault: Vault, state: str, run: str) -> str:
+    """The name of the entry of a run in the log of a dataset."""
+    (name,) = [name for name in vault.versions() if name.startswith(f"{state}/log/") and name.endswith(f"-{run}.json")]
+    return name
+
+
+def pointer_of(vault: Vault, run: str) -> str:
+    """The name of the pointer to a run of the set."""
+    (name,) = [name for name in vault.versions() if name.startswith(f"{STATE}/pointers/{run}.")]
+    return name
 
 
 def runs_of(called_out: str) -> set[str]:
@@ -110,17 +124,21 @@ def test_a_manifest_of_a_set_that_is_replaced_is_read_as_it_was_and_named(stage:
 
 
 def test_the_place_of_a_set_does_not_become_that_of_one_of_its_datasets(stage: Stage, vault: Vault) -> None:
-    """Its signed manifest of the same run, stored above the folders, and another latest.json that names it."""
+    """Its signed manifest of the same run, stored above the folders, and other documents there that name it."""
     own = "sales/ops_eu/_bqdump"
-    own = "sales/ops_eu/_bqdump"
-    signed = json.loads(vault.s3.get_object(Bucket=vault.bucket, Key=f"{own}/pointers/two.json")["Body"].read())
+    entry, to_set = entry_of(vault, own, "two"), pointer_of(vault, "two")
+    entered, pointed = (
+        json.loads(vault.s3.get_object(Bucket=vault.bucket, Key=name)["Body"].read()) for name in (entry, to_set)
+    )
     names = {name: f"{STATE}/runs/two/{name}" for name in ("manifest.json", "signature.json")}
     for name, planted in names.items():
         data = vault.s3.get_object(Bucket=vault.bucket, Key=f"{own}/runs/two/{name}")["Body"].read()
         put(vault, planted, data)
     found = vault.s3.head_object(Bucket=vault.bucket, Key=names["manifest.json"])
     made = generation_of(found["ETag"], found["LastModified"])
-    pointer = signed | {"manifest": names["manifest.json"], "manifest_generation": made, "number": 99}
+    place = {"manifest": names["manifest.json"], "manifest_generation": made, "number": 99}
+    pointer = pointed | {name: entered[name] for name in ("dataset", "snapshot", "snapshot_time")} | place
+    put(vault, entry.replace(own, STATE), json.dumps(entered | {"generation": made}).encode())
     put(vault, f"{STATE}/pointers/two.json", json.dumps(pointer).encode())
     put(vault, f"{STATE}/latest.json", json.dumps(pointer).encode())
     called = stage.command("status", "--json", *vault.at, *TRUST, env={"SOURCE_DATASET": "ops_eu"})
@@ -150,26 +168,29 @@ def test_a_signature_that_is_there_before_the_copiers_is_passed_over(stage: Stag
 def test_every_command_finds_what_was_signed_past_a_later_set_and_a_later_run_that_are_planted(
     stage: Stage, vault: Vault
 ) -> None:
-    later = {"run": "nine", "snapshot": 4102444800000, "snapshot_time": "2100-01-01T00:00:00Z"}
     own = "sales/sales/_bqdump"
     (of_set,) = [name for name in vault.versions() if name.startswith(f"{STATE}/projects/two/") and "manifest" in name]
-    (to_set,) = [name for name in vault.versions() if name.startswith(f"{STATE}/pointers/two.")]
-    digest = "0" * 16
-    for manifest, pointer, there, to in (
-        (of_set, to_set, f"{STATE}/projects/nine/{digest}/manifest.json", f"{STATE}/pointers/nine.{digest}.json"),
-        (f"{own}/runs/two/manifest.json", f"{own}/pointers/two.json", f"{own}/runs/nine/manifest.json",
-         f"{own}/pointers/nine.json"),
+    to_set, to_own, digest = pointer_of(vault, "two"), entry_of(vault, own, "two"), "0" * 16
+    taken = json.loads(vault.s3.get_object(Bucket=vault.bucket, Key=to_own)["Body"].read())["snapshot"]
+    # An entry of a time to come would not count, whoever is trusted.
+    for manifest, pointer, there, to, snapshot in (
+        (of_set, to_set, f"{STATE}/projects/nine/{digest}/manifest.json", f"{STATE}/pointers/nine.{digest}.json",
+         4102444800000),
+        (f"{own}/runs/two/manifest.json", to_own, f"{own}/runs/nine/manifest.json",
+         Layout("sales/sales/").entry("nine", taken + 1).name, taken + 1),
     ):  # fmt: skip
+        later = {"run": "nine", "snapshot": snapshot, "snapshot_time": rfc3339(snapshot)}
         data, pointed = (
             json.loads(vault.s3.get_object(Bucket=vault.bucket, Key=name)["Body"].read())
             for name in (manifest, pointer)
         )
         put(vault, there, json.dumps(data | later, separators=(",", ":")).encode())
         found = vault.s3.head_object(Bucket=vault.bucket, Key=there)
-        made = {"manifest": there, "manifest_generation": generation_of(found["ETag"], found["LastModified"])}
+        generation = generation_of(found["ETag"], found["LastModified"])
         # As many datasets as the set names of that run: none.
-        number = {"number": 0} if to.startswith(STATE) else {}
-        put(vault, to, json.dumps(pointed | later | made | number).encode())
+        to_manifest = {"manifest": there, "manifest_generation": generation, "number": 0}
+        made = to_manifest if to.startswith(STATE) else {"generation": generation}
+        put(vault, to, json.dumps(pointed | later | made).encode())
     via, one = ("--via", f"gs://{stage.bucket}/via"), ("--to", f"{vault.at[1]}/sales")
     counted = ("--command", "SELECT count(*) AS n FROM orders", "--json")
     for words, dataset, code, expected in (

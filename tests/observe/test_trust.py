@@ -12,7 +12,7 @@ from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 from bqdump.adapters.memory import MemoryStore
-from bqdump.adapters.signing_keys import FileKey
+from bqdump.adapters.signing_keys import FileKey, FileKeys
 from bqdump.core.documents.codec import decode, encode
 from bqdump.core.documents.layout import Layout
 from bqdump.core.documents.target import Latest, LogEntry
@@ -24,7 +24,8 @@ from bqdump.core.times import AsOf, rfc3339
 from bqdump.observe.history import RunLine
 from bqdump.observe.status import Status
 from bqdump.ports.store import ObjectStore
-from bqdump.repository.signatures import sign_manifest
+from bqdump.repository.published import read_latest
+from bqdump.repository.signatures import Trust, sign_manifest, trusting_store
 from bqdump.verbs import inspection
 from copying.sets_scene import Sets
 from entries import entry
@@ -133,6 +134,15 @@ def test_an_entry_that_gives_an_older_signed_run_a_later_time_does_not_count(
     shown = lines(made.store, msgspec.structs.replace(SETTINGS, trust=trust))
     assert [run for (run, _), line in shown.items() if line.published] == ["three"]
     assert f"{there} is not used: it is of run one, {older.snapshot_time}, and not of one" in caplog.text
+    caplog.clear()
+    # Nor is it named as a run that is too old.
+    recent = Trust(FileKeys([KEY.public_key()]), oldest=older.snapshot + 1, within="1h")
+    latest = asyncio.run(
+        read_latest(trusting_store(cast("ObjectStore", made.store), SETTINGS.target, recent), SETTINGS)
+    )
+    assert latest
+    assert latest.run == "three"
+    assert f"{there} is not used: it is of another time than {planted.snapshot_time}" in caplog.text
 
 
 def test_status_names_a_run_that_no_trusted_key_has_signed_and_says_the_rest(trust: tuple[str, ...]) -> None:

@@ -180,7 +180,12 @@ async def check_manifest(store: ObjectStore, layout: Layout, entry: LogEntry) ->
             raise DocumentError("read", name, "it does not exist", f"{RESTORE}.")
         if info.generation == entry.generation:
             return info.generation
-    stored = await read_object(store, name)
+    try:
+        stored = await read_object(store, name)
+    except OutdatedError as error:
+        if error.snapshot == entry.snapshot:
+            raise
+        raise DocumentError("read", name, f"it is of another time than {entry.snapshot_time}", f"{RESTORE}.") from None
     manifest = decode_moved(stored.data, Manifest, name) if stored else None
     if stored is None or manifest is None:
         raise DocumentError("read", name, "it does not exist", f"{RESTORE}.")
