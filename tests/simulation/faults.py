@@ -194,7 +194,8 @@ class FaultyStore:
         chosen = self._network.dice.rng.choice(page)
         if self._network.dice.weather.rewriting > self._network.dice.rng.random():
             found = self._store.peek(chosen.name)
-            if found is None:
+            # latest.json names a manifest with its generation: a manifest that is written again is another one.
+            if found is None or chosen.name.endswith("/manifest.json"):
                 return
             self._store.put_now(chosen.name, found[0])
             self._laws.late.add(chosen.name)
