@@ -132,8 +132,8 @@ def test_a_state_of_a_run_has_one_word(state: Callable[[Scene], None]) -> None:
 
 def test_every_state_is_documented_and_no_other_is_used() -> None:
     assert {*get_args(RunState), *get_args(StatusState)} <= {*get_args(State)}
-    # Only where keys are trusted: see test_trust.
-    assert {state.__name__ for state in STATES} | {"not trusted"} == {*get_args(StatusState)}
+    # See test_trust and test_damaged_log.
+    assert {state.__name__ for state in STATES} | {"not trusted", "unreadable"} == {*get_args(StatusState)}
 
 
 def in_set(world: SetWorld, run: str) -> tuple[str, dict[str, str], str]:

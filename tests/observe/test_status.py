@@ -17,6 +17,7 @@ from bqdump.export.task import Task
 from bqdump.observe.status import status
 from bqdump_memory import MemoryWarehouse
 from browser.scenes import Scene, shop
+from entries import entries
 
 NOW = 1_800_000_000_000
 DAY = 86_400_000
@@ -50,8 +51,10 @@ def overtaken(*, manifest: bool, failing: Mapping[str, str] | None = None, parti
     scene = shop()
     asyncio.run(scene.export("first", failing=failing, partial=partial))
     asyncio.run(scene.export("second"))
-    if not manifest and (found := scene.store.peek(name := scene.settings.layout.run("first").manifest.name)):
-        asyncio.run(scene.store.delete([(name, found[1].generation)]))
+    layout = scene.settings.layout
+    for name in () if manifest else (entries(scene.store, layout).get("first", ""), layout.run("first").manifest.name):
+        if found := scene.store.peek(name):
+            asyncio.run(scene.store.delete([(name, found[1].generation)]))
     return scene
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import re
 from collections.abc import Callable
 
 import msgspec
@@ -11,7 +12,7 @@ import pytest
 
 from bqdump.check.verify import verify
 from bqdump.core.documents.layout import SMALL
-from bqdump.core.errors import DocumentError, UsageError, VerificationError
+from bqdump.core.errors import DocumentError, NotFoundError, UsageError, VerificationError
 from bqdump.core.progress.log_events import LogEvent
 from bqdump.core.times import rfc3339
 from bqdump.observe.history import list_runs
@@ -150,7 +151,7 @@ def test_an_entry_of_a_time_to_come_does_not_count(scene: Scene, caplog: pytest.
     document = LAYOUT.entry("b", to_come)
     scene.store.put_now(document.name, msgspec.json.encode(planted))
     assert asyncio.run(published_run(scene.store, SETTINGS)) == "b"
-    assert f"{document.name} is not used: cannot read {document.name}: it is as of {rfc3339(to_come)}" in caplog.text
+    assert f"{document.name} is not used: it is as of {rfc3339(to_come)}" in caplog.text
     scene.now += 2 * DAY
     # Nor does it once that time has come.
     latest = asyncio.run(read_latest(scene.store, SETTINGS))
@@ -197,3 +198,49 @@ def test_what_an_earlier_build_has_written_is_refused_with_the_last_commit_that_
     for ask in (lambda: asyncio.run(verify(scene.store, SETTINGS)), lambda: scene.run("b")):
         with pytest.raises(UsageError, match=said):
             ask()
+
+
+@pytest.mark.parametrize("copied", [False, True])
+def test_where_the_log_was_deleted_runs_are_named_with_the_way_back(scene: Scene, copied: bool) -> None:
+    scene.run("a", "b")
+    jobs = len(scene.warehouse.extracted)
+    scene.delete_now("/log/")
+    if copied:
+        for run in "ab":
+            scene.delete_now(LAYOUT.run(run).plan.name)
+    way = "Copy it again" if copied else "Enter it in the log, which exports nothing: bqdump.run(run_id='b', "
+    said = re.escape(f"{LAYOUT.log} has no entry, although run b is complete. {way}")
+    for ask in (verify(scene.store, SETTINGS), published_run(scene.store, SETTINGS)):
+        with pytest.raises(NotFoundError, match=said):
+            asyncio.run(ask)
+    for line in asyncio.run(list_runs(scene.store, SETTINGS)):
+        assert line.problem.startswith("it is complete, but not in the log. ")
+        shown = asyncio.run(status(scene.store, SETTINGS, line.run))
+        assert (shown.state, shown.problem) == ("complete", line.problem)
+    if not copied:
+        scene.run("a", "b")
+        assert len(scene.warehouse.extracted) == jobs
+        assert asyncio.run(published_run(scene.store, SETTINGS)) == "b"
+
+
+def test_a_night_after_the_log_was_deleted_says_that_nothing_can_be_compared(
+    scene: Scene, caplog: pytest.LogCaptureFixture
+) -> None:
+    scene.run("a", "b")
+    scene.delete_now("/log/")
+    assert scene.run("c")[0].state == "published"
+    (said,) = logged(caplog, LogEvent.LATEST_UNREADABLE)
+    assert (
+        "although run b is complete. Enter it in the log, which exports nothing: bqdump run --run-id b"
+        in said.getMessage()
+    )
+
+
+@DAMAGED
+def test_status_of_a_run_that_cannot_be_read_says_so(scene: Scene, damage: Damage) -> None:
+    scene.run("a", "b")
+    damage(scene)
+    shown = asyncio.run(status(scene.store, SETTINGS, "b"))
+    lost = damage in [DAMAGES[name] for name in DAMAGES if name.startswith("manifest")]
+    assert (shown.state, shown.latest) == ("unreadable" if lost else "complete", "a")
+    assert ("runs/b/manifest.json" if lost else "its id" if scene.names("-b.json") else "--run-id b") in shown.problem

@@ -36,7 +36,7 @@ from bqdump.export.work import jobs, work
 from bqdump.export.work import sessions as policies
 from bqdump.pool import pool, units
 from bqdump.repository import prefix_owner as prefix
-from bqdump.repository import published
+from bqdump.repository import publication
 from simulation import wrong
 from simulation.law import Law
 
@@ -119,8 +119,8 @@ MUTATIONS = (
              errors, "BROKEN", wrong.without_connections),
     Mutation("that a table was given up is not settled for all", Law.RESUMABLE,
              units, "give_up", wrong.settles_nothing),
-    Mutation("latest.json is pointed at whoever comes last", Law.FORWARD, published, "move_latest",
-             edit("if latest and latest.age > ready.age:", "if False:")),
+    Mutation("latest.json is pointed at whoever comes last", Law.FORWARD, publication, "enter",
+             edit("later = latest if latest and latest.age > ready.age else None", "later = None")),
     Mutation("publishing.json names whoever comes last", Law.FORWARD, final_names, "announce",
              edit("if current and current.age > export.plan.age:", "if False:")),
     Mutation("the claims of another execution bind for ever", Law.RESUMABLE,
@@ -136,8 +136,8 @@ MUTATIONS = (
                   "mine = await overwrite(task.store, task.layout.plan, plan) is None")),
     Mutation("that a file is a receipt or a failure is recorded behind its writing only", Law.RESUMABLE,
              layout, "is_note", wrong.no_receipts_or_failures),
-    Mutation("the exports that a new one replaces are not cleared", Law.RESUMABLE, published, "move_latest",
-             edit("if latest and latest.replaces and latest != nothing_stale_of:", "if False:")),
+    Mutation("the exports that a new one replaces are not cleared", Law.RESUMABLE, publication, "_show",
+             edit("if before and before.replaces and before != nothing_stale_of:", "if False:")),
     Mutation("that a run leaves stale files is overlooked", Law.RESUMABLE, clear, "leaves_stale",
              edit("file.name not in kept for files", "False for files")),
     Mutation("what was published while planning counts as what is published", Law.RESUMABLE,

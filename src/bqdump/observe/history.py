@@ -29,7 +29,7 @@ from bqdump.repository.drills import proof_of, read_drills
 from bqdump.repository.log import LogLine, check_manifest, entries_in
 from bqdump.repository.manifests import contents_of, read_contents
 from bqdump.repository.notes import readable_tags
-from bqdump.repository.published import readable_in
+from bqdump.repository.published import enter_again, readable_in
 from bqdump.repository.references import is_left_over, read_storage
 from bqdump.repository.repository import exists, read, value_of
 
@@ -50,7 +50,7 @@ class RunLine(Result, frozen=True, kw_only=True):
     state: see docs/python.md.
     rows: exported rows if known, else BigQuery's count at planning.
     begun, ended: the first creation and the last end of a job, None without jobs.
-    problem: why a run is `unreadable` or `not trusted`, or its tags are unreadable.
+    problem: why a run is `unreadable`, `not trusted` or not in the log, or its tags are unreadable.
     carried: number of tables carried over from earlier runs, the oldest of which is as of `oldest_snapshot_time`.
     reused: number of unchanged tables, whose files earlier runs exported.
     proven: when a drill last proved that `proven_tables` of `provable_tables` of the run can be restored.
@@ -226,9 +226,30 @@ async def read_runs(
         known[run] = entry
         return _finished(entry, published)
 
-    lines = [entry for entry in await gathered(line, sorted({*runs, *noted}), READS_AT_ONCE) if entry]
+    async def judged(run: str) -> RunLine | None:
+        shown = await line(run)
+        if shown and shown.whole and run not in noted:
+            return replace(shown, problem=await _why_not_entered(store, settings, known[run], entered))
+        return shown
+
+    lines = [entry for entry in await gathered(judged, sorted({*runs, *noted}), READS_AT_ONCE) if entry]
     proofs = by_run(drills)
     return Rows(sorted((_with_proof(told, proofs) for told in lines), key=latest_first, reverse=True))
+
+
+async def _why_not_entered(store: ObjectStore, settings: Settings, entry: LogEntry, entered: Sequence[LogLine]) -> str:
+    """Why a complete run has no entry that can be read, and what to do; "" where it is to have none.
+
+    entry: what would be its entry.
+    """
+    damaged = next((line.name for line in entered if line.run == entry.run), "")
+    if not damaged and entry.replaces and any((line.snapshot, line.run) > entry.age for line in entered):
+        # A later run has replaced its files.
+        return ""
+    again = fill(await enter_again(store, settings, entry.run), COMMANDS)
+    if damaged:
+        return f"its entry {damaged} cannot be read. Delete that, then enter the run again. {again}"
+    return f"it is complete, but not in the log. {again}"
 
 
 def _with_proof(line: RunLine, proofs: Mapping[tuple[str, int], Restorable]) -> RunLine:

@@ -24,7 +24,7 @@ from bqdump.repository.exports import AT_ONCE, SetAt, datasets_left, read_set_pl
 from bqdump.repository.published import read_replacing
 
 # Datasets that have ended, in one way or another.
-ENDED = ("published", "superseded", "failed", NOT_TRUSTED)
+ENDED = ("published", "superseded", "failed", "unreadable", NOT_TRUSTED)
 
 
 async def set_status(at: SetAt, run: str = "", plain: SetAt | None = None, drills: bool = False) -> Status:
@@ -120,7 +120,7 @@ async def _dataset(at: SetAt, plan: SetPlan, progress: SetProgress, number: int,
         bytes=status.bytes,
         latest=status.latest,
         last_done=status.last_done,
-        problem=problem or (fill(by.sentence, COMMANDS) if by else ""),
+        problem=problem or status.problem or (fill(by.sentence, COMMANDS) if by else ""),
         carried=status.carried,
         reused=status.reused,
         oldest_snapshot_time=status.oldest_snapshot_time,
@@ -135,7 +135,8 @@ def _state(plan: SetPlan, manifest: SetManifest | None, datasets: tuple[DatasetS
     if manifest and manifest.age > plan.age:
         return "superseded"
     ended = all(dataset.state in ENDED for dataset in datasets)
-    return "failed" if ended and any(dataset.state == "failed" for dataset in datasets) else "running"
+    failed = any(dataset.state in ("failed", "unreadable") for dataset in datasets)
+    return "failed" if ended and failed else "running"
 
 
 # In place of a dataset's name: all of them together.

@@ -19,11 +19,11 @@ from bqdump.core.results import Result, public
 from bqdump.core.settings.file import resume_command
 from bqdump.core.settings.settings import Settings
 from bqdump.core.times import time_in, time_of
-from bqdump.core.wording import COMMANDS
+from bqdump.core.wording import COMMANDS, fill
 from bqdump.pool.tables import NOTHING, Ledger, read_ledger
 from bqdump.ports.store import ObjectStore
-from bqdump.repository.log import read_log
-from bqdump.repository.published import missing_run, read_latest
+from bqdump.repository.log import check_manifest, entry_in, read_log
+from bqdump.repository.published import enter_again, missing_run, read_latest
 from bqdump.repository.repository import exists, value_of
 
 # A run without progress for this long may have lost its tasks, or may be exporting a large table.
@@ -32,7 +32,7 @@ SILENT_SECONDS = 600
 NOT_TRUSTED: Final = "not trusted"
 StatusState = Literal[
     "planning", "copying", "running", "failed", "complete", "partial", "published", "superseded", "pruning",
-    "not trusted",
+    "unreadable", "not trusted",
 ]  # fmt: skip
 
 
@@ -89,7 +89,8 @@ class Status(Result, frozen=True, kw_only=True):
     replaced_by: the run that has begun to replace the published files, and is not published.
     finish: the command that finishes it. Both are "" where there is none.
     latest_problem: why the published run is unknown, "" where it is known.
-    problem: why the run is not trusted; of a set, why its own manifest is not; else "".
+    problem: why the run cannot be read, is not trusted or is not in the log; of a set, why its own manifest is not
+        trusted; else "".
     resume: the command that resumes an unfinished run, "" where its plan does not show it.
     """
 
@@ -173,8 +174,11 @@ async def find_status(store: ObjectStore, settings: Settings, run: str) -> Statu
     plan = await value_of(store, layout.plan)
     copied = await value_of(store, layout.manifest) if plan is None else None
     if copied:
-        return await _status_of_copy(store, settings, copied)
+        shown = await _status_of_copy(store, settings, copied)
+        return shown if shown.state == "published" else await _judged(store, settings, shown)
     shown = await status_with(store, settings, run, plan)
+    if shown and shown.state != "published" and not (shown.waiting or shown.working):
+        shown = await _judged(store, settings, shown)
     if shown and shown.state in ("published", "complete", "partial"):
         return shown
     tombstone = await value_of(store, layout.tombstone)
@@ -199,6 +203,27 @@ async def status_with(store: ObjectStore, settings: Settings, run: str, plan: Pl
     ledger = await read_ledger(store, layout, plan)
     shown = status_of(Sight(run, plan, ledger, latest, await exists(store, layout.manifest)))
     return replace(shown, latest_problem=problem)
+
+
+async def _judged(store: ObjectStore, settings: Settings, shown: Status) -> Status:
+    """A run that has ended, and is not published, with the reason if its entry or its manifest is one."""
+    lines = [line for line in await read_log(store, settings.layout) if line.run == shown.run]
+    problem = ""
+    try:
+        for line in lines:
+            try:
+                entry = await entry_in(store, line)
+            except DocumentError as error:
+                problem = error.sentence(COMMANDS)
+            else:
+                await check_manifest(store, settings.layout, entry)
+        manifest = None if lines else await value_of(store, settings.layout.run(shown.run).manifest_files)
+        if manifest:
+            unentered = "" if shown.state == "superseded" else await enter_again(store, settings, shown.run)
+            problem = unentered and f"it is complete, but not in the log. {fill(unentered, COMMANDS)}"
+    except DocumentError as error:
+        return replace(shown, state="unreadable", problem=error.sentence(COMMANDS), resume="")
+    return replace(shown, problem=problem)
 
 
 async def _latest(store: ObjectStore, settings: Settings) -> tuple[Latest | None, str]:

@@ -136,12 +136,6 @@ async def set_pointer(store: ObjectStore, settings: Settings, run: str = "") -> 
     return await _newest_locked(store, settings, None, run)
 
 
-def _without_log(store: ObjectStore, settings: Settings) -> UsageError:
-    cause = f"{settings.layout.latest.name} is there, and {settings.layout.log} has no entry"
-    hint = f"What an earlier build has exported is read by commit {LAST_WITHOUT_LOG} and before."
-    return UsageError("read", f"{store.url}/{settings.layout.root}", cause, hint)
-
-
 async def has_locked_pointers(store: ObjectStore, settings: Settings) -> bool:
     """Whether the store has locked a pointer there: then it is a place of locked copies, whatever latest.json says.
 

@@ -190,13 +190,19 @@ async def check_manifest(store: ObjectStore, layout: Layout, entry: LogEntry) ->
     if stored is None or manifest is None:
         raise DocumentError("read", name, "it does not exist", f"{RESTORE}.")
     if manifest.age != entry.age:
-        cause = f"it is of run {manifest.run}, {manifest.snapshot_time}, and not of {entry.run}, {entry.snapshot_time}"
+        here, there = rfc3339(manifest.snapshot), rfc3339(entry.snapshot)
+        cause = f"it is of run {manifest.run}, {here}, and not of {entry.run}, {there}"
         raise DocumentError("read", name, cause, f"{RESTORE}.")
     return stored.generation
 
 
 def log_refused(name: str, error: BqdumpError) -> None:
     """Log that an entry of the log, or a pointer, is passed over."""
-    # Of what is planted there, no earlier version is to be restored.
-    why = fill(error.cause, COMMANDS) if error.hint.startswith(RESTORE) else error.sentence(COMMANDS)
+    if error.subject == name:
+        why = fill(error.cause, COMMANDS)
+    elif error.hint.startswith(RESTORE):
+        # Of what is planted there, no earlier version is to be restored.
+        why = DocumentError(error.operation, error.subject, error.cause).sentence(COMMANDS)
+    else:
+        why = error.sentence(COMMANDS)
     log.warning("%s is not used: %s", name, why, extra=LogEvent.LATEST_UNREADABLE.extra())

@@ -20,15 +20,21 @@ from bqdump.core.documents.manifest_index import Contents, Line, attempt_of, ear
 from bqdump.core.documents.retention import RetainedFiles, Tombstone
 from bqdump.core.documents.run_layout import RunLayout
 from bqdump.core.documents.validation import CHANGED, problem
-from bqdump.core.errors import DocumentError, NotFoundError, VerificationError
+from bqdump.core.errors import DocumentError, VerificationError
 from bqdump.core.retention.pruned import foreign_file
 from bqdump.core.settings.settings import Settings
 from bqdump.core.settings.target import recorded_target
 from bqdump.core.wording import COMMANDS, fill
 from bqdump.ports.store import ObjectStore
-from bqdump.repository.complete_runs import why_unpublished
 from bqdump.repository.log import entries_of
-from bqdump.repository.published import missing_manifest, read_latest, read_replacing, refuse_pruned, refuse_set
+from bqdump.repository.published import (
+    missing_manifest,
+    read_latest,
+    read_replacing,
+    refuse_pruned,
+    refuse_set,
+    unpublished,
+)
 from bqdump.repository.repository import Loaded, exists, load, read, value_of
 
 NOTHING_DELETED = "Nothing was deleted, because it may name files of other runs."
@@ -39,13 +45,10 @@ async def published_run(store: ObjectStore, settings: Settings) -> str:
     latest = await read_latest(store, settings)
     if latest is None:
         await refuse_set(store, settings)
-        cause, replacing = await why_unpublished(store, settings), await read_replacing(store, settings)
-        hint = (
-            f"Run {replacing.run} was about to be. Finish it: {replacing.call}"
-            if replacing
-            else "Start one: {call:run}"
-        )
-        raise NotFoundError("find", f"an export in {settings.target}", cause, hint)
+        error = await unpublished(store, settings)
+        if replacing := await read_replacing(store, settings):
+            error.hint = f"Run {replacing.run} was about to be. Finish it: {replacing.call}"
+        raise error
     return latest.run
 
 

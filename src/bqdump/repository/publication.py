@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Sequence
 from contextlib import suppress
 
 from msgspec import Struct
@@ -18,7 +19,7 @@ from bqdump.core.settings.settings import Settings
 from bqdump.core.sizes import counted, named
 from bqdump.core.times import rfc3339
 from bqdump.ports.store import ObjectStore, Stored
-from bqdump.repository.log import entry_in, is_to_come, published_in, read_log
+from bqdump.repository.log import LogLine, entry_in, is_to_come, published_in, read_log
 from bqdump.repository.manifests import contents_of
 from bqdump.repository.prefix_owner import now
 from bqdump.repository.repository import Loaded, create, read, value_of
@@ -60,6 +61,7 @@ async def enter(
     Raises UsageError if another run was published after the manifest was made and has tables that are missing from it.
     """
     before: Latest | None = None
+    entered = False
     while True:
         # In this order: whoever publishes a later run after the log was read has another latest.json by then.
         shown = await _shown(store, settings)
@@ -73,10 +75,14 @@ async def enter(
             latest = await published_in(store, settings.layout, others)
         later = latest if latest and latest.age > ready.age else None
         before = before or latest
+        if guarded and mine:
+            # Of two runs that enter the log at the same time, neither may have seen the other one before.
+            await _warn_unnamed(store, ready, lines, latest, entered=entered)
         if not mine and not (later and ready.replaces):
             if guarded and latest and not later and latest.run != ready.over:
                 await _refuse_unnamed(store, latest, ready)
             await _create(store, settings, entry or await entry_at(store, ready))
+            entered = not later
         if later:
             return Moved(Loaded(later, 0), before)
         if stored := await _show(store, settings, ready, shown, latest, nothing_stale_of):
@@ -150,15 +156,38 @@ async def show_latest(store: ObjectStore, settings: Settings) -> None:
 
 
 async def _refuse_unnamed(store: ObjectStore, latest: Latest, ready: Latest) -> None:
+    if unnamed := await _unnamed(store, latest, ready):
+        cause = (
+            f"it does not have {counted(len(unnamed), 'table')} of run {latest.run}, which was published meanwhile "
+            f"({named(unnamed, NAMED)})"
+        )
+        raise UsageError("publish", f"run {ready.run}", cause, "Nothing was removed. Start a new run.")
+
+
+async def _warn_unnamed(
+    store: ObjectStore, ready: Latest, lines: Sequence[LogLine], latest: Latest | None, *, entered: bool
+) -> None:
+    """Log the tables of a run that the next one of the log does not have, and did not know of when it was planned.
+
+    ready: a run of the log. latest: the newest one that counts of all others.
+    entered: this process has entered it as the newest one.
+    """
+    if latest is None or (latest.age > ready.age and not entered):
+        return
+    earlier, next_one = (ready, latest) if latest.age > ready.age else (latest, ready)
+    known = next(((line.snapshot, line.run) for line in lines if line.run == next_one.over), (0, ""))
+    if known >= earlier.age or (next_one.over and not known[1]):
+        return
+    if unnamed := await _unnamed(store, earlier, next_one):
+        message = "run %s does not have %s of run %s, which was published at the same time (%s): run %s has them"
+        tables = counted(len(unnamed), "table"), earlier.run, named(unnamed, NAMED), earlier.run
+        log.warning(message, next_one.run, *tables, extra=LogEvent.TABLE_REMOVED.extra())
+
+
+async def _unnamed(store: ObjectStore, latest: Latest, ready: Latest) -> list[str]:
+    """The tables of a run that are missing from the next one, and that its manifest does not name."""
     had = await value_of(store, Document(latest.manifest, ManifestFiles))
     has = await value_of(store, Document(ready.manifest, ManifestFiles)) if had else None
     if had is None or has is None:
-        return
-    if unnamed := sorted({table.table for table in (*had.tables, *had.left)} - has.named):
-        raise UsageError(
-            "publish",
-            f"run {ready.run}",
-            f"it does not have {counted(len(unnamed), 'table')} of run {latest.run}, which was published meanwhile "
-            f"({named(unnamed, NAMED)})",
-            "Nothing was removed. Start a new run.",
-        )
+        return []
+    return sorted({table.table for table in (*had.tables, *had.left)} - has.named)

@@ -22,9 +22,9 @@ from bqdump.core.settings.file import resume_call, settings_of_run
 from bqdump.core.settings.settings import Settings
 from bqdump.core.sizes import counted, named
 from bqdump.core.times import names_time
-from bqdump.core.wording import COMMANDS, close_name
+from bqdump.core.wording import COMMANDS, close_name, fill
 from bqdump.ports.store import ObjectStore
-from bqdump.repository.complete_runs import published_run, uncover_run, visible_log, why_unpublished
+from bqdump.repository.complete_runs import complete_runs, published_run, uncover_run, visible_log, why_unpublished
 from bqdump.repository.log import LogLine, published_in
 from bqdump.repository.references import is_left_over
 from bqdump.repository.repository import value_of
@@ -78,8 +78,7 @@ async def read_manifest(store: ObjectStore, settings: Settings, run: str = "") -
         latest = await read_latest(store, settings)
         if latest is None:
             await refuse_set(store, settings)
-            cause = await why_unpublished(store, settings)
-            raise NotFoundError("find", f"an export in {settings.target}", cause, "Start one: {call:run}")
+            raise await unpublished(store, settings)
         if manifest := await value_of(store, Document(latest.manifest, Manifest)):
             return manifest
         # Where another run was published meanwhile, this one may have been pruned.
@@ -92,6 +91,41 @@ async def read_manifest(store: ObjectStore, settings: Settings, run: str = "") -
         await refuse_set(store, settings)
         raise await missing_manifest(store, settings, run)
     return manifest
+
+
+async def unpublished(store: ObjectStore, settings: Settings) -> NotFoundError:
+    """The error where nothing is published, with what to do about it."""
+    subject = f"an export in {settings.target}"
+    if lost := await _lost_entries(store, settings):
+        return NotFoundError("find", subject, *lost)
+    return NotFoundError("find", subject, await why_unpublished(store, settings), "Start one: {call:run}")
+
+
+async def warn_of_lost_entries(store: ObjectStore, settings: Settings) -> None:
+    """Log that the log is empty although there are complete runs: what leaves the export cannot be named."""
+    if lost := await _lost_entries(store, settings):
+        message = "tables that leave the export cannot be named: %s. %s"
+        log.warning(message, *(fill(part, COMMANDS) for part in lost), extra=LogEvent.LATEST_UNREADABLE.extra())
+
+
+async def _lost_entries(store: ObjectStore, settings: Settings) -> tuple[str, str] | None:
+    """What is wrong where the log is empty and there are complete runs, and what to do."""
+    if times := await complete_runs(store, settings.layout):
+        newest = max(times, key=lambda run: (times[run], run))
+        cause = f"{settings.layout.log} has no entry, although run {newest} is complete"
+        return cause, await enter_again(store, settings, newest)
+    return None
+
+
+async def enter_again(store: ObjectStore, settings: Settings, run: str) -> str:
+    """How to enter a complete run in the log, as a sentence."""
+    call = f"{{call:run run_id={run}}}"
+    with suppress(DocumentError, ValueError):
+        plan = await value_of(store, settings.layout.run(run).plan)
+        if plan is None:
+            return "Copy it again: that enters it in the log."
+        call = resume_call(run, settings_of_run(plan.settings, settings.target))
+    return f"Enter it in the log, which exports nothing: {call}"
 
 
 async def refuse_set(store: ObjectStore, settings: Settings) -> None:

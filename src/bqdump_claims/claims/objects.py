@@ -74,11 +74,11 @@ async def _copy_in_a_batch(scratch: Scratch) -> Observed:
 
 async def _list_folder(scratch: Scratch) -> Observed:
     folder = f"{scratch.place.folder}listing/{STATE}/"
-    for name in ("drills/a.json", "history/b.json", "tags/c.json"):
+    for name in ("drills/a.json", "log/b.json", "tags/c.json"):
         await scratch.begin(scratch.store.write_note(f"{folder}{name}", DATA, 0))
     await scratch.put(f"{folder}tags/d.json", DATA)
     notes = [note async for page in scratch.store.notes(folder) for note in page]
-    later = [info async for page in scratch.store.objects(folder, f"{folder}history/b.json") for info in page]
+    later = [info async for page in scratch.store.objects(folder, f"{folder}log/b.json") for info in page]
     return {
         "notes": f"{sum(note.data == DATA for note in notes)} of 4",
         "from a name on": ", ".join(info.name.removeprefix(folder) for info in later),
@@ -141,8 +141,8 @@ CLAIMS = (
         page="internals/work.md#finishing-at-the-cost-of-listings",
         expected={
             "notes": "4 of 4",
-            "from a name on": "history/b.json, tags/c.json, tags/d.json",
-            "folders": "drills, history, tags",
+            "from a name on": "log/b.json, tags/c.json, tags/d.json",
+            "folders": "drills, log, tags",
         },
         observe=_list_folder,
     ),

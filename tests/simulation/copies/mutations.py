@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from bqdump.copying import finish, move, set_documents
 from bqdump.core.copy import manifest
-from bqdump.repository import complete_runs
+from bqdump.repository import complete_runs, publication
 from bqdump.retain import locked
 from simulation.law import Law
 from simulation.mutations import Mutation, edit
@@ -13,8 +13,8 @@ MUTATIONS = (
     Mutation("the manifest is stored before the files are moved", Law.COPIED, move, "move",
              edit("    await work(batches.dealt(room), move_batch)",
                   "    here.update({one.item.target: Here(1, '') for one in plan.files})")),
-    Mutation("latest.json of the copies goes back in time", Law.COPIED, finish, "_point",
-             edit("latest.age > ready.age or latest == marked", "latest == marked")),
+    Mutation("latest.json of the copies goes back in time", Law.COPIED, publication, "enter",
+             edit("later = latest if latest and latest.age > ready.age else None", "later = None")),
     Mutation("runs share a folder where the source replaces its files", Law.COPIED, manifest, "_made_by",
              edit('Template(str(settings["path"])).keeps', "True")),
     Mutation("the copy's manifest has the generations of its source", Law.COPIED, manifest, "copied_manifest",

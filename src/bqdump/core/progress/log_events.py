@@ -20,7 +20,7 @@ class LogEvent(enum.StrEnum):
     RUN_PROGRESS = "run_progress"
     """The numbers of the run so far, once a minute."""
     RUN_PUBLISHED = "run_published"
-    """latest.json names this run now; for several datasets, also once when project.json does."""
+    """The log has this run, as the newest one; for several datasets, also once when project.json does."""
     RUN_DONE = "run_done"
     """The totals of the published run."""
     RUN_SUPERSEDED = "run_superseded"
@@ -181,8 +181,7 @@ class LogEvent(enum.StrEnum):
 
     Find out by whom; the line has the command that brings it back."""
     LATEST_UNREADABLE = "latest_unreadable"
-    """`latest.json` cannot be read, so the published run is unknown. The line has the command that writes it again."""
-    """`latest.json` could not be read, or was missing, and names this run again."""
+    """An entry of the log, or the manifest of its run, is damaged, missing or not trusted, and passed over."""
 
     # Earlier runs
     STAGING_DELETED = "staging_deleted"

@@ -31,6 +31,7 @@ from bqdump.export.task import Made, Obtained, RunningExport, StoredManifest, Ta
 from bqdump.pool.turn import PATIENCE_SECONDS, Turn, at_work, take_or_await
 from bqdump.ports.store import BucketInfo
 from bqdump.repository.prefix_owner import claim_prefix, release_prefix
+from bqdump.repository.published import warn_of_lost_entries
 from bqdump.repository.references import pruned_early, refuse_pruned
 from bqdump.repository.repository import replace, value_of
 
@@ -123,6 +124,8 @@ async def _draft(task: Task, bucket: BucketInfo | None, *, first: bool) -> tuple
     """
     for _ in range(DRAFTS):
         published, over = (None, None) if first else await read_over(task.store, task.settings)
+        if published is None and not first:
+            await warn_of_lost_entries(task.store, task.settings)
         earlier = Earlier(task.store, published, task.signer)
         request = Request(task.settings, task.run, task.tasks, bucket, earlier, task.of_set)
         draft = await draft_plan(task.warehouse, request)
