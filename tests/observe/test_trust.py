@@ -133,7 +133,8 @@ def test_an_entry_that_gives_an_older_signed_run_a_later_time_does_not_count(
     made.store.put_now(there, encode(planted))
     shown = lines(made.store, msgspec.structs.replace(SETTINGS, trust=trust))
     assert [run for (run, _), line in shown.items() if line.published] == ["three"]
-    assert f"{there} is not used: it is of run one, {older.snapshot_time}, and not of one" in caplog.text
+    assert f"manifest.json: it is of run one, {older.snapshot_time}, and not of one" in caplog.text
+    assert f"{there} is not used" in caplog.text
     caplog.clear()
     # Nor is it named as a run that is too old.
     recent = Trust(FileKeys([KEY.public_key()]), oldest=older.snapshot + 1, within="1h")
@@ -142,7 +143,7 @@ def test_an_entry_that_gives_an_older_signed_run_a_later_time_does_not_count(
     )
     assert latest
     assert latest.run == "three"
-    assert f"{there} is not used: it is of another time than {planted.snapshot_time}" in caplog.text
+    assert f"manifest.json: it is of another time than {planted.snapshot_time}" in caplog.text
 
 
 def test_status_names_a_run_that_no_trusted_key_has_signed_and_says_the_rest(trust: tuple[str, ...]) -> None:

@@ -174,8 +174,8 @@ async def find_status(store: ObjectStore, settings: Settings, run: str) -> Statu
     plan = await value_of(store, layout.plan)
     copied = await value_of(store, layout.manifest) if plan is None else None
     if copied:
-        shown = await _status_of_copy(store, settings, copied)
-        return shown if shown.state == "published" else await _judged(store, settings, shown)
+        here = await _status_of_copy(store, settings, copied)
+        return here if here.state == "published" else await _judged(store, settings, here)
     shown = await status_with(store, settings, run, plan)
     if shown and shown.state != "published" and not (shown.waiting or shown.working):
         shown = await _judged(store, settings, shown)

@@ -26,7 +26,7 @@ from bqdump.repository.repository import exists, read, value_of
 
 log = logging.getLogger(__name__)
 # Where earlier builds had a note for each run, and the last commit that reads their exports.
-HISTORY, LAST_WITHOUT_LOG = "history/", "d34e43c1"
+HISTORY, LAST_WITHOUT_LOG = "history/", "6fde4405"
 READS_AT_ONCE = 16
 
 
