@@ -380,6 +380,32 @@ def test_what_stands_for_null_holds_no_delimiter(marker: str, delimiter: str) ->
     assert "contains the delimiter" in refused(null_marker=marker, delimiter=delimiter)
 
 
+@pytest.mark.parametrize(
+    ("values", "words"),
+    [
+        ({"format": "avro", "compression": "gzip"}, ["gzip", "deflate or snappy"]),
+        ({"delimiter": "||"}, ["delimiter", "one character"]),
+        ({"delimiter": "é"}, ["delimiter", "expected an ASCII character"]),
+        ({"delimiter": "\n"}, ["delimiter", "a quote or a line break"]),
+        ({"null_marker": 'say "no"'}, ["null-marker", "without quotes and line breaks"]),
+        ({"null_marker": "a\nb"}, ["null-marker", "without quotes and line breaks"]),
+        ({"null_marker": "NULL", "format": "parquet"}, ["null-marker", "only valid for CSV", "csv"]),
+        ({"null_marker": "NULL", "tables": {"*": {"format": "json"}}}, ["null-marker", "only valid for CSV"]),
+        ({"row_group_rows": "10"}, ["row-group-rows", "only valid for Parquet", "parquet"]),
+        ({"labels": "Team=x"}, ["Team"]),
+        ({"bucket": "gs://target"}, ["bucket", "without gs://"]),
+        ({"prefix": "a/../b"}, ["prefix"]),
+        ({"path": "*/{table}.{ext}"}, ["path", "last part"]),
+        ({"path": "all/part_*.{ext}"}, ["path", "{table}"]),
+        ({"path": "{date}/{table}_*.{ext}"}, ["path", "{run}"]),
+    ],
+    ids=lambda value: " ".join(value) if isinstance(value, dict) else "",
+)
+def test_a_value_that_cannot_be_used_is_refused_with_what_can(values: dict[str, Any], words: list[str]) -> None:
+    error = refused(**values)
+    assert [word for word in words if word not in error] == []
+
+
 def test_iceberg_tables_are_refused_where_a_table_has_another_format_than_parquet() -> None:
     assert "exported as csv. Use format='parquet' for all tables" in refused(iceberg="on")
     others = {"a*": {"format": "json"}, "b": {"format": "avro"}}
