@@ -99,35 +99,6 @@ def test_between_buckets_the_service_moves_the_bytes(stage: Stage, second: str) 
     assert all(digests)
 
 
-def test_every_command_works_on_a_copy(stage: Stage, second: str) -> None:
-    fill(stage)
-    assert stage.run("--format", "parquet", execution="r1").code == 0
-    stage.table("t_0", rows=9)
-    at = ("--to", f"gs://{second}/copies")
-    assert stage.command("copy", at[1]).code == 0
-    assert stage.run("--format", "parquet", execution="r2").code == 0
-    assert stage.command("copy", at[1]).code == 0
-    project = ("--project", stage.project)
-    for arguments, expected in (
-        (("runs", *at), "r1"),
-        (("status", *at), "r2"),
-        (("verify", "r1", *at), "Every file is there, with its size, checksum and generation"),
-        (("diff", *at), "t_0"),
-        (("report", *at, "-o", "page.html"), "page.html"),
-        (("sql", "-c", "SELECT COUNT(*) AS rows FROM t_0", *at), "9"),
-        (("restore", "--into", f"{stage.project}.restored", *at, *project), "restored"),
-        (("drill", *at, *project), "is restorable"),
-        (("runs", "r1", "--tag", "audit", *at), "audit"),
-        (("prune", "--keep-last", "1", *at, *project), "r1"),
-        (("prune", "--keep-last", "1", "--yes", *at, *project), "Removed 1 run"),
-        (("verify", *at), "Every file is there, with its size, checksum and generation"),
-    ):
-        called = stage.command(*arguments)
-        assert called.code == 0, called.text
-        assert expected in called.text, called.text
-    assert stage.sql(f"SELECT COUNT(*) FROM `{stage.project}.restored.t_0`") == [(9,)]
-
-
 def killed(stage: Stage, dest: str, objects: Callable[[], int], after: int, tasks: int = 1) -> bool:
     """Whether the tasks of a copy were killed as soon as its place had so many objects, before all of them ended."""
     processes: list[subprocess.Popen[bytes]] = []
@@ -177,21 +148,6 @@ def test_copies_that_are_killed_at_random_are_completed_by_the_same_command(
         verified = stage.command("verify", "--to", dest, "--json")
         assert json.loads(verified.out)["findings"] == []
     assert hits
-
-
-def test_the_tasks_of_a_local_execution_share_a_copy(stage: Stage, second: str) -> None:
-    fill(stage, tables=20)
-    assert stage.run(execution="r1").code == 0
-    (stage.folder / "stack.json").write_bytes(msgspec.json.encode(stage.stack))
-    dest = f"gs://{second}/sales"
-    words = ["-m", "bqdump", "local", "--folder", str(stage.folder), "execute", "--tasks", "3", "--", "copy", dest]
-    ended = subprocess.run(
-        [sys.executable, *words], capture_output=True, text=True, check=False, env=stage.variables, cwd=stage.folder
-    )
-    assert ended.returncode == 0, ended.stderr
-    assert "3 of 3 tasks succeeded" in ended.stdout
-    verified = stage.command("verify", "--to", dest, "--json")
-    assert json.loads(verified.out)["findings"] == []
 
 
 def test_sigterm_ends_a_copy_with_how_to_resume_it(stage: Stage) -> None:

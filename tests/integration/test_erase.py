@@ -79,27 +79,6 @@ def test_the_next_run_exports_it_again_and_others_are_reused(kept: Stage, capsys
     assert call(capsys, "verify", "--read").code == 0
 
 
-def test_signed_runs_are_signed_again_or_refused(kept: Stage, capsys: pytest.CaptureFixture[str]) -> None:
-    assert kept.command("keys", "new", "mine").code == 0
-    key, public = str(kept.folder / "mine.key"), str(kept.folder / "mine.pub")
-    assert kept.run("--run-id", "r3", "--path", KEEP, "--sign", key).code == 0
-    before = {name: kept.read(name) for name in kept.objects()}
-    refused = call(capsys, "erase", "customers", *REASON, "--yes")
-    assert (refused.code, "r3 is signed, and would be without a signature" in refused.text) == (2, True), refused.text
-    assert {name: kept.read(name) for name in kept.objects()} == before
-    done = call(capsys, "erase", "customers", *REASON, "--yes", "--sign", key)
-    assert done.code == 0, done.text
-    assert call(capsys, "verify", "r3", "--trust", public).code == 0
-
-
-def test_only_older_rows_of_runs_that_are_named_by_a_time(kept: Stage, capsys: pytest.CaptureFixture[str]) -> None:
-    until = kept.manifest().snapshot_time
-    done = call(capsys, "erase", "customers", *REASON, "--before", until, "--yes", "--json")
-    assert [export["runs"] for export in json.loads(done.out)["exports"]] == [["r1"]], done.text
-    invalid = call(capsys, "erase", "customers", "--before", "soon")
-    assert (invalid.code, "invalid time 'soon'" in invalid.text) == (2, True)
-
-
 def test_the_printed_command_finishes_an_interrupted_erasure_without_a_reason(
     kept: Stage, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -184,13 +184,6 @@ def test_changes_that_an_extract_lacks_are_refused_by_name_unless_that_is_allowe
     assert "CRITICAL" not in allowed.text
 
 
-def test_a_dataset_without_primary_keys_is_not_searched_for_streamed_changes(stage: Stage) -> None:
-    stage.table("orders", 3)
-    assert stage.run().code == 0
-    queries = [getattr(job, "query", "") or "" for job in stage.big.list_jobs(all_users=True)]
-    assert not [query for query in queries if "INFORMATION_SCHEMA.TABLES" in query]
-
-
 def test_an_object_of_an_unknown_kind_is_never_passed_over_in_silence(
     stage: Stage, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -244,66 +237,6 @@ def test_a_policy_that_planning_could_not_see_is_reported_by_the_job_itself(stag
     assert again.code == 0, again.text
     assert [table.table for table in stage.manifest().tables] == ["orders", "people"]
     assert ("row-policies", "orders") in [(flag.risk.value, flag.table) for flag in stage.manifest().flags]
-
-
-def test_a_policy_that_is_added_after_planning_is_found_when_the_table_has_been_read(stage: Stage) -> None:
-    stage.table("orders", 3)
-    stage.table("people", 2)
-    rule = {"operation": "readRows", "status": 403, "times": 2}
-    requests.put(f"{stage.stack.bigquery}/_local/faults", json={"rules": [rule]}, timeout=10).raise_for_status()
-    planned = stage.run("--route", "read", execution="nightly")
-    assert planned.code == 3, planned.text
-    row_policy(stage)
-    resume = ("--run-id", "nightly", "--route", "read")
-    ran = stage.run(*resume)
-    assert ran.code == 3, ran.text
-    assert "orders: row-policies: since it was planned: row access policies may hide rows" in ran.text
-    assert "--allow row-policies" in ran.text
-    assert stage.files() == []
-    again = stage.run(*resume, "--allow", "row-policies")
-    assert again.code == 0, again.text
-    assert stage.plan("nightly").flags == ()
-    assert [(flag.risk.value, flag.table) for flag in stage.manifest().flags] == [("row-policies", "orders")]
-
-
-def test_a_policy_below_a_view_is_reported_by_the_job_itself(stage: Stage) -> None:
-    stage.table("orders", 3)
-    row_policy(stage)
-    stage.sql(f"CREATE VIEW newest AS SELECT * FROM {stage.dataset}.orders")
-    ran = stage.run("--exclude", "orders")
-    assert ran.code == 3, ran.text
-    assert "newest: row-policies: reported by its job: row access policies may hide rows" in ran.text
-    assert stage.run("--exclude", "orders", "--allow", "row-policies").code == 0
-    assert [(flag.risk.value, flag.table) for flag in stage.manifest().flags] == [("row-policies", "newest")]
-
-
-def test_a_moment_outside_the_time_travel_of_the_dataset(stage: Stage, capsys: pytest.CaptureFixture[str]) -> None:
-    stage.table("orders")
-    dataset = stage.big.get_dataset(stage.dataset)
-    dataset.max_time_travel_hours = 48
-    stage.big.update_dataset(dataset, ["max_time_travel_hours"])
-    old = rfc3339(stage.now() - 49 * 3_600_000)
-    ran = stage.run("--snapshot-time", old)
-    assert ran.code == 2, ran.text
-    assert "can be read back to" in ran.text
-    assert "(48 hours)" in ran.text
-    assert stage.objects() == {}
-
-
-def test_a_bucket_elsewhere_or_with_soft_delete_is_reported_and_not_refused(stage: Stage) -> None:
-    stage.table("orders")
-    there = f"{stage.bucket}-eu"
-    stage.store.create_bucket(there, location="EU")
-    bucket = stage.store.get_bucket(there)
-    bucket.soft_delete_policy.retention_duration_seconds = 7 * 86400
-    bucket.patch()
-    ran = stage.run(env={"DESTINATION_BUCKET": there})
-    assert ran.code == 0, ran.text
-    stage.bucket = there
-    assert [(flag.risk.value, flag.allowed) for flag in stage.manifest().flags] == [
-        ("other-location", True), ("soft-delete", True)
-    ]  # fmt: skip
-    assert "bucket and dataset are in different locations (the dataset in US, the bucket in EU)" in ran.text
 
 
 def test_a_bucket_that_holds_every_new_object_is_refused(stage: Stage) -> None:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
-from pathlib import Path
 
 import pytest
 
@@ -14,8 +13,6 @@ from bqdump.core.documents.manifest import Manifest
 from bqdump.core.documents.path_template import shard_name
 from bqdump.core.documents.target import Latest
 from bqdump.core.progress.log_events import LogEvent
-from bqdump.export.task import RunningExport
-from bqdump.export.work.work import Worked, work
 from integration.command import Called, call
 from integration.stage import Stage, records
 from logged import lines_of
@@ -170,33 +167,6 @@ def test_a_table_is_carried_over_twice_in_another_format_and_still_read(
     assert sorted(night.files()) == [file_of(name) for name in ("airports", "carriers", "flights", "planes")]
 
 
-@pytest.mark.parametrize("route", ["extract", "query", "read"])
-@pytest.mark.parametrize("path", ["", KEEPS], ids=["replace", "keep"])
-def test_a_table_that_is_dropped_before_its_job_reads_it_is_removed(
-    route: str, path: str, stage: Stage, command: Callable[..., Called], monkeypatch: pytest.MonkeyPatch
-) -> None:
-    night, layout = Night(stage), ("--path", path) if path else ()
-    assert night.run("before", *layout).code == 0
-    stage.table("fresh")
-
-    async def dropping(export: RunningExport) -> Worked:
-        for name in ("planes", "fresh"):
-            stage.big.delete_table(f"{stage.project}.{stage.dataset}.{name}", not_found_ok=True)
-        return await work(export)
-
-    monkeypatch.setattr("bqdump.export.act.work", dropping)
-    ran = command("run", "--run-id", "second", "--route", route, *layout)
-    assert (ran.code, ran.errors) == (0, [])
-    manifest = night.manifest()
-    assert (manifest.run, manifest.status) == ("second", "complete")
-    assert [(one.table, one.reason, one.run) for one in manifest.removed] == [("planes", "dropped", "before")]
-    assert [one.table for one in manifest.skipped] == ["fresh"]
-    assert sorted(entry.table for entry in manifest.tables) == ["airports", "carriers", "flights"]
-    assert "it was dropped after the snapshot time" in night.report("second")
-    assert command("verify", "--read").code == 0
-    monkeypatch.undo()
-
-
 def test_a_name_that_only_changes_its_extension_is_not_removed(night: Night) -> None:
     assert night.run("second", "--format", "json", "--compression", "gzip").code == 0
     assert night.manifest().removed == ()
@@ -309,16 +279,3 @@ def test_a_table_that_was_made_again_is_not_removed(night: Night) -> None:
     night.stage.table("planes", 2)
     assert night.run("second").code == 0
     assert night.manifest().removed == ()
-
-
-def test_a_local_folder_is_guarded_too(stage: Stage, command: Callable[..., Called], tmp_path: Path) -> None:
-    stage.table("a")
-    stage.table("b")
-    target = ("--to", str(tmp_path / "exports"))
-    assert command("run", *target, "--run-id", "first").code == 0
-    assert command("run", *target, "--include", "a", "--run-id", "second").code == 2
-    assert command("run", *target, "--include", "a", "--keep-others", "--run-id", "third").code == 0
-    assert command("verify", *target).code == 0
-    assert sorted(path.name for path in (tmp_path / "exports/night").glob("*/*.csv")) == [
-        shard_name("a_*.csv", 0), shard_name("b_*.csv", 0)
-    ]  # fmt: skip

@@ -490,19 +490,3 @@ def test_a_signed_run_names_no_files_again_of_a_run_that_its_key_has_not_signed_
         assert json.loads(planned.out)["totals"]["unchanged"] == reused, run
         export(signing, run, "--incremental", "--sign", key)
         assert signing.manifest().totals.reused == reused, run
-
-
-def test_lists_progress_and_changes_say_which_runs_are_not_trusted(signing: Stage) -> None:
-    export(signing, "one", "--sign", "signing.key")
-    export(signing, "two")
-    trusting = ("--trust", "signing.pub")
-    for command in (("runs",), ("status",)):
-        assert "not trusted" not in signing.command(*command).out
-        shown = signing.command(*command, *trusting)
-        assert shown.code == 0, shown
-        assert "not trusted" in shown.out
-        assert "it is not signed" in shown.out + shown.err
-    assert signing.command("status", "--watch", "--quiet").code == 0
-    assert signing.command("status", "--watch", "--quiet", *trusting).code == 4
-    assert signing.command("diff", "one", "two").code == 0
-    refused(signing.command("diff", "one", "two", *trusting), "cannot trust run two: it is not signed")

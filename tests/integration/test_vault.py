@@ -138,37 +138,6 @@ def test_a_copy_says_until_when_each_run_is_locked(vault: Stage) -> None:
     assert until(objects(vault)[name]) < min(ends)
 
 
-def test_every_command_finds_the_newest_run(vault: Stage) -> None:
-    for run in ("one", "two"):
-        export(vault, run)
-        copy(vault)
-    project, at = ("--project", vault.project), ("--to", dest(vault))
-    for arguments, expected in (
-        (("runs", *at), "two"),
-        (("status", *at), "two"),
-        (("verify", *at), "two"),
-        (("verify", "--read", *at), "Every file is there"),
-        (("ls", *at), "b"),
-        (("diff", *at), "b"),
-        (("report", *at, "-o", "page.html"), "page.html"),
-        (("sql", "-c", "SELECT COUNT(*) AS rows FROM a", *at), "3"),
-        (("drill", *at, *project, "--via", f"gs://{vault.bucket}/via"), "two"),
-        (("restore", *at, *project, "--into", "restored", "--via", f"gs://{vault.bucket}/via"), "restored"),
-        (("copy", "./back", *at), "two"),
-    ):
-        called = vault.command(*arguments)
-        assert called.code == 0, (arguments, called.text)
-        assert expected in called.text, (arguments, called.text)
-
-
-def test_an_older_run_that_is_copied_later_is_not_the_published_one(vault: Stage) -> None:
-    export(vault, "one")
-    export(vault, "two")
-    copy(vault, "two")
-    copy(vault, "one")
-    assert json.loads(vault.command("status", "--to", dest(vault), "--json").out)["run"] == "two"
-
-
 @pytest.mark.parametrize(
     ("settings", "locks"),
     [
