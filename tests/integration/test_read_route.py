@@ -20,7 +20,6 @@ from google.cloud import bigquery
 from bqdump.adapters.folder.index import INDEX
 from bqdump.cli.logs import LABELS
 from bqdump.core.documents.manifest import Manifest
-from bqdump.core.documents.run import Receipt
 from bqdump.core.progress.log_events import LogEvent
 from bqdump_local.processes import Processes
 from integration.command import Called
@@ -142,49 +141,6 @@ def test_whatever_delimiter_and_marker_the_files_load_back_as_they_were(
     assert stage.sql(rows.format("back")) == stage.sql(rows.format("t"))
 
 
-def test_a_broken_stream_loses_and_repeats_nothing(stage: Stage) -> None:
-    stage.table("t", 3000)
-    stage.stack.jobs(read_batch_bytes=2_000)
-    fault(stage, status="reset", rows=700, times=3)
-    ran = stage.run(*READ, *PARQUET)
-    assert (ran.code, faults_left(stage)) == (0, 0)
-    assert sorted(parquet_ids(stage, "t")) == list(range(1, 3001))
-    assert len(lines_of(records(ran.text), LogEvent.REQUEST_RETRIED)) == 3
-
-
-def test_a_lost_session_is_read_again_from_the_start(stage: Stage) -> None:
-    stage.table("t", 3000)
-    stage.stack.jobs(read_batch_bytes=2_000)
-    fault(stage, status=412, rows=700, times=1)
-    ran = stage.run(*READ, *PARQUET, "--path", "{run}/{table}/{table}_*.{ext}")
-    assert (ran.code, faults_left(stage)) == (0, 0)
-    manifest = json.loads(stage.read(stage.latest().manifest))
-    [file] = manifest["tables"][0]["files"]
-    assert file["name"].endswith("t_000001000000.parquet")
-    assert stage.files() == [file["name"]]
-    assert sorted(pq.read_table(io.BytesIO(stage.read(file["name"]))).column("id").to_pylist()) == list(range(1, 3001))
-    assert stage.command("verify").code == 0
-
-
-def test_a_file_that_a_killed_attempt_has_left_is_extra_until_the_run_is_started_again(stage: Stage) -> None:
-    stage.table("t", 3000)
-    stage.stack.jobs(read_batch_bytes=2_000)
-    fault(stage, status=412, rows=700, times=1)
-    arguments = (*READ, "--path", "{run}/{table}/{table}_*.{ext}", "--run-id", "nightly")
-    assert (stage.run(*arguments).code, faults_left(stage)) == (0, 0)
-    [whole] = stage.files()
-    left, foreign = "nightly/t/t_000000000000.csv", "nightly/t/t_000005000000.csv"
-    stage.upload(left)
-    reported = stage.command("verify")
-    assert reported.code == 4
-    assert left in reported.text
-    stage.upload(foreign)
-    assert stage.run(*arguments).code == 0
-    assert stage.files() == [whole, foreign]
-    stage.store.bucket(stage.bucket).delete_blob(foreign)
-    assert stage.command("verify").code == 0
-
-
 def test_what_cannot_be_read_fails_by_name(stage: Stage) -> None:
     stage.table("t", 3)
     fault(stage, status=403, times=1)
@@ -242,12 +198,6 @@ def test_a_view_cannot_go_to_a_folder_and_is_named(stage: Stage) -> None:
     assert dump(stage, "--exclude", "v").code == 0
 
 
-def test_two_targets_at_once_are_refused(stage: Stage) -> None:
-    ran = stage.run("--to", "out", "--bucket", stage.bucket)
-    assert ran.code == 2
-    assert "two targets are given" in ran.text
-
-
 def test_a_folder_by_flag_wins_over_the_bucket_of_the_environment(stage: Stage) -> None:
     stage.table("t")
     assert stage.run("--to", "out").code == 0
@@ -287,32 +237,6 @@ def published(stage: Stage) -> Manifest:
     return msgspec.json.decode(stage.read(stage.latest().manifest), type=Manifest)
 
 
-def receipts(stage: Stage, run: str) -> list[Receipt]:
-    folder = f"_bqdump/runs/{run}/receipts/"
-    return [msgspec.json.decode(stage.read(name), type=Receipt) for name in stage.objects() if name.startswith(folder)]
-
-
-def test_several_tasks_read_a_large_table_together(stage: Stage) -> None:
-    stage.table("large", 5000)
-    stage.table("small", 3)
-    stage.stack.jobs(read_stream_bytes=10_000, read_batch_bytes=3_000)
-    ran = stage.execute(*SHARED, tasks=4, execution="together")
-    assert ran.codes == [0, 0, 0, 0]
-    assert sorted(parquet_ids(stage, "large")) == list(range(1, 5001))
-    large, small = published(stage).tables
-    assert (large.rows, large.expected_rows, small.rows, len(small.files)) == (5000, 5000, 3, 1)
-    parts = [receipt for receipt in receipts(stage, "together") if receipt.table == "large"]
-    assert len(parts) == len(large.files) == 4
-    assert sum(receipt.rows or 0 for receipt in parts) == 5000
-    assert {receipt.job for receipt in parts} == set(large.jobs)
-    exported = lines_of(records(ran.text), LogEvent.TABLE_EXPORTED)
-    assert "large (part 4 of 4): exported in 1 file" in [line["message"] for line in exported]
-    assert sum(line["rows"] for line in exported) == 5003
-    assert all(line["bytes"] > 0 for line in exported)
-    assert stage.staged() == []
-    assert stage.command("verify", "--read").code == 0
-
-
 @pytest.mark.parametrize("path", ["{table}/{table}_*.{ext}", "{run}/{table}_*.{ext}"])
 def test_tasks_that_read_a_table_together_may_be_killed_at_any_moment(stage: Stage, path: str) -> None:
     stage.table("large", 5000)
@@ -350,23 +274,6 @@ def test_a_plan_shows_in_how_many_parts_a_table_is_read(stage: Stage) -> None:
     assert [share["units"] for share in reported["shares"]] == [1, 2, 1]
     shown = stage.command("plan", "--tasks", "3", *SHARED).text
     assert " and 2 more" in shown
-
-
-def test_a_table_whose_shared_session_has_ended_is_read_anew_by_a_resumed_run(stage: Stage) -> None:
-    stage.table("large", 5000)
-    stage.stack.jobs(read_stream_bytes=10_000, read_batch_bytes=3_000)
-    fault(stage, status=412, rows=500, times=1)
-    ended = stage.execute(*SHARED, tasks=2, execution="e1", env={"BQDUMP_RUN_ID": "r1"})
-    assert 3 in ended.codes
-    assert "sessionLost" in ended.text
-    first = {receipt.job for receipt in receipts(stage, "r1")}
-    fault(stage, status=412, rows=500, times=1)
-    assert stage.execute(*SHARED, tasks=2, execution="e2", env={"BQDUMP_RUN_ID": "r1"}).codes == [0, 0]
-    assert sorted(parquet_ids(stage, "large")) == list(range(1, 5001))
-    [large] = published(stage).tables
-    assert len(large.jobs) == 1
-    assert not first & set(large.jobs)
-    assert (faults_left(stage), stage.staged()) == (0, [])
 
 
 def test_a_required_column_is_required_in_parquet_by_either_route(stage: Stage) -> None:

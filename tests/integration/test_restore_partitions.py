@@ -162,7 +162,6 @@ def test_partitions_without_rows_are_named_where_a_query_chooses_the_rows(given:
     assert "the export has no rows in 20990102, 20990101..20990131: nothing is restored of them" in some.text
 
 
-@pytest.mark.parametrize("path", [PATH, WHOLE], ids=["by-partition", "whole"])
 @pytest.mark.parametrize(
     ("there", "words"),
     [
@@ -174,9 +173,9 @@ def test_partitions_without_rows_are_named_where_a_query_chooses_the_rows(given:
     ],
 )
 def test_a_table_that_is_partitioned_otherwise_is_refused_with_both_layouts(
-    given: Given, path: str, there: str, words: str
+    given: Given, there: str, words: str
 ) -> None:
-    given.export("day", path=path)
+    given.export("day")
     stage = given.stage
     stage.sql("CREATE SCHEMA back")
     stage.sql(f"CREATE TABLE back.day ({COLUMNS}) {there}")
@@ -214,21 +213,3 @@ def test_partitions_of_the_first_thousand_years_are_restored(
     assert done.code == 0, done.text
     expected = {"day": [2, 11, 13, 14], "hour": [2, 11, 13, 14], "month": [1, 2, 13, 14], "year": [1, 2, 3, 14]}
     assert given.ids(stage.dataset, "old") == expected[unit]
-
-
-@pytest.mark.parametrize("path", [PATH, WHOLE], ids=["by-partition", "whole"])
-@pytest.mark.parametrize("written", ["-0", "007..7", "-07..-007", "00..0014"])
-def test_a_number_is_the_partition_that_it_means_however_it_is_written(given: Given, path: str, written: str) -> None:
-    stage = given.stage
-    stage.sql("CREATE TABLE seven (id INT64, n INT64) PARTITION BY RANGE_BUCKET(n, GENERATE_ARRAY(-14, 21, 7))")
-    stage.sql("INSERT INTO seven VALUES (1, -7), (2, 0), (3, 7), (4, 14), (5, -14)")
-    stage.now()
-    given.export(path=path)
-    ids = {"-0": [2], "007..7": [3], "-07..-007": [1], "00..0014": [2, 3, 4]}[written]
-    fresh = given.restore("--into", "back", "--partitions", f"seven${written}", "--json")
-    assert (fresh.code, given.ids("back", "seven")) == (0, ids), fresh.text
-    named = {"-0": ["0"], "007..7": ["7"], "-07..-007": ["-7"], "00..0014": ["0", "7", "14"]}[written]
-    found = json.loads(fresh.out)["tables"][0]["partitions"]
-    assert sorted(found, key=len) == (named if path == PATH or len(named) == 1 else ["0..14"])
-    refused = given.restore("--into", stage.dataset, "--partitions", f"seven${written}")
-    assert (refused.code, f"table seven has rows in {named[0]}" in refused.text) == (2, True), refused.text
