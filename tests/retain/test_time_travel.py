@@ -140,7 +140,7 @@ def test_the_id_of_a_pruned_run_stands_for_the_new_run(scene: Scene) -> None:
 
 def test_a_run_without_a_summary_is_found_by_its_manifest(scene: Scene) -> None:
     scene.run("r1", **LAKE)
-    scene.delete_now("/history/")
+    scene.delete_now("/log/")
     scene.run("r2", **LAKE)
     for table in TABLES:
         assert travels(scene, table) == ["r1", "r2"]
