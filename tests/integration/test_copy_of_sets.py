@@ -104,22 +104,6 @@ def test_another_set_is_not_copied_over_a_copy(stage: Stage) -> None:
     assert (project_in(dest), (dest / "crm").exists()) == (before, False)
 
 
-def test_datasets_that_were_locked_one_by_one_become_a_set_and_nothing_is_moved_again(stage: Stage) -> None:
-    fill(stage)
-    assert stage.run("--run-id", "n1", *KEEP, env=EVERY).code == 0
-    create_bucket(stage)
-    at = vault_at(stage)
-    for dataset in DATASETS:
-        here = ("--to", f"gs://{stage.bucket}/x/{dataset}")
-        called = stage.command("copy", f"{at}/{dataset}", *here, "--lock", "35d", env=EVERY)
-        assert called.code == 0, called.text
-    called = stage.command("copy", at, "--lock", "35d", "--json", env=EVERY)
-    assert called.code == 0, called.text
-    assert {(run["state"], run["moved_files"]) for run in json.loads(called.out)["runs"]} == {("there", 0)}
-    verified = stage.command("verify", "--json", "--to", at, env={"SOURCE_DATASET": "*"})
-    assert (verified.code, json.loads(verified.out)["run"]) == (0, "n1"), verified.text
-
-
 def test_a_place_is_of_a_set_or_of_one_dataset_and_locked_or_not(stage: Stage) -> None:
     fill(stage)
     assert stage.run("--run-id", "n1", *KEEP, env=EVERY).code == 0

@@ -18,7 +18,7 @@ from bqdump.core.documents.layout import Layout
 from bqdump.render.append_only import COPIER
 from integration.stage import Stage
 from integration.test_append_only import ATTACKS, noted
-from integration.test_sets import DATASETS, EVERY, TABLES, fill
+from integration.test_sets import DATASETS, TABLES, fill
 from integration.test_thieves import ROLES, TRUST, grant, release, shortened, unlocked
 from integration.test_vault import create_bucket, dest, name_of, objects
 from integration.test_vault_of_sets import AT, STATE, copy, export
@@ -177,22 +177,6 @@ def test_what_a_thief_plants_beside_a_set_is_named_and_not_followed(vault: Stage
     assert (found["run"], {one["run"] for one in found["datasets"]}) == ("today", {"today"})
 
 
-def test_a_thief_with_the_exporters_grants_has_no_set_signed_that_nobody_exported(vault: Stage) -> None:
-    export(vault, "today")
-    document = vault.store.bucket(vault.bucket).blob("x/_bqdump/project.json")
-    true = document.download_as_bytes()
-    said = json.loads(true)
-    for forged in (said | LATER, said | {"datasets": said["datasets"][:1]}, said | {"datasets": []}):
-        document.upload_from_string(json.dumps(forged))
-        called = vault.command("copy", dest(vault), "--lock", "35d", *SIGN, env=EVERY)
-        assert (called.code, "cannot copy run today of the set" in called.err) == (4, True), called.text
-    survives(vault, restores=False)
-    document.upload_from_string(true)
-    copy(vault, *SIGN)
-    found = json.loads(vault.command("verify", "--json", "--to", dest(vault), *TRUST, env=AT).out)
-    assert (found["run"], {one["run"] for one in found["datasets"]}) == ("today", {"today"})
-
-
 def test_a_set_that_is_too_old_is_refused(vault: Stage) -> None:
     at = ("--to", dest(vault), *TRUST)
     assert vault.command("verify", *at, "--newest-within", "26h", env=AT).code == 0
@@ -201,33 +185,3 @@ def test_a_set_that_is_too_old_is_refused(vault: Stage) -> None:
         if old.code:
             break
     assert (old.code, "cannot trust run yesterday" in old.err) == (4, True), old.text
-
-
-def test_a_thief_who_stores_a_signature_before_the_copier_keeps_no_run_from_being_signed(vault: Stage) -> None:
-    thief = Thief(vault)
-    own = "sales/sales/_bqdump/runs/yesterday/signature.json"
-    ops, sales = (f"sales/{name}/_bqdump/runs/today" for name in ("ops_eu", "sales"))
-    planted = {
-        f"{ops}/signature.json": b"x" * (2 << 20),
-        f"{ops}/signature-{'0' * 16}.json": b"x" * (2 << 20),
-        f"{ops}/signature-junk.json": b"junk",
-        f"{sales}/signature.json": thief.documents[own],
-    }
-    for name, data in planted.items():
-        thief.plant(name, data)
-    release(vault)
-    export(vault, "today")
-    grant(vault, *COPIER)
-    copy(vault, *SIGN)
-    at = ("--to", dest(vault), *TRUST)
-    found = json.loads(vault.command("verify", "--json", *at, env=AT).out)
-    assert (found["run"], {one["run"] for one in found["datasets"]}, found["findings"]) == ("today", {"today"}, [])
-    second = [name for name in objects(vault) if "/signature-" in name and name not in planted]
-    assert sorted(name.rpartition("/")[0] for name in second) == [ops, sales]
-    called = vault.command("restore", "--into", "{dataset}_back", "--plan", *at, env=AT)
-    assert called.code == 0, called.text
-    release(vault)
-    called = vault.command("prune", "--keep-last", "1", *at, env=AT)
-    assert called.code == 0, called.text
-    report = vault.command("report", "today", "--drill", "-o", "page.html", "--to", f"{dest(vault)}/sales", *TRUST)
-    assert report.code == 0, report.text

@@ -14,7 +14,6 @@ from bqdump.core.documents.sets import SetManifest
 from integration.command import Called
 from integration.stage import Stage
 from integration.test_sets import DATASETS, EVERY, TABLES, fill
-from integration.test_thieves import unlock_all
 from integration.test_vault import KEEP, create_bucket, dest, local, name_of, objects, shorten, until
 
 STATE = "sales/_bqdump"
@@ -147,35 +146,6 @@ def test_the_doctor_says_before_which_date_no_run_of_a_set_can_be_deleted(vault:
     found = [one for one in json.loads(called.out)["checks"] if one["name"] == "could destroy"]
     assert found, called.text
     assert all("can delete no run before 20" in one["detail"] for one in found), found
-
-
-def test_prune_with_a_key_keeps_to_the_datasets_of_the_signed_set(vault: Stage) -> None:
-    assert vault.command("keys", "new", "copier").code == 0
-    for run in ("one", "two"):
-        export(vault, run)
-        copy(vault, "--sign", "copier.key")
-    # A set of nobody, which a thief has planted, and a folder that it names.
-    there = vault.store.bucket(name_of(vault))
-    found = json.loads(there.blob(f"{STATE}/latest.json").download_as_bytes())
-    name = f"{STATE}/projects/nine/{'0' * 16}/manifest.json"
-    (own,) = [one for one in objects(vault) if one.startswith(f"{STATE}/projects/two/") and "manifest" in one]
-    forged = json.loads(there.blob(own).download_as_bytes())
-    later = {"run": "nine", "snapshot": 4102444800000, "snapshot_time": "2100-01-01T00:00:00Z"}
-    blob = there.blob(name)
-    blob.upload_from_string(json.dumps(forged | later | {"datasets": forged["datasets"][:1]}))
-    pointer = found | later | {"manifest": name, "manifest_generation": int(blob.generation)}
-    there.blob(f"{STATE}/pointers/nine.{'0' * 16}.json").upload_from_string(json.dumps(pointer))
-    unlock_all(vault)
-    prune = ("prune", "--to", dest(vault), "--keep-last", "1", "--yes", "--json")
-    called = vault.command(*prune, "--trust", "copier.pub", env=AT)
-    assert called.code == 0, called.text
-    reasons = {(run["dataset"].split(".")[-1], run["run"]): run["reasons"] for run in json.loads(called.out)["runs"]}
-    assert {key for key, kept in reasons.items() if not kept} == {(name, "one") for name in DATASETS}, called.text
-    left = [one for one in objects(vault) if one.startswith(f"{STATE}/")]
-    assert not [one for one in left if "/one" in one]
-    assert name not in left
-    verified = json.loads(vault.command("verify", "--json", "--to", dest(vault), "--trust", "copier.pub", env=AT).out)
-    assert {one["run"] for one in verified["datasets"]} == {"two"}
 
 
 def test_verify_names_documents_of_a_set_that_are_locked_for_a_shorter_time_than_its_run(vault: Stage) -> None:
