@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import datetime
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +15,6 @@ from google.auth.credentials import Credentials
 
 from bqdump.adapters.bigquery import connection
 from bqdump.adapters.gcs import objects
-from bqdump.core.errors import BqdumpError
 from bqdump.core.times import parse_time
 from bqdump_local.execute import execute
 from integration.stage import COMMAND, STATE, Ran, Stage, records
@@ -46,51 +45,6 @@ def faults(stage: Stage, rules: list[dict[str, Any]]) -> Iterator[None]:
     finally:
         for url in urls:
             requests.delete(f"{url}/_local/faults", timeout=10).raise_for_status()
-
-
-@pytest.mark.usefixtures("no_waiting")
-@pytest.mark.parametrize("after", [False, True], ids=["refused", "carried-out"])
-@pytest.mark.parametrize("status", [429, 503, "reset"])
-def test_every_kind_of_request_may_fail_once(stage: Stage, status: int | str, after: bool) -> None:
-    stage.table("a")
-    stage.run_tasks(1, execution="before")
-    stage.table("a", 5)
-    rules = [
-        {"operation": f"^{operation}$", "status": status, "times": 1, "after": after}
-        for operation in OPERATIONS
-        # A query that was carried out is not asked again under its id, and a job whose answer was lost is found done.
-        if not (after and operation in ("bigquery.jobs.query", "bigquery.jobs.list"))
-    ]
-    with faults(stage, rules):
-        stage.run_tasks(1, execution="again")
-    assert stage.latest().run == "again"
-    assert stage.manifest().totals.files == 1
-    assert stage.read("a/a_000000000000.csv").count(b"\n") == 6
-    assert stage.staged() == []
-
-
-@pytest.mark.parametrize(
-    "operation", ["storage.objects.insert", "storage.objects.copy", "storage.objects.patch", "storage.objects.delete"]
-)
-@pytest.mark.parametrize("after", [False, True], ids=["refused", "carried-out"])
-@pytest.mark.parametrize("which", [0, 3])
-def test_a_412_at_any_write_is_survived_or_reported(stage: Stage, operation: str, after: bool, which: int) -> None:
-    stage.table("a")
-    skipped = [{"operation": f"^{operation}$", "seconds": 0.0, "times": which}]
-    rule = {"operation": f"^{operation}$", "status": 412, "times": 1, "after": after}
-    for url in (stage.stack.storage, stage.stack.bigquery):
-        # A rule without a status lets its requests pass, and counts them.
-        requests.put(f"{url}/_local/faults", json={"rules": [*skipped, rule]}, timeout=10).raise_for_status()
-    try:
-        # What is told is a BqdumpError; anything else would fail this test.
-        with suppress(BqdumpError):
-            stage.run_tasks(1, execution="first")
-    finally:
-        for url in (stage.stack.storage, stage.stack.bigquery):
-            requests.delete(f"{url}/_local/faults", timeout=10).raise_for_status()
-    stage.run_tasks(1, execution="first")
-    assert stage.latest().run == "first"
-    assert [table.table for table in stage.manifest().tables] == ["a"]
 
 
 # Clocks.

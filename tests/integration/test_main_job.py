@@ -130,33 +130,6 @@ def test_an_engine_without_a_name_for_the_run_requires_one(stage: Stage) -> None
     assert stage.objects() == {}
 
 
-def test_a_task_without_variables_is_the_whole_job(stage: Stage) -> None:
-    stage.table("a")
-    stage.run_tasks(1, execution="laptop")
-    assert [table.table for table in stage.manifest().tables] == ["a"]
-
-
-def test_included_tables_are_exported_in_the_chosen_format(stage: Stage) -> None:
-    for name in ("sales_eu", "sales_us", "people"):
-        stage.table(name)
-    flags = (
-        "--format",
-        "json",
-        "--compression",
-        "gzip",
-        "--include",
-        "sales_*",
-        "--exclude",
-        "*_us",
-        "--prefix",
-        "x/y",
-    )
-    ran = stage.run(*flags)
-    assert ran.code == 0, ran.text
-    assert stage.files() == ["x/y/sales_eu/sales_eu_000000000000.json.gz"]
-    assert "x/y/_bqdump/latest.json" in stage.objects()
-
-
 def make_orders(stage: Stage, datasets: int) -> str:
     """A table in one dataset or in each of two; returns their names as --dataset takes them."""
     stage.table("orders")

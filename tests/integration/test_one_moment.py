@@ -68,24 +68,3 @@ def test_a_table_dropped_after_the_moment_is_left_out_by_name_and_the_others_are
     assert (dropped["severity"], dropped["logging.googleapis.com/labels"]["table"]) == ("WARNING", "gone")
     assert [table.table for table in stage.manifest().tables] == ["a"]
     assert [item.table for item in stage.manifest().skipped] == ["gone"]
-
-
-def test_a_partial_export_is_published_where_it_is_allowed(stage: Stage) -> None:
-    stage.table("a", 1)
-    stage.table("gone", 1)
-    assert stage.run().code == 0
-    before = stage.objects()["gone/gone_000000000000.csv"]
-    stage.table("a", 5)
-    stage.stack.jobs(faults=[{"at": "run", "table": "^gone@", "reason": "invalid", "times": 2}])
-    assert stage.run("--run-id", "run-1").code == 3
-    assert csv_rows(stage.read("a/a_000000000000.csv")) == expected_rows("a", 1)
-    ran = stage.run("--allow-partial", "--run-id", "run-1")
-    assert ran.code == 0, ran.text
-    manifest = stage.manifest()
-    assert (manifest.run, manifest.status, stage.latest().status) == ("run-1", "partial", "partial")
-    assert [table.table for table in manifest.tables] == ["a"]
-    assert [(failure.table, failure.reason) for failure in manifest.failed] == [("gone", "invalid")]
-    assert csv_rows(stage.read("a/a_000000000000.csv")) == expected_rows("a", 5)
-    # Readers keep what the export before had of the table that failed.
-    assert [(table.table, table.files[0].generation) for table in manifest.left] == [("gone", before)]
-    assert stage.objects()["gone/gone_000000000000.csv"] == before

@@ -42,15 +42,6 @@ def test_a_table_that_shrinks_leaves_no_stale_file(stage: Stage) -> None:
     assert stage.latest().uncleared == ()
 
 
-def test_a_table_that_has_gone_leaves_with_the_next_export(stage: Stage) -> None:
-    stage.table("a")
-    stage.table("b")
-    assert stage.run().code == 0
-    stage.sql("DROP TABLE b")
-    assert stage.run().code == 0
-    assert stage.files() == shards("a", 1)
-
-
 def test_objects_of_others_stay(stage: Stage) -> None:
     stage.table("a")
     assert stage.run().code == 0
@@ -75,21 +66,6 @@ def test_the_first_run_takes_over_what_the_naive_script_has_left(stage: Stage) -
     assert csv_rows(stage.read(shards("a", 1)[0])) == expected_rows("a", 2)
     assert {name: stage.objects()[name] for name in foreign} == {name: before[name] for name in foreign}
     assert sorted(file.name for file in stage.manifest().found) == shards("a", 5)
-
-
-def test_exports_with_the_run_in_their_names_stand_beside_each_other(stage: Stage) -> None:
-    path = ("--path", "{run}/{table}/{table}_*.{ext}")
-    stage.table("a", 1)
-    assert stage.run(*path, execution="one").code == 0
-    first = stage.objects()
-    stage.table("a", 2)
-    assert stage.run(*path, execution="two").code == 0
-    manifest = stage.manifest()
-    assert (manifest.run, manifest.mode) == ("two", "keep")
-    assert stage.files() == ["one/a/a_000000000000.csv", "two/a/a_000000000000.csv"]
-    assert stage.objects()["one/a/a_000000000000.csv"] == first["one/a/a_000000000000.csv"]
-    assert csv_rows(stage.read("one/a/a_000000000000.csv")) == expected_rows("a", 1)
-    assert csv_rows(stage.read("two/a/a_000000000000.csv")) == expected_rows("a", 2)
 
 
 class Reader:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import re
 from typing import Any
 
 import pytest
@@ -63,46 +62,6 @@ def test_the_plan_shows_what_is_billed(
     assert (done.code, json.loads(done.out)["bytes_billed"]) == (0, planned["bytes_billed"])
     assert planned["bytes_billed"] == planned["bytes_billed_at_most"] == billed(exported) - before > 0
     assert [table["bytes_billed"] for table in planned["tables"]] == [TEN, TEN, 0]
-
-
-@pytest.mark.parametrize("how", [("restore", "--into", "back"), ("restore", "--into", "back", "--verify"), ("drill",)],
-                         ids=["restore", "restore and compare", "drill"])  # fmt: skip
-def test_a_limit_stops_before_the_first_billed_query(
-    exported: Stage, capsys: pytest.CaptureFixture[str], how: tuple[str, ...]
-) -> None:
-    planned = shown(call(capsys, *how, "--plan", "--json"))
-    before, limit = billed(exported), planned["bytes_billed"]
-    datasets = {item.dataset_id for item in exported.big.list_datasets()}
-    refused = call(capsys, *how, "--max-bytes-billed", str(limit - 1))
-    assert refused.code == 2, refused.text
-    assert "the queries would bill up to" in refused.text
-    assert "21 MB to cast or choose values" in refused.text
-    assert billed(exported) == before
-    assert {item.dataset_id for item in exported.big.list_datasets()} == datasets
-    assert call(capsys, *how, "--max-bytes-billed", str(limit)).code == 0
-
-
-def test_a_drill_shows_its_tables_and_changes_nothing(exported: Stage, capsys: pytest.CaptureFixture[str]) -> None:
-    objects = exported.objects()
-    planned = call(capsys, "drill", "--tables", "2", "--plan")
-    assert planned.code == 0
-    assert "queries bill about 62.9 MB" in planned.out
-    assert ["c" in line.split()[:1] for line in planned.out.splitlines()].count(True) == 0
-    assert exported.objects() == objects
-
-
-def test_what_bigquery_may_refuse_is_billed_at_most(exported: Stage, capsys: pytest.CaptureFixture[str]) -> None:
-    exported.sql("CREATE TABLE names (name STRING NOT NULL)")
-    exported.sql("INSERT INTO names VALUES ('')")
-    assert call(capsys, "run", "--run-id", "r2", "--include", "names", "--prefix", "csv").code == 0
-    planned = call(capsys, "restore", "--into", "back", "--prefix", "csv", "--plan")
-    assert re.search(r" into \S+\.back( \(\w+\))?; queries bill 0 B to 10.5 MB", planned.out), planned.out
-    assert "name STRING" in planned.out
-    refused = call(capsys, "restore", "--into", "back", "--prefix", "csv", "--max-bytes-billed", "1MB")
-    assert refused.code == 2
-    before = billed(exported)
-    assert call(capsys, "restore", "--into", "back", "--prefix", "csv").code == 0
-    assert billed(exported) - before == TEN
 
 
 @pytest.mark.parametrize("how", [("restore", "--into", "back_{dataset}"), ("drill",)], ids=["restore", "drill"])

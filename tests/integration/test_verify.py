@@ -25,7 +25,6 @@ from integration.every_format import EVERY_FORMAT, NESTED, SCALARS, make
 from integration.stage import Stage
 
 # For what is found before a file is decoded.
-SOME_FORMATS = [("csv", "gzip"), ("json", "none"), ("avro", "snappy"), ("parquet", "zstd")]
 
 
 def export(stage: Stage, ways: Sequence[Mapping[str, str]]) -> None:
@@ -109,55 +108,9 @@ def test_what_is_done_by_hand_in_the_folder_of_a_bucket_is_found(stage: Stage, b
     assert "c/c_000000000001.csv" in {name for _, name in kinds}
 
 
-def test_every_file_that_is_deleted_cut_added_or_swapped_is_found(stage: Stage) -> None:
-    export(stage, [{"format": format_, "compression": codec} for format_, codec in SOME_FORMATS])
-    whole = {name: stage.read(name) for name in stage.files()}
-
-    def everywhere(kind: str, change: Callable[[bytes], bytes]) -> None:
-        for name, data in whole.items():
-            stage.upload(name, change(data))
-        # A file without a byte cannot lose one, nor have another content.
-        assert found(read(stage)) == sorted(
-            (kind if change(data) != data else "replaced", name) for name, data in whole.items()
-        )
-
-    everywhere("size", lambda data: data[:-1])
-    everywhere("size", lambda data: data + b"\n")
-    everywhere("checksum", lambda data: b"\1" * len(data))
-    everywhere("replaced", lambda data: data)
-    for name, data in whole.items():
-        stage.upload(name.replace("00000000000", "77777777777"), data)
-    beside = [("extra", name.replace("00000000000", "77777777777")) for name in whole]
-    assert found(read(stage)) == sorted([*beside, *(("replaced", name) for name in whole)])
-    for _, name in beside:
-        stage.store.bucket(stage.bucket).delete_blob(name)
-    names = list(whole)
-    for name, other in zip(names, names[1:] + names[:1], strict=True):
-        stage.upload(name, whole[other])
-    assert {name for _, name in found(read(stage))} == set(names)
-    for name in names:
-        stage.store.bucket(stage.bucket).delete_blob(name)
-    assert found(read(stage)) == [("missing", name) for name in names]
-
-
 def verified_by_command(stage: Stage, capsys: pytest.CaptureFixture[str], *arguments: str) -> tuple[Called, Any]:
     called = call(capsys, "verify", "--bucket", stage.bucket, "--json", *arguments)
     return called, json.loads(called.out) if called.out.startswith("{\n") else None
-
-
-def test_the_command_reads_a_rotating_sample(stage: Stage, capsys: pytest.CaptureFixture[str]) -> None:
-    for number in range(3):
-        stage.table(f"table_{number}", number)
-    names = set(stage.files())
-    seen: list[int] = []
-    for number in range(3):
-        assert stage.run(execution=f"r{number}").code == 0
-        called, verified = verified_by_command(stage, capsys, "--read=33%")
-        assert called.code == 0, called
-        assert verified["read"]["parts"] == 3
-        seen.append(verified["read"]["files"])
-    assert sum(seen) == 3
-    assert names <= set(stage.files())
 
 
 def test_what_is_found_is_shown_as_a_table_or_as_json(
@@ -179,14 +132,6 @@ def test_what_is_found_is_shown_as_a_table_or_as_json(
     # A file that differs from its manifest is not read as well.
     assert "Read 0 of " in shown.out
     assert "1 difference." in shown.out
-
-
-def test_a_share_that_is_none_is_refused(stage: Stage, capsys: pytest.CaptureFixture[str]) -> None:
-    called = call(capsys, "verify", "--bucket", stage.bucket, "--read", "r1")
-    assert called.code == 2
-    assert called.errors == [
-        "bqdump: --read 'r1': expected a share such as 10%. Before the name of a run write --read=100%."
-    ]
 
 
 def test_without_its_libraries_reading_names_the_extra(
@@ -230,29 +175,3 @@ def test_a_folder_is_read_back_as_well(stage: Stage, capsys: pytest.CaptureFixtu
     damaged = call(capsys, "verify", "--to", str(folder), "--read")
     assert damaged.code == 4
     assert "checksum  orders" in damaged.out
-
-
-def test_a_copy_in_a_folder_or_another_bucket_is_read_back_and_named_as_one(
-    stage: Stage, capsys: pytest.CaptureFixture[str]
-) -> None:
-    for number in range(3):
-        stage.table(f"table_{number}", number)
-    assert stage.run(execution="r1").code == 0
-    folder, bucket = stage.folder / "copy", stage.store.create_bucket(f"{stage.bucket}-copy")
-    for blob in stage.store.list_blobs(stage.bucket):
-        path = folder / blob.name
-        path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_bytes(blob.download_as_bytes())
-        bucket.blob(blob.name).upload_from_string(path.read_bytes())
-    for place in (("--to", str(folder)), ("--bucket", bucket.name)):
-        called = call(capsys, "verify", *place, "--read")
-        assert called.code == 0, called
-        assert "A copy of the export: its files have other generations, which were not compared." in called.out
-        assert "Read 3 of 3 files" in called.out
-        assert called.out.endswith("Every file is there, with its size and checksum.\n")
-    name = "table_2/table_2_000000000000.csv"
-    bucket.blob(name).upload_from_string(b"x" * len(stage.read(name)))
-    called = call(capsys, "verify", "--bucket", bucket.name)
-    assert called.code == 4
-    assert f"checksum  table_2  {name}" in called.out
-    assert "1 difference." in called.out
