@@ -63,7 +63,7 @@ variables over the file. The key is the name of the flag without `--` and with `
 | size | `256MB`, `10GB`, `1 TiB` |
 | duration | `90s`, `15m`, `2h`, `30d`: a number needs its unit |
 | labels | `team=data,env=prod`; in `bqdump.toml` a table |
-| empty | the default; refused where that would check less, or restore, delete or bill more |
+| empty | the default; refused where the default is riskier, such as an empty `--trust` |
 
 `--bucket BUCKET --prefix PREFIX` is the short form of `--to gs://BUCKET/PREFIX`.
 

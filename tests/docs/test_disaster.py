@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import shutil
 from pathlib import Path
 
 from google.api_core.client_options import ClientOptions
@@ -16,8 +17,9 @@ from s3_server import environment, s3_server
 
 EXPORT = """
 export PROJECT_ID=my-project SOURCE_DATASET=sales DESTINATION_BUCKET=my-exports
-bqdump run --format parquet
-bqdump copy s3://my-bucket/sales
+bqdump keys new signing
+bqdump run --format parquet --sign signing.key
+bqdump copy s3://my-bucket/sales --trust signing.pub --sign signing.key
 """
 
 
@@ -45,17 +47,21 @@ def lose(stack: Stack) -> None:
 def test_the_worst_day_ends_with_the_dataset_as_it_was(tmp_path: Path) -> None:
     lines = [line for block in blocks("docs/disaster.md") for line in block.splitlines()]
     in_cloud = [line for line in lines if line.startswith("gcloud ")]
-    (bucket,) = re.findall(r"buckets create gs://(\S+) --project my-new-project --location US$", in_cloud[1])
+    (bucket,) = re.findall(r"buckets create gs://(\S+) --project my-new-project --location US$", in_cloud[-1])
     with running(root=tmp_path / "buckets") as stack, s3_server() as s3:
         s3.bucket("my-bucket")
         seed_few(stack)
         variables = stack.variables() | environment(s3.address)
         before = counts(stack, "my-project")
-        shell(EXPORT, tmp_path, variables)
+        (tmp_path / "before").mkdir()
+        shell(EXPORT, tmp_path / "before", variables)
+        empty = tmp_path / "empty"
+        empty.mkdir()
+        shutil.copy(tmp_path / "before/signing.pub", empty)
         lose(stack)
         store = storage_client(stack.storage)
         store.create_bucket(bucket, location="US")
-        printed = shell("\n".join(line for line in lines if line not in in_cloud), tmp_path, variables)
+        printed = shell("\n".join(line for line in lines if line not in in_cloud), empty, variables)
         assert "Every file is there" in printed
         assert counts(stack, "my-new-project") == before
         assert before

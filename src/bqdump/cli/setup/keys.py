@@ -48,7 +48,7 @@ def new(name: str) -> None:
     sys.stdout.write(
         f"{key_id}\n"
         f"{name}{PRIVATE} signs: `--sign {name}{PRIVATE}`. Store it as a secret, away from the exports.\n"
-        f"{name}{PUBLIC} proves: `--trust {name}{PUBLIC}`. It is no secret; keep it where exports are restored.\n"
+        f"{name}{PUBLIC} proves: `--trust {name}{PUBLIC}`. It is not secret; keep it where exports are restored.\n"
     )
 
 
@@ -57,7 +57,7 @@ def _create(path: str, content: bytes, mode: int) -> None:
     try:
         descriptor = os.open(Path(path), os.O_WRONLY | os.O_CREAT | os.O_EXCL, mode)
     except FileExistsError:
-        hint = "Use another name: what was signed with the key of that name could not be proven any more."
+        hint = "Use another name: anything signed with the key of that name could no longer be verified."
         raise UsageError("make", path, "it exists", hint) from None
     except OSError as error:
         hint = "Use another name."

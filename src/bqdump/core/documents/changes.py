@@ -34,8 +34,8 @@ if TYPE_CHECKING:
 
 Kind = Literal["added", "removed", "changed", "unclear"]
 SAME = (
-    "Nothing differs: every table has the same rows and columns, and its files have the same bytes or BigQuery has not "
-    "modified it."
+    "Nothing differs: every table has the same rows and columns, and its files are identical, or BigQuery reports no "
+    "change."
 )
 SAME_VALUES = "Nothing differs: every table has the same rows, columns and values."
 
