@@ -72,16 +72,17 @@ def test_a_column_that_does_not_fit_is_found_at_its_path(format_: str, column: C
     ],
 )
 def test_the_formats_that_hold_all_columns(columns: list[Column], formats: list[str]) -> None:
-    assert formats_that_hold("extract", columns) == formats
+    assert formats_that_hold([("extract", columns)]) == formats
+    assert formats_that_hold([("extract", [column]) for column in columns]) == formats
 
 
 def misfit(table: str, format_: str, *columns: Column) -> Misfit:
-    return Misfit(table, "extract", format_, unfit(format_, "extract", columns))
+    return Misfit(table, format_, unfit(format_, "extract", columns))
 
 
 def test_columns_that_do_not_fit_are_named_with_types_reasons_and_formats() -> None:
     with pytest.raises(UsageError) as caught:
-        refuse("plan the export", [misfit("orders", "avro", RANGE, DEEP)])
+        refuse("plan the export", [misfit("orders", "avro", RANGE, DEEP)], ["json"])
     assert caught.value.cause == "Avro exports have no RANGE (orders: span RANGE<DATE>, r.s.span RANGE<DATE>)"
     hint = "Set format to json, on_unsupported to skip or string, or leave the tables out with exclude."
     assert str(caught.value).endswith(hint)
@@ -90,9 +91,11 @@ def test_columns_that_do_not_fit_are_named_with_types_reasons_and_formats() -> N
 def test_many_tables_and_columns_are_counted() -> None:
     many = [Column(f"c{number}", "STRING", repeated=True) for number in range(7)]
     with pytest.raises(UsageError, match=r"c4 ARRAY<STRING> and 2 more columns; .* and 2 more tables") as caught:
-        refuse("plan the export", [misfit(f"t{number}", "csv", *many) for number in range(7)])
+        refuse(
+            "plan the export", [misfit(f"t{number}", "csv", *many) for number in range(7)], ["json", "avro", "parquet"]
+        )
     assert "json, avro or parquet" in caught.value.hint
 
 
 def test_nothing_is_refused_where_everything_fits() -> None:
-    refuse("plan the export", [])
+    refuse("plan the export", [], [])

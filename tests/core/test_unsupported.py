@@ -76,6 +76,12 @@ def test_by_default_it_is_refused_with_the_other_ways() -> None:
         planned("fail", table("t", 1, ID, SPAN))
 
 
+def test_only_formats_that_hold_all_tables_are_named() -> None:
+    spans = {**SPAN, "name": "s"}
+    with pytest.raises(UsageError, match=r"Set format to json, on_unsupported to skip or string, or leave"):
+        planned("fail", table("spans", 1, ID, spans), table("nested", 1, ID, TAGS))
+
+
 def test_columns_are_selected_by_their_quoted_names() -> None:
     hostile = Column("a`; DROP TABLE x; --", "INT64")
     columns = (hostile, *COLUMNS)

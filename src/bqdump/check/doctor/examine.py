@@ -74,7 +74,7 @@ async def check_plan(
     failed = {check.permission for check in checks.made if check.outcome in (CheckOutcome.DENIED, CheckOutcome.MISSING)}
     needed = failed - {"bigquery.rowAccessPolicies.list"}
     if any(permission.startswith("bigquery.") for permission in needed):
-        checks.note("plan an export", place, CheckOutcome.UNTRIED, "skipped: fix the permissions above first")
+        checks.note("plan an export", place, CheckOutcome.UNTRIED, "skipped: fix what is denied or missing above first")
         return
     drafted = await checks.ask(
         "plan an export",

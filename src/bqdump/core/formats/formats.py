@@ -93,9 +93,9 @@ def _digits(column: Column) -> int:
     return int(precision) if precision else 76
 
 
-def formats_that_hold(route: str, columns: Sequence[Column]) -> list[str]:
-    """The formats that can hold all of these columns."""
-    return [format_ for format_ in SERVER if not unfit(format_, route, columns)]
+def formats_that_hold(tables: Sequence[tuple[str, Sequence[Column]]]) -> list[str]:
+    """The formats that can hold all columns of all these tables, each of which has a route."""
+    return [format_ for format_ in SERVER if not any(unfit(format_, route, columns) for route, columns in tables)]
 
 
 # What a string of JSON (see statements.as_text) writes alike, by type; of JSON only where NULL is possible.

@@ -19,7 +19,7 @@ from msgspec import Struct
 
 from bqdump.core.errors import UsageError
 from bqdump.core.formats.fidelity import NO_AVRO
-from bqdump.core.formats.formats import ICEBERG_WIDE, Unfit, formats_that_hold, unfit
+from bqdump.core.formats.formats import ICEBERG_WIDE, Unfit, unfit
 from bqdump.core.formats.types import Column, standard
 from bqdump.core.sizes import listed, named
 from bqdump.core.tables.catalog import Shape, Table
@@ -171,19 +171,19 @@ class Misfit(Struct, frozen=True):
     """A table and its columns that its format cannot hold with its route."""
 
     table: str
-    route: str
     format: str
     columns: list[Unfit]
 
 
-def refuse(operation: str, misfits: Sequence[Misfit]) -> None:
-    """Raise UsageError where there are any. It names columns, types and reasons, and the formats that hold them."""
+def refuse(operation: str, misfits: Sequence[Misfit], able: Sequence[str]) -> None:
+    """Raise UsageError where there are any. It names columns, types and reasons, and what to do.
+
+    able: the formats that hold all tables of the export; JSON holds every type.
+    """
     if not misfits:
         return
     tables = named([f"{misfit.table}: {_columns(misfit.columns)}" for misfit in misfits], SHOWN, "table", "; ")
     reasons = dict.fromkeys(column.reason for misfit in misfits for column in misfit.columns)
-    columns = [column.column for misfit in misfits for column in misfit.columns]
-    able = formats_that_hold(misfits[0].route, columns)
     cause, setting = f"{', '.join(reasons)} ({tables})", "format"
     other = f"Set {{setting:format}} to {listed(able)}"
     if NO_AVRO in reasons:

@@ -8,7 +8,7 @@ from typing import NamedTuple
 from bqdump.core.documents.run import Plan, TablePlan
 from bqdump.core.documents.run_layout import unit_id
 from bqdump.core.errors import PLAN
-from bqdump.core.formats.formats import unfit
+from bqdump.core.formats.formats import formats_that_hold, unfit
 from bqdump.core.formats.types import columns
 from bqdump.core.plan.names import patterns
 from bqdump.core.plan.routes import Routed, Routing
@@ -22,16 +22,14 @@ from bqdump.core.version import VERSION
 
 def refuse_unfit(routed: Sequence[Routed], *, iceberg: bool) -> None:
     """Raise UsageError where tables have columns that their format cannot hold; it names all of them."""
+    held = [(item, as_they_are(columns(item.table.definition), item.shape)) for item in routed]
     misfits = [
-        Misfit(item.table.name, item.route, item.format, unfit_columns)
-        for item in routed
-        if (
-            unfit_columns := unfit(
-                item.format, item.route, as_they_are(columns(item.table.definition), item.shape), iceberg=iceberg
-            )
-        )
+        Misfit(item.table.name, item.format, unfit_columns)
+        for item, exported in held
+        if (unfit_columns := unfit(item.format, item.route, exported, iceberg=iceberg))
     ]
-    refuse(PLAN, misfits)
+    # Another format is one for all tables.
+    refuse(PLAN, misfits, formats_that_hold([(item.route, exported) for item, exported in held]) if misfits else [])
 
 
 class RunToPlan(NamedTuple):
