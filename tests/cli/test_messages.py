@@ -25,7 +25,7 @@ COMMAND = re.compile(
 # Words of commands that are neither flags nor values.
 PLAIN = (
     "new keep kms keys rm cat up down bash zsh settings execute seed prune less auth application-default login storage "
-    "buckets update create objects restore projects services enable"
+    "buckets update create objects restore projects services enable link retention"
 )
 # What follows in a command: flags, placeholders, paths, values, pipes; � is what a message fills in.
 WORDS = re.compile(
