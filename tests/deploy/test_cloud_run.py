@@ -224,3 +224,10 @@ def test_the_rendered_job_can_be_run() -> None:
         "containers": spec["containers"], "maxRetries": spec["maxRetries"], "timeout": f"{spec['timeoutSeconds']}s",
     }}}  # fmt: skip
     assert read_template(body).task_count == 10
+
+
+def test_the_first_version_of_the_api_is_refused_by_name(address: str) -> None:
+    place = "/apis/run.googleapis.com/v1/namespaces/p/jobs/bqdump:run"
+    answer = requests.post(f"{address}{place}", json={}, timeout=10)
+    said = f"This local stand-in serves the Cloud Run Admin API v2, not v1: {place}"
+    assert (answer.status_code, answer.json()["error"]["message"]) == (501, said)

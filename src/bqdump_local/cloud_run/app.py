@@ -25,6 +25,10 @@ COMMAND = (sys.executable, "-P", "-m", "bqdump")
 PAGE = 100
 
 
+async def _earlier(request: Request) -> Response:
+    raise CloudRunError(501, f"This local stand-in serves the Cloud Run Admin API v2, not v1: {request.url.path}")
+
+
 class CloudRun:
     """Jobs and executions of one stand-in, which are lost when it ends.
 
@@ -57,6 +61,7 @@ class CloudRun:
             Route(f"{PLACE}/operations/{{operation}}:wait", self._wait, methods=["POST"]),
             Route(f"{PLACE}/operations/{{operation}}", self._get_operation, methods=["GET"]),
             Route("/_local/logs/{execution}", self._log, methods=["GET"]),
+            Route("/apis/{rest:path}", _earlier, methods=["DELETE", "GET", "POST", "PUT"]),
         ]
 
     async def stop(self) -> None:
