@@ -6,6 +6,7 @@ import asyncio
 import logging
 import re
 from collections.abc import Callable
+from typing import Any
 
 import msgspec
 import pytest
@@ -15,8 +16,10 @@ from bqdump.core.documents.layout import SMALL
 from bqdump.core.errors import DocumentError, NotFoundError, UsageError, VerificationError
 from bqdump.core.progress.log_events import LogEvent
 from bqdump.core.times import rfc3339
+from bqdump.export.run import run
 from bqdump.observe.history import list_runs
 from bqdump.observe.status import newest_run, status
+from bqdump.repository import publication
 from bqdump.repository.manifests import published_run
 from bqdump.repository.published import read_latest
 from entries import entry
@@ -182,8 +185,6 @@ def test_a_late_run_enters_the_log_and_takes_the_place_of_no_later_one(scene: Sc
     scene.run("a")
     late = scene.task("late", snapshot_time=rfc3339(scene.now + 1))
     scene.run("b")
-    from bqdump.export.run import run
-
     assert asyncio.run(run(late)).state == "superseded"
     assert asyncio.run(published_run(scene.store, SETTINGS)) == "b"
     lines = asyncio.run(list_runs(scene.store, SETTINGS))
@@ -244,3 +245,26 @@ def test_status_of_a_run_that_cannot_be_read_says_so(scene: Scene, damage: Damag
     lost = damage in [DAMAGES[name] for name in DAMAGES if name.startswith("manifest")]
     assert (shown.state, shown.latest) == ("unreadable" if lost else "complete", "a")
     assert ("runs/b/manifest.json" if lost else "its id" if scene.names("-b.json") else "--run-id b") in shown.problem
+
+
+@pytest.mark.parametrize("late", ["b", "c"])
+def test_of_two_runs_that_enter_the_log_at_the_same_time_the_tables_that_the_later_one_lacks_are_named(
+    scene: Scene, late: str, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    include = {"b": ("items",), "c": ("sales",)}
+    for name, tables in include.items():
+        scene.abandon(name, include=tables)
+    create, (other,) = publication._create, {*include} - {late}
+
+    async def after_the_other(*given: Any) -> None:
+        monkeypatch.setattr(publication, "_create", create)
+        await run(scene.task(other, include=include[other]))
+        await create(*given)
+
+    monkeypatch.setattr(publication, "_create", after_the_other)
+    scene.run(late, include=include[late])
+    assert asyncio.run(published_run(scene.store, SETTINGS)) == "c"
+    (said,) = {record.getMessage() for record in logged(caplog, LogEvent.TABLE_REMOVED)}
+    assert said == (
+        "run c does not have 1 table of run b, which was published at the same time (items): run b has them"
+    )
