@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import hashlib
 import io
 from collections.abc import Callable, Iterator, Sequence
 from typing import IO, Any, TypeVar
@@ -13,8 +14,15 @@ from msgspec.structs import replace
 from bqdump.adapters.memory import MemoryStore
 from bqdump.core.dealing import Sharing
 from bqdump.core.documents.codec import encode
-from bqdump.core.documents.run import Owner, Receipt
-from bqdump.core.errors import BqdumpError, DeniedError, OutageError, TablesFailedError, UnavailableError
+from bqdump.core.documents.run import DIGESTS_IN_RECEIPT, Owner, Receipt
+from bqdump.core.errors import (
+    BqdumpError,
+    DeniedError,
+    OutageError,
+    TablesFailedError,
+    UnavailableError,
+    VerificationError,
+)
 from bqdump.core.progress.events import Advanced, Event
 from bqdump.core.progress.log_events import LogEvent
 from bqdump.core.settings.settings import Settings
@@ -39,11 +47,13 @@ async def at_once(call: Callable[[], Any]) -> Any:
     return call()
 
 
-def stage(path: str, *, store: MemoryStore | None = None, **settings: Any) -> tuple[MemoryStore, Task]:
+def stage(
+    path: str, *, store: MemoryStore | None = None, batch_rows: int = 7, **settings: Any
+) -> tuple[MemoryStore, Task]:
     store = store or MemoryStore("bucket")
     warehouse = MemoryWarehouse(store, lambda: 1_700_000_000_000)
     warehouse.put("p", "d", "t", [f"row {number}" for number in range(100)])
-    reading = ReadRoute(MemoryReader(warehouse, warehouse.clock, batch_rows=7), MemoryEncoder(), 2, at_once)
+    reading = ReadRoute(MemoryReader(warehouse, warehouse.clock, batch_rows=batch_rows), MemoryEncoder(), 2, at_once)
     chosen = Settings(project="p", dataset="d", target=Target("gs", "bucket"), route="read", path=path, **settings)
     return store, Task(store, warehouse, chosen, "r1", Owner("e1", 0), 1, open_read_route=lambda: reading)
 
@@ -187,3 +197,31 @@ def test_whoever_looks_on_hears_how_many_rows_have_been_read() -> None:
     assert len(set(rows)) > 10
     assert rows[-1] == 100
     assert {(event.piece, event.of) for event in reported if isinstance(event, Advanced)} == {("00000-00000", 100)}
+
+
+@pytest.mark.parametrize("path", [KEEP, "{table}/{table}_*.{ext}"])
+@pytest.mark.parametrize("batch_rows", [40, 2])
+def test_the_manifest_has_the_sha256_of_every_file_however_many_there_are(path: str, batch_rows: int) -> None:
+    store, task = stage(path, batch_rows=batch_rows, file_size=1)
+    asyncio.run(run(task))
+    [entry] = asyncio.run(read_manifest(store, task.settings)).tables
+    assert (len(entry.files) > DIGESTS_IN_RECEIPT) == (batch_rows == 2)
+    stored = {file.name: store.peek(file.name) for file in entry.files}
+    assert {file.name: file.sha256 for file in entry.files} == {
+        name: hashlib.sha256(found[0]).hexdigest() for name, found in stored.items() if found
+    }
+
+
+def test_a_run_that_has_lost_the_digests_of_its_files_is_not_published() -> None:
+    store, task = stage(KEEP, batch_rows=2, file_size=1)
+    plan = asyncio.run(obtain_plan(task))
+    [unit] = asyncio.run(read_share(running_export(task, plan), 0))
+    watch = Watch(task.warehouse, "US", Sharing(1, 1))
+    receipt = asyncio.run(read_unit(running_export(task, plan), watch, unit, 0, lambda: None))
+    asyncio.run(store.write_note(task.layout.receipt(unit.id).name, encode(receipt), 0))
+    [(name, found)] = [(name, store.peek(name)) for name in store.names_now() if "/digests/" in name]
+    assert found is not None
+    asyncio.run(store.delete([(name, found[1].generation)]))
+    with pytest.raises(VerificationError, match="50 files were written, and 0 SHA-256 recorded"):
+        asyncio.run(run(task))
+    assert not store.peek(task.layout.manifest.name)

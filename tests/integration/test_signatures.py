@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
 import shutil
 import subprocess
 import time
@@ -126,6 +127,24 @@ def test_files_that_a_forger_writes_again_are_not_taken_for_a_copy(signing: Stag
     refused(trusts(signing), "cannot trust run one", "all of its files were written again")
     into = ("--into", f"{signing.project}.restored")
     refused(signing.command("restore", *into, "--trust", "signing.pub"), "all of its files were written again")
+
+
+def test_a_file_in_a_folder_is_compared_with_more_than_its_size_checksum_and_time(signing: Stage) -> None:
+    export(signing, "one", "--to", "out", "--sign", "signing.key")
+    (file,) = json.loads((signing.folder / "out" / manifest_of("one")).read_bytes())["tables"][0]["files"]
+    path = signing.folder / "out" / file["name"]
+    before, data = path.stat(), path.read_bytes()
+    path.write_bytes(with_checksum_of(data, b"id,name\n1,mallory\n"))
+    os.utime(path, ns=(before.st_atime_ns, before.st_mtime_ns))
+    called = trusts(signing, "--to", "out", "--read")
+    assert (called.code, file["name"] in called.out, "SHA-256" in called.out) == (4, True, True), called
+    into = ("--into", f"{signing.project}.restored", "--via", f"gs://{signing.bucket}/via")
+    called = signing.command("restore", "--to", "out", *into, "--trust", "signing.pub")
+    assert (called.code, "does not have the SHA-256 of the manifest" in called.text) == (3, True), called
+    path.write_bytes(data)
+    os.utime(path, ns=(before.st_atime_ns, before.st_mtime_ns))
+    assert trusts(signing, "--to", "out", "--read").code == 0
+    assert signing.command("restore", "--to", "out", *into, "--trust", "signing.pub").code == 0
 
 
 def test_a_forger_who_signs_with_a_key_of_his_own_is_named(signing: Stage) -> None:

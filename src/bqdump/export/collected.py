@@ -25,7 +25,8 @@ class Collected:
     written: the files of each table in order, by its id in the plan. final: their published names, in the same order.
     attempts: the receipts of each table's files, in that order, too. surplus: files that failed attempts have left at
     names of the same patterns, or of failed tables. others: whether there are objects at other names. rows: the rows
-    that each file reports, by its name; None where it does not.
+    that each file reports, by its name; None where it does not. digests: the SHA-256 of files that a task has written,
+    by their names.
     """
 
     def __init__(self) -> None:
@@ -35,6 +36,7 @@ class Collected:
         self.surplus: list[ObjectInfo] = []
         self.others = False
         self.rows: dict[str, int | None] = {}
+        self.digests: dict[str, str] = {}
 
     def add(
         self,

@@ -24,7 +24,7 @@ class File(msgspec.Struct, frozen=True, omit_defaults=True):
     """One object: name below the bucket, size in bytes, CRC32C (base64, big-endian) and generation.
 
     rows: as counted from the file; None (omitted) for formats that are not counted cheaply.
-    sha256: in hexadecimal, of a file that `bqdump copy` has read; "" (omitted) for others.
+    sha256: in hexadecimal, of a file whose bytes bqdump has written or copied; "" (omitted) for others.
     """
 
     name: str

@@ -264,6 +264,7 @@ class Receipt(msgspec.Struct, frozen=True, omit_defaults=True, tag_field="outcom
     risks: allowed risks that were found while exporting, in addition to those of planning.
     first: the number of its first file.
     unchanged: of a partition: it looked the same after the job as before the snapshot time.
+    sha256: of its files, in their order, where this process has written them and they are few; see FileDigests.
     """
 
     unit: UnitId
@@ -280,6 +281,17 @@ class Receipt(msgspec.Struct, frozen=True, omit_defaults=True, tag_field="outcom
     risks: tuple[Risk, ...] = ()
     first: Count = 0
     unchanged: bool = False
+    sha256: tuple[str, ...] = ()
+
+
+# A note has room for the digests of so many files.
+DIGESTS_IN_RECEIPT = 32
+
+
+class FileDigests(msgspec.Struct, frozen=True):
+    """The SHA-256 of the files of an attempt that has more of them than its receipt has room for, in their order."""
+
+    sha256: tuple[str, ...]
 
 
 # The reason of a Failure about a table that existed at the snapshot time and has been dropped since. Where a run has

@@ -16,7 +16,7 @@ from bqdump.core.documents.definitions import Definitions
 from bqdump.core.documents.document import At, Document, Notes, Path
 from bqdump.core.documents.manifest import Manifest, ManifestFiles
 from bqdump.core.documents.retention import Reference, Tombstone
-from bqdump.core.documents.run import Failure, Owner, Plan, Receipt
+from bqdump.core.documents.run import Failure, FileDigests, Owner, Plan, Receipt
 from bqdump.core.documents.signature import Envelope
 from bqdump.core.documents.target import IcebergTables, Intent
 from bqdump.core.documents.units import Changed, Claim, Folders, GivenUp, ReadAttempt, SharedSession
@@ -114,6 +114,10 @@ class RunLayout(Struct, frozen=True):
     def read_attempt(self, unit: str, attempt: int) -> Document[ReadAttempt]:
         """Whose this attempt at a unit by the read route is."""
         return Document(f"{self.read_attempts}{unit}.{attempt}.json", ReadAttempt, "note")
+
+    def digests(self, unit: str, attempt: int) -> Document[FileDigests]:
+        """The SHA-256 of the files that this attempt at a unit by the read route has written."""
+        return Document(f"{self.root}digests/{unit}.{attempt}.json", FileDigests)
 
     def session(self, lead: str) -> Document[SharedSession]:
         """The read session of the table whose first part is the unit `lead`."""

@@ -191,7 +191,7 @@ DOCUMENTS = re.compile(
     r"(plan|planner|publisher|intent|manifest|signature(-[0-9a-f]{16})?|iceberg|contents|copying)\.json"
     r"|(units|definitions)-[0-9a-f]{1,32}\.jsonl?|renewed-[0-9]+\.json"
     r"|(report|failed-[^/]+)\.html"
-    r"|(claims|readings|sessions|receipts|references|notified|copied|moving)/[^/]+\.json"
+    r"|(claims|readings|digests|sessions|receipts|references|notified|copied|moving)/[^/]+\.json"
     r"|failures/[^/]+/[^/]+\.json"
     r"|data/.+",
     re.DOTALL,

@@ -6,6 +6,7 @@ from collections.abc import Iterable, Iterator, Mapping
 
 import msgspec
 
+from bqdump.concurrency import gathered
 from bqdump.core.documents.codec import decode
 from bqdump.core.documents.definitions import Definitions
 from bqdump.core.documents.manifest import File, PartitionEntry
@@ -21,9 +22,11 @@ from bqdump.export.collected import Attempt, Collected
 from bqdump.export.publish.count import count_rows
 from bqdump.export.task import RunningExport
 from bqdump.ports.store import ObjectInfo
+from bqdump.repository.repository import value_of
 
 # After this many counts, rows that differ from what BigQuery reported are a difference of the stored files.
 TIMES_COUNTED = 3
+DIGESTS_AT_ONCE = 16
 
 
 async def all_tables(export: RunningExport) -> list[TablePlan]:
@@ -77,7 +80,26 @@ async def collect(export: RunningExport, tables: list[TablePlan], done: Mapping[
                 _attempts(table, done),
                 lambda piece, receipt: _files_of(piece, receipt, infos, export.written_by(receipt, piece)),
             )
+    await _add_digests(export, collected)
     return collected
+
+
+async def _add_digests(export: RunningExport, collected: Collected) -> None:
+    """Add the SHA-256 of files that tasks have written. Raises VerificationError where they are not of these files."""
+
+    async def add(attempt: Attempt) -> None:
+        receipt = attempt.receipt
+        digests = receipt.sha256
+        if not digests:
+            stored = await value_of(export.store, export.layout.digests(receipt.unit, receipt.attempt))
+            digests = stored.sha256 if stored else ()
+        if len(digests) != receipt.files:
+            cause = f"{counted(receipt.files, 'file')} were written, and {len(digests)} SHA-256 recorded"
+            raise VerificationError("publish", f"table {receipt.table}", cause, "Run the export again.")
+        collected.digests.update(zip((info.name for info in attempt.files), digests, strict=True))
+
+    attempts = (attempt for some in collected.attempts.values() for attempt in some)
+    await gathered(add, [one for one in attempts if one.plan.route == "read" and one.receipt.files], DIGESTS_AT_ONCE)
 
 
 def _attempts(table: TablePlan, done: Mapping[str, Done]) -> list[tuple[TablePlan, Receipt]]:

@@ -142,7 +142,7 @@ async def _prove(export: RunningExport, ledger: Ledger) -> _Proved | None:
 
 async def _describe(export: RunningExport, ledger: Ledger, proved: _Proved) -> Manifest:
     tables, placed, collected = proved.tables, proved.in_place.placed, proved.collected
-    files = {table: _counted(files, collected.written[table], collected.rows) for table, files in placed.files.items()}
+    files = {table: _counted(files, collected.written[table], collected) for table, files in placed.files.items()}
     record = Record(
         export.plan,
         tables,
@@ -194,10 +194,11 @@ async def _unless_pruned(export: RunningExport, manifest: Manifest, generation: 
     return None
 
 
-def _counted(files: list[File], written: list[ObjectInfo], rows: dict[str, int | None]) -> list[File]:
-    """The files, each with the rows that were counted where it was written."""
+def _counted(files: list[File], written: list[ObjectInfo], collected: Collected) -> list[File]:
+    """The files, each with the rows that were counted, and the SHA-256 that was computed, where it was written."""
+    rows, digests = collected.rows, collected.digests
     return [
-        File(file.name, file.size, file.crc32c, file.generation, rows[info.name])
+        File(file.name, file.size, file.crc32c, file.generation, rows[info.name], digests.get(info.name, ""))
         for file, info in zip(files, written, strict=True)
     ]
 

@@ -7,6 +7,7 @@ processes that work on one unit never write the same files.
 from __future__ import annotations
 
 import asyncio
+import hashlib
 import itertools
 import logging
 import random
@@ -14,11 +15,11 @@ import secrets
 import threading
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from typing import IO, NamedTuple
+from typing import IO, NamedTuple, cast
 
 from bqdump.concurrency import task_group
 from bqdump.core.documents.path_template import shard_name
-from bqdump.core.documents.run import Failure, Receipt
+from bqdump.core.documents.run import DIGESTS_IN_RECEIPT, Failure, FileDigests, Receipt
 from bqdump.core.documents.units import Part, ReadAttempt, Unit, numbers_of, parts_of
 from bqdump.core.errors import (
     BqdumpError,
@@ -45,7 +46,7 @@ from bqdump.export.work.sessions import Feed, look_again, retire, shared_session
 from bqdump.pool.units import session_id
 from bqdump.ports.reader import Batch, FileShape, Reader, ReadRequest, ReadSession
 from bqdump.repository.objects import looked_up
-from bqdump.repository.repository import replace
+from bqdump.repository.repository import create, replace
 
 log = logging.getLogger(__name__)
 
@@ -157,6 +158,27 @@ class _Written(NamedTuple):
     more: bool
 
 
+class _Hashed:
+    """The file that an encoder writes to. sha256: of what was written."""
+
+    def __init__(self, file: IO[bytes]) -> None:
+        self._file, self.sha256 = file, hashlib.sha256()
+
+    def write(self, data: bytes) -> int:
+        """Write all of the data."""
+        written = self._file.write(data)
+        self.sha256.update(data)
+        return written
+
+    def tell(self) -> int:
+        """The number of bytes written."""
+        return self._file.tell()
+
+    def flush(self) -> None:
+        """Flush the file."""
+        self._file.flush()
+
+
 class _Attempt:
     """One attempt at one unit. session: the name of its read session, "" before that is open."""
 
@@ -184,6 +206,8 @@ class _Attempt:
         self._ratio = 1.0 if self._shape.codec == "none" else PACKED
         # Read so far, by stream.
         self._rows: dict[str, int] = {}
+        # The SHA-256 of each file, by its number.
+        self._digests: dict[int, str] = {}
 
     async def receipt(self) -> Receipt:
         """Read everything. Raises what reading, encoding and storing raise."""
@@ -199,6 +223,10 @@ class _Attempt:
             # As with the other routes, a table without rows is one file without rows.
             await self._file(session, Feed(iter(()), self._stop), self._first, empty=True)
             files = 1
+        digests = tuple(self._digests[self._first + at] for at in range(files))
+        if files > DIGESTS_IN_RECEIPT:
+            await create(self._export.store, self._export.layout.digests(unit.id, self._attempt), FileDigests(digests))
+            digests = ()
         return Receipt(
             unit=unit.id,
             table=unit.table,
@@ -211,6 +239,7 @@ class _Attempt:
             task=self._export.owner.task,
             rows=rows,
             first=self._first,
+            sha256=digests,
         )
 
     async def _open(self, parts: int = 1) -> ReadSession:
@@ -263,10 +292,12 @@ class _Attempt:
 
     async def _file(self, session: ReadSession, feed: Feed, number: int, *, empty: bool = False) -> _Written:
         def fill(file: IO[bytes]) -> _Written:
-            batches = feed.until(lambda: self._full(file, feed))
+            batches, hashed = feed.until(lambda: self._full(file, feed)), _Hashed(file)
             # Of other kinds is what the file raises, which is about the target.
             with _refusals(ROW_REFUSALS):
-                rows = self._export.read_route.encoder.encode(session.schema, batches, self._shape, file)
+                target = cast("IO[bytes]", hashed)
+                rows = self._export.read_route.encoder.encode(session.schema, batches, self._shape, target)
+            self._digests[number] = hashed.sha256.hexdigest()
             if feed.taken:
                 self._ratio = file.tell() / feed.taken
             return _Written(rows, not empty and feed.more())
