@@ -16,10 +16,10 @@ from bqdump import verbs
 from bqdump.adapters.folder.store import FolderStore
 from bqdump.adapters.memory import MemoryStore
 from bqdump.check.verify import verify
-from bqdump.copying.places import refuse_bare_word
+from bqdump.copying.places import claim_place, refuse_bare_word
 from bqdump.copying.survey import Place
-from bqdump.core.copy.manifest import content_of
-from bqdump.core.documents.codec import decode
+from bqdump.core.copy.manifest import content_of, items_of
+from bqdump.core.documents.codec import decode, encode
 from bqdump.core.documents.manifest import Manifest
 from bqdump.core.errors import DeniedError, NotFoundError, TargetError, UsageError, VerificationError
 from bqdump.core.retention.policy import Policy
@@ -28,6 +28,7 @@ from bqdump.observe.history import list_runs
 from bqdump.observe.status import newest_run, status
 from bqdump.repository.notes import change_tags
 from copying.scene import Copies, complete
+from forged import with_checksum_of
 from retain.scene import DAY
 
 
@@ -387,6 +388,49 @@ def test_a_damaged_file_of_the_source_is_named_and_nothing_is_published(copies: 
     assert "bqdump.verify(run='a')" in str(raised.value)
     assert copies.latest() == ""
     assert copies.manifests() == []
+
+
+@pytest.mark.parametrize("damage", ["file", "gone", "manifest"])
+def test_a_damaged_run_holds_back_no_other(damage: str) -> None:
+    copies = Copies()
+    copies.export("a", "b", "c")
+    store, manifest = copies.source.store, source_manifest(copies, "b")
+    [name, *_] = [file.name for entry in manifest.tables for file in entry.files if "/b/" in file.name]
+    if damage == "manifest":
+        name = copies.settings.layout.run("b").manifest.name
+        store.put_now(name, b"{}")
+    elif damage == "gone":
+        copies.source.delete_now(name)
+    else:
+        store.put_now(name, b"other")
+    result = copies.copy(every=True)
+    assert {run.run: run.state for run in result.runs} == {"a": "copied", "b": "not copied", "c": "copied"}
+    [lacking] = result.not_copied
+    assert name in lacking.problem
+    assert copies.latest() == "c"
+    complete(copies)
+
+
+def test_a_file_that_was_there_before_its_run_was_copied_is_compared_by_its_sha256(copies: Copies) -> None:
+    copies.export("a")
+    manifest, store = source_manifest(copies, "a"), copies.source.store
+    data = {
+        file.name: found[0] for entry in manifest.tables for file in entry.files if (found := store.peek(file.name))
+    }
+    tables = tuple(
+        replace(
+            entry,
+            files=tuple(replace(file, sha256=hashlib.sha256(data[file.name]).hexdigest()) for file in entry.files),
+        )
+        for entry in manifest.tables
+    )
+    store.put_now(copies.settings.layout.run("a").manifest.name, encode(replace(manifest, tables=tables)))
+    [item, *_] = items_of(manifest, copies.settings.target, copies.there.target)
+    asyncio.run(claim_place(copies.task(), manifest))
+    copies.target.put_now(item.target, with_checksum_of(data[item.source], b"forged"))
+    with pytest.raises(VerificationError, match=f"{item.target}: it has the SHA-256 .* and .* is expected"):
+        copies.copy()
+    assert copies.latest() == ""
 
 
 @pytest.mark.parametrize("damage", ["flipped", "truncated", "swapped", "missing"])

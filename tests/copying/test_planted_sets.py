@@ -5,14 +5,18 @@ from __future__ import annotations
 import asyncio
 import hashlib
 from collections.abc import Callable
+from typing import Any
 
 import pytest
 from msgspec.structs import replace
 
+import bqdump.copying.sets
+from bqdump.copying.survey import Task
+from bqdump.core.copy.plan import Copied
 from bqdump.core.documents.codec import decode, encode
 from bqdump.core.documents.sets import SetManifest
 from bqdump.core.documents.target import SET, Latest
-from bqdump.core.errors import BqdumpError
+from bqdump.core.errors import UnavailableError
 from bqdump.core.retention.pruned import Pruned
 from bqdump.core.sets.member import one_dataset
 from bqdump.ports.store import ObjectStore
@@ -123,13 +127,17 @@ def test_prune_keeps_what_the_newest_set_names_while_copies_stop_after_their_fir
     sets = Sets()
     sets.export("n1")
     sets.copy(lock=2, signer=Key())
-    own = one_dataset(sets.there, "sales").layout
+    each = bqdump.copying.sets._copy_dataset
+
+    async def stopped(task: Task, name: str, *rest: Any, **options: Any) -> Copied:
+        if name == "sales":
+            raise UnavailableError("copy", name, "the machine was stopped")
+        return await each(task, name, *rest, **options)
+
     for run in ("n2", "n3", "n4"):
         sets.export(run)
-        lock, sets.target.lock = sets.target.lock, None
-        sets.target.put_now(own.run(run).manifest.name, b"junk")
-        sets.target.lock = lock
-        with pytest.raises(BqdumpError):
+        monkeypatch.setattr(bqdump.copying.sets, "_copy_dataset", stopped)
+        with pytest.raises(UnavailableError):
             sets.copy(lock=2, signer=Key())
     done = pruned(sets, monkeypatch, days=10, keep_last=1)
     assert ("p.ops", "n2") in {(run.dataset, run.run) for run in done.removed}

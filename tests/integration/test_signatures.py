@@ -486,6 +486,28 @@ def test_a_copy_that_was_forged_with_its_checksums_is_not_signed_afterwards(
     assert trusts(signing, "--to", f"gs://{copies.name}").code == 0
 
 
+@pytest.mark.parametrize("route", ["extract", "read"])
+def test_a_file_that_was_replaced_in_a_signed_export_is_not_signed_again(
+    signing: Stage, copies: storage.Bucket, route: str
+) -> None:
+    export(signing, "one", "--route", route, "--sign", "signing.key")
+    (file,) = json.loads(signing.read(manifest_of("one")))["tables"][0]["files"]
+    data = signing.read(file["name"])
+    signing.upload(file["name"], with_checksum_of(data, MALLORY[: len(data) - 4]))
+    trusted = ("--trust", "signing.pub", "--sign", "other.key")
+    called = signing.command("copy", f"gs://{copies.name}", *trusted)
+    refused(called, file["name"], "SHA-256" if route == "read" else "only its CRC32C can be compared")
+    assert not copies.blob(manifest_of("one")).exists()
+    signing.upload(file["name"], data)
+    called = signing.command("copy", f"gs://{copies.name}", *trusted)
+    if route == "read":
+        # The same bytes, and it is known that they are.
+        assert called.code == 0, called
+        assert trusts(signing, "--to", f"gs://{copies.name}", keys="other.pub").code == 0
+    else:
+        refused(called, file["name"], "only its CRC32C can be compared")
+
+
 def test_a_file_that_was_there_before_its_run_was_copied_is_proven_before_it_is_signed(
     signing: Stage, copies: storage.Bucket
 ) -> None:

@@ -15,7 +15,16 @@ from msgspec import structs
 
 from bqdump.concurrency import task_group
 from bqdump.copying.sharing import Batches, Begun
-from bqdump.copying.survey import COPY, Surveyed, Task, differs, known_files, not_as_exported, sources_of
+from bqdump.copying.survey import (
+    COPY,
+    Surveyed,
+    Task,
+    differs,
+    is_written_again,
+    known_files,
+    not_as_exported,
+    sources_of,
+)
 from bqdump.core.copy.manifest import PIECE_BYTES, Here, Item, Missing, copied_manifest
 from bqdump.core.copy.plan import CopyPlan
 from bqdump.core.documents.codec import encode
@@ -157,10 +166,21 @@ async def _digest(task: Task, info: ObjectInfo) -> str:
 
 
 async def read_unread(task: Task, surveyed: Surveyed, here: dict[str, Here]) -> None:
-    """Compute the SHA-256 of files that were there, and of which no copy has recorded it; it is added to `here`."""
+    """Compute the SHA-256 of files that were there, and of which no copy has recorded it; it is added to `here`.
+
+    Where files are not read, it is that of the source. Raises VerificationError for another one than the source's.
+    """
+    unread = [item for item in surveyed.items if not here[item.target].sha256]
     if task.digests or not task.mover.rewrites:
-        unread = (item for item in surveyed.items if not here[item.target].sha256)
-        await _together(_read(task, unread, here) for _ in range(STREAMS))
+        waiting = iter(unread)
+        await _together(_read(task, waiting, here) for _ in range(STREAMS))
+    else:
+        here.update({item.target: Here(here[item.target].generation, item.sha256) for item in unread})
+    for item in surveyed.items:
+        if item.sha256 and here[item.target].sha256 != item.sha256:
+            cause = f"it has the SHA-256 {here[item.target].sha256}, and {item.sha256} is expected"
+            hint = "It was there before this copy. Find out who stored it, and delete it."
+            raise VerificationError(COPY, f"{task.target.store.url}/{item.target}", cause, hint)
 
 
 async def _add_others(task: Task, surveyed: Surveyed, plan: CopyPlan, here: dict[str, Here]) -> None:
@@ -178,7 +198,7 @@ async def _add_others(task: Task, surveyed: Surveyed, plan: CopyPlan, here: dict
     for item in surveyed.items:
         if item.target not in here:
             generation = plan.stored.get(item.target) or stored[item.target].generation
-            here[item.target] = Here(generation, item.sha256 or known.sha256.get((item.target, generation), ""))
+            here[item.target] = Here(generation, known.sha256.get((item.target, generation), ""))
 
 
 async def compare(task: Task, surveyed: Surveyed, manifest: Loaded[Manifest]) -> None:
@@ -236,19 +256,20 @@ async def _move_files(
 async def _move_file(task: Task, surveyed: Surveyed, missing: Missing, sources: Mapping[str, ObjectInfo]) -> Moved:
     item, expect = missing
     generation = sources[item.source].generation
+    reads = task.digests or is_written_again(task, item, sources[item.source])
     moved = await task.mover.move(Copy(item.source, generation, item.target, expect, item.size, item.crc32c))
     if moved is None:
         raise await not_as_exported(task, surveyed, [item.source], None)
-    if item.sha256 and moved.sha256 and item.sha256 != moved.sha256:
+    sha256 = moved.sha256
+    if not sha256 and reads:
+        sha256 = await task.mover.digest(moved.info)
+    if item.sha256 and sha256 and item.sha256 != sha256:
         [moved] = await task.mover.settled([moved])
         await task.target.store.delete([(item.target, moved.info.generation)])
-        cause = f"it has the SHA-256 {moved.sha256}, and {item.sha256} is expected"
+        cause = f"it has the SHA-256 {sha256}, and {item.sha256} is expected"
         raise VerificationError(COPY, f"{task.source.store.url}/{item.source}", cause)
-    sha256 = moved.sha256 or item.sha256
-    if task.digests and not sha256:
-        sha256 = await task.mover.digest(moved.info)
     task.tell(Checked(1, item.size))
-    return structs.replace(moved, sha256=sha256)
+    return structs.replace(moved, sha256=sha256 or item.sha256)
 
 
 async def _record(task: Task, surveyed: Surveyed, number: int, arrived: Sequence[Arrived]) -> None:

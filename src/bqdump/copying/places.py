@@ -216,7 +216,8 @@ async def chosen_runs(place: Place, runs: Sequence[str], policy: Policy, now: in
         # Raises the error about a place without an export, or with a set of them.
         return [await published_run(place.store, place.settings)]
     if every:
-        chosen = whole
+        # Copying one that cannot be read raises the error about it.
+        chosen = [line for line in lines.values() if line.whole or line.state == "unreadable"]
     else:
         refused = await _untrusted(place, whole)
         kept = apply(policy, (_snapshot(line) for line in whole if line.run not in refused), now)

@@ -26,7 +26,7 @@ from bqdump.copying.survey import (
 from bqdump.core.copy.manifest import Item, Side, egress_of, requests_for
 from bqdump.core.copy.plan import Copied, CopiedRun, CopyState
 from bqdump.core.documents.manifest import Manifest
-from bqdump.core.errors import BqdumpError, DeniedError, NotFoundError, UsageError, VerificationError
+from bqdump.core.errors import BqdumpError, DeniedError, DocumentError, NotFoundError, UsageError, VerificationError
 from bqdump.core.progress.log_events import LogEvent
 from bqdump.core.retention.policy import Policy
 from bqdump.core.sizes import counted, listed, named, size_text
@@ -46,7 +46,8 @@ async def copy(
     every: all complete runs.
     policy: those that it keeps.
     chosen: which these are, where that is known.
-    A run whose files the source does not have any more is an error if it was named, and is left out otherwise.
+    A run that cannot be copied as it was exported is an error if it was named, or is the only one. Otherwise it holds
+    back no other.
     Raises UsageError for a place that is not one for these copies; nothing is changed then.
     """
     refuse_overlap(task.source.target, task.target.target)
@@ -60,10 +61,10 @@ async def copy(
             # After a rotation of keys, to compare all earlier runs would read all of their files.
             proves = run in runs or run == names[-1]
             copied, asked = await _copy_run(task._replace(proves=proves), run)
-        except (NotFoundError, UsageError, VerificationError) as error:
-            if runs or len(names) == 1 or not _is_about(error, run):
+        except (NotFoundError, UsageError, VerificationError, DocumentError) as error:
+            if runs or len(names) == 1 or not concerns(error, run):
                 raise
-            done.append(CopiedRun(run=run, state="not copied", problem=error.cause))
+            done.append(CopiedRun(run=run, state="not copied", problem=problem_in(error, run)))
             continue
         done.append(copied)
         requests += asked
@@ -77,8 +78,14 @@ async def copy(
     )
 
 
-def _is_about(error: BqdumpError, run: str) -> bool:
-    return error.subject == f"run {run}"
+def concerns(error: BqdumpError, run: str) -> bool:
+    """Whether an error is about this run, such as about a file of it, and others may be copied."""
+    return error.subject == f"run {run}" or isinstance(error, (VerificationError, DocumentError))
+
+
+def problem_in(error: BqdumpError, run: str) -> str:
+    """Why the run was not copied, in words: what of it, and the cause."""
+    return error.cause if error.subject == f"run {run}" else f"{error.subject}: {error.cause}"
 
 
 async def _copy_run(task: Task, run: str) -> tuple[CopiedRun, int]:

@@ -13,7 +13,7 @@ import msgspec
 
 from bqdump.concurrency import gathered
 from bqdump.copying.places import check_place, chosen_runs, refuse_overlap
-from bqdump.copying.run import copy, locking
+from bqdump.copying.run import concerns, copy, locking, problem_in
 from bqdump.copying.set_documents import HERE, OtherKeyError, lock_set, lock_set_again, set_as_copied
 from bqdump.copying.survey import COPY, Place, Task
 from bqdump.core.copy.plan import Copied, CopiedRun
@@ -140,11 +140,11 @@ async def _copy_dataset(
         return nothing
     try:
         done = await copy(own, wanted, policy, every=every, chosen=chosen)
-    except (NotFoundError, UsageError, VerificationError) as error:
-        if not wanted or error.subject not in {f"run {run}" for run in wanted}:
+    except (NotFoundError, UsageError, VerificationError, DocumentError) as error:
+        run = next((run for run in wanted if error.subject == f"run {run}"), wanted[0] if len(wanted) == 1 else "")
+        if not run or not concerns(error, run):
             raise
-        run = error.subject.removeprefix("run ")
-        lacking = CopiedRun(run=run, dataset=name, state="not copied", problem=error.cause)
+        lacking = CopiedRun(run=run, dataset=name, state="not copied", problem=problem_in(error, run))
         return msgspec.structs.replace(nothing, runs=(lacking,))
     return msgspec.structs.replace(done, runs=tuple(msgspec.structs.replace(run, dataset=name) for run in done.runs))
 

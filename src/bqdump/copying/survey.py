@@ -264,7 +264,11 @@ async def plan_of(task: Task, surveyed: Surveyed, again: Container[tuple[str, in
 
 
 async def sources_of(task: Task, surveyed: Surveyed, missing: Iterable[Missing]) -> dict[str, ObjectInfo]:
-    """The files of the source that are to be moved, by name. Raises if any is missing, or not as exported."""
+    """The files of the source that are to be moved, by name. Raises if any is missing, or not as exported.
+
+    Where keys are trusted, also one that was written again and has no SHA-256 to be compared with: a CRC32C can be met
+    on purpose, and the manifest would vouch for other bytes.
+    """
     wanted = {file.item.source: file.item for file in missing}
     store, files = task.source.store, [file for entry in surveyed.manifest.tables for file in entry.files]
     infos = await present(store, wanted, recorded_in(files))
@@ -273,7 +277,17 @@ async def sources_of(task: Task, surveyed: Surveyed, missing: Iterable[Missing])
     wrong = [name for name, item in wanted.items() if (info := infos.get(name)) is None or differs(info, item)]
     if wrong:
         raise await not_as_exported(task, surveyed, wrong, infos.get(wrong[0]))
+    again = (item for name, item in wanted.items() if is_written_again(task, item, infos[name]))
+    if unproven := [item.source for item in again if not item.sha256]:
+        cause = f"it was written again since run {surveyed.run} was exported, and only its CRC32C can be compared"
+        hint = "Find out by whom. Files that were moved with other tools are copied without {setting:trust}."
+        raise VerificationError(COPY, f"{store.url}/{unproven[0]}", cause, hint)
     return infos
+
+
+def is_written_again(task: Task, item: Item, info: ObjectInfo) -> bool:
+    """Whether a file of the source has another generation than in its manifest, and keys are trusted."""
+    return bool(task.source.settings.trust) and info.generation != item.generation
 
 
 def differs(info: ObjectInfo, item: Item) -> bool:

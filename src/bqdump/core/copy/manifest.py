@@ -32,13 +32,17 @@ RUN_FOLDER = "{run}/"
 
 
 class Item(NamedTuple):
-    """A file to copy: its name in the source and in the copy, and what it is. sha256: "" where it is not known."""
+    """A file to copy: its name in the source and in the copy, and what it is. sha256: "" where it is not known.
+
+    generation: in the source, as its manifest records it.
+    """
 
     source: str
     target: str
     size: int
     crc32c: str
     sha256: str = ""
+    generation: int = 0
 
 
 def items_of(manifest: Manifest, source: Target, target: Target) -> tuple[Item, ...]:
@@ -64,7 +68,7 @@ def copied_settings(settings: dict[str, Any]) -> dict[str, Any]:
 
 
 def _item(file: File, name: str) -> Item:
-    return Item(file.name, name, file.size, file.crc32c, file.sha256)
+    return Item(file.name, name, file.size, file.crc32c, file.sha256, file.generation)
 
 
 def _named(manifest: Manifest, entry: TableEntry, source: Target, target: Target) -> Iterator[tuple[File, str]]:
