@@ -91,7 +91,7 @@ def with_bqdump(root: Path, tables: int, files: int) -> Cost:
         folder, place = f"iceberg/t{number}/", f"{root}/"
         history = no_history(place + folder)
         made = describe(Request(place, folder, "run", 1_800_000_000_000, described, (), {}, history))
-        metadata = metadata_object(place, folder, "run", made.history, 0)
+        metadata = metadata_object(place, folder, "run", made.history)
         for name, data in (*made.objects, metadata, hint_of(metadata[0])):
             path = root / name
             path.parent.mkdir(parents=True, exist_ok=True)

@@ -21,6 +21,7 @@ SCRIPTS = {
     "copy": (r"^bqdump copy +\d+\.\d\d +\d+\.\d\d +\d+$", ""),
     "datasets": (r"^3 datasets of 4 tables +\d+\.\d +\d+\.\d\d +\d+ requests +\d+\.\d\d ", ""),
     "few_tables": (r"^2 tables, 10,000 tasks, 1 alive +\d+\.\d\d +1\.\d\d of one task", ""),
+    "history": (r"^run +\d+ +\d\.\d\d +\d\.\d\d +[\d,]+ +\d+\.\d\d +\d+\.\d\d( +[\d,]+){3}$", ""),
     "iceberg": (r"^20 tables × 2 files +\d+\.\d\d +\d+ +\d+\.\d\d +\d+ +\d+\.\d{3} +\d+\.\d\d$", ""),
     "incremental": (r"^extract jobs +20 +1 +0\.050$", ""),
     "load_memory": (r"tasks 1× 2× 4×: memory 1\.00 \d+\.\d\d \d+\.\d\d$", ""),
@@ -39,8 +40,8 @@ SCRIPTS = {
 # These run in this process: what they start is a start of a test, and so a fork (see warm_start).
 IN_THIS_PROCESS = {
     "a_year",
-    "console", "datasets", "few_tables", "iceberg", "incremental", "load_processes", "makespan", "naive", "nights",
-    "partitions", "planning", "request_counts", "restore_makespan", "restore_tpch",
+    "console", "datasets", "few_tables", "history", "iceberg", "incremental", "load_processes", "makespan", "naive",
+    "nights", "partitions", "planning", "request_counts", "restore_makespan", "restore_tpch",
 }  # fmt: skip
 
 

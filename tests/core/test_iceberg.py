@@ -25,6 +25,7 @@ from bqdump.core.iceberg.metadata import (
     MOST_SNAPSHOTS,
     NAME_MAPPING,
     RUN,
+    age_of,
     encoded,
     mark_of,
     no_history,
@@ -184,13 +185,31 @@ def test_snapshots_of_deleted_runs_are_left_out(tmp_path: Path) -> None:
     for run in ("a", "b"):
         lake.publish(run, ROWS)
     history = lake.history
-    marks, lists = [mark_of(one) for one in history.snapshots], {one["manifest-list"] for one in history.snapshots}
-    assert history.only([("b", 1)], lists).snapshots == history.only(marks, set()).snapshots == []
-    lake.history = history.only(marks[1:], lists)
+    ages, lists = [age_of(one) for one in history.snapshots], {one["manifest-list"] for one in history.snapshots}
+    assert history.only([(1, "b")], lists).snapshots == history.only(ages, set()).snapshots == []
+    lake.history = history.only(ages[1:], lists)
     metadata = msgspec.json.decode(lake.publish("c", ROWS).objects[-1][1])
     assert [one["summary"][RUN] for one in metadata["snapshots"]] == ["b", "c"]
     assert metadata["refs"].keys() == {"b", "c", "main"}
     assert metadata["last-sequence-number"] == 3
+
+
+def test_a_snapshot_stands_for_the_runs_up_to_the_next_one(tmp_path: Path) -> None:
+    lake = Lake(tmp_path, ids=True)
+    for run in ("a", "b"):
+        lake.publish(run, ROWS)
+    history = lake.history
+    (a, b), lists = history.snapshots, {one["manifest-list"] for one in history.snapshots}
+    first, second = age_of(a), age_of(b)
+    between, later = (first[0] + 1, "z"), (second[0] + 1, "a")
+    assert history.only([between], lists).snapshots == [a]
+    assert history.only([later], lists).snapshots == [b]
+    assert history.standing([between, later, second]) == {
+        a["snapshot-id"]: [between],
+        b["snapshot-id"]: [second, later],
+    }
+    assert [history.as_of(age) for age in ((1, "a"), first, between, second, later)] == [None, a, a, b, b]
+    assert with_same_rows(history, history, b, "c", later[0], "place") == history
 
 
 def test_metadata_has_the_newest_snapshots_only(tmp_path: Path) -> None:
@@ -210,18 +229,15 @@ def test_a_run_with_the_files_of_an_earlier_one_shares_its_manifest_list(tmp_pat
     fewer = {name: kind for name, kind in TYPES.items() if name != "text"}
     lake.publish("a", ROWS)
     lake.publish("b", [{name: row[name] for name in fewer} for row in ROWS[:1]], fewer)
-    (only,) = lake.publish_again("c", of="b").objects
+    (only,) = lake.publish_again("c", of="a").objects
     a, b, c = (metadata := msgspec.json.decode(only[1]))["snapshots"]
-    assert c["manifest-list"] == b["manifest-list"] != a["manifest-list"]
-    assert [one["schema-id"] for one in (a, b, c)] == [0, 1, 1]
+    assert c["manifest-list"] == a["manifest-list"] != b["manifest-list"]
+    assert [one["schema-id"] for one in (a, b, c)] == [0, 1, 0]
     assert [one["sequence-number"] for one in (a, b, c)] == [1, 2, metadata["last-sequence-number"]] == [1, 2, 3]
-    assert (c["summary"]["operation"], c["summary"]["total-records"]) == ("replace", "1")
+    assert (c["summary"]["operation"], c["summary"]["total-records"]) == ("overwrite", str(len(ROWS)))
     assert (c["timestamp-ms"] - b["timestamp-ms"], c["parent-snapshot-id"]) == (DAY, b["snapshot-id"])
     assert len({one["snapshot-id"] for one in (a, b, c)}) == 3
     assert metadata["refs"]["c"] == {"snapshot-id": c["snapshot-id"], "type": "tag"}
-    # One that has other files than the run before it.
-    *_, last = msgspec.json.decode(lake.publish_again("d", of="a").objects[-1][1])["snapshots"]
-    assert (last["summary"]["operation"], last["schema-id"]) == ("overwrite", 0)
 
 
 def test_a_snapshot_that_is_found_later_takes_its_place_in_time_with_its_columns(tmp_path: Path) -> None:
@@ -240,7 +256,7 @@ def test_a_snapshot_that_is_found_later_takes_its_place_in_time_with_its_columns
     assert b.runs() == ["a", "b", "c"]
     assert b.snapshots[1]["snapshot-id"] == other.snapshot("b")
     assert b.snapshots[1]["schema-id"] == 1
-    metadata = msgspec.json.decode(encoded(b, "place", 0))
+    metadata = msgspec.json.decode(encoded(b, "place"))
     assert "more" in metadata["properties"][NAME_MAPPING]
     assert metadata["current-schema-id"] == 0
     assert [one["snapshot-id"] for one in metadata["snapshot-log"]] == [one["snapshot-id"] for one in b.snapshots]

@@ -147,7 +147,7 @@ class Lake:
         return self._write(run, history, ())
 
     def _write(self, run: str, history: History, objects: tuple[tuple[str, bytes], ...]) -> Written:
-        written = Written((*objects, metadata_object(self.root, "iceberg/t/", run, history, 0)))
+        written = Written((*objects, metadata_object(self.root, "iceberg/t/", run, history)))
         for name, data in (*written.objects, hint_of(written.metadata)):
             self._put(name, data)
         self.history = read_history(written.objects[-1][1], written.metadata)

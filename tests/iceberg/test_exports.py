@@ -250,15 +250,16 @@ def travel(stage: Stage) -> tuple[Path, dict[str, list[int]]]:
 
 
 @EACH
-def test_each_run_that_is_kept_is_read_as_of_its_time_and_by_its_tag(
+def test_each_run_that_is_kept_is_read_as_of_its_time_and_those_that_changed_the_table_by_their_tags(
     travel: tuple[Path, dict[str, list[int]]], scanner: Scanner, reader: str
 ) -> None:
     folder, ids = travel
     place = folder / "_bqdump/iceberg/travel"
     metadata = msgspec.json.decode(Path(bqdump.manifest(to=str(folder))["travel"].iceberg).read_bytes())
-    assert metadata["refs"].keys() == {"main", *ids}
+    assert {"main", "r3", "r6"} <= metadata["refs"].keys()
     for name, rows in ids.items():
         time = milliseconds_of(bqdump.manifest(name, to=str(folder)).snapshot_time)
         assert columns(scanner.rows(reader, place, as_of=time))["id"] == rows
-        assert columns(scanner.rows(reader, place, metadata["refs"][name]["snapshot-id"]))["id"] == rows
+        if name in metadata["refs"]:
+            assert columns(scanner.rows(reader, place, metadata["refs"][name]["snapshot-id"]))["id"] == rows
     assert columns(scanner.rows(reader, place))["id"] == ids["r6"]

@@ -1,4 +1,4 @@
-"""The requests that Iceberg metadata takes: each table adds as many, whatever the number of runs."""
+"""The requests and bytes that Iceberg metadata takes: each table adds as many, whatever the number of runs."""
 
 from __future__ import annotations
 
@@ -45,8 +45,10 @@ class Counting(MemoryStore):
 
 
 @pytest.mark.parametrize("path", [KEEP, "{table}/{table}_*.{ext}"], ids=["keep", "replace"])
-@pytest.mark.parametrize(("changes", "writes"), [(False, 2), (True, 4)], ids=["unchanged", "changed"])
-def test_a_table_takes_a_listing_a_read_and_the_writes_of_what_is_new(path: str, changes: bool, writes: int) -> None:
+@pytest.mark.parametrize(("changes", "reads", "writes"), [(False, 2, 0), (True, 1, 4)], ids=["unchanged", "changed"])
+def test_a_table_takes_a_listing_and_the_writes_of_what_is_new(
+    path: str, changes: bool, reads: int, writes: int
+) -> None:
     store = Counting()
     scene = Scene(store)
     scene.run("r1", "r2", "r3", "r4", path=path, **LAKE)
@@ -55,4 +57,21 @@ def test_a_table_takes_a_listing_a_read_and_the_writes_of_what_is_new(path: str,
             scene.warehouse.put("p", "sales", table, ["new"])
     store.counts.clear()
     scene.run("r5", path=path, **LAKE)
-    assert +store.counts == {"list": 2, "read": 2, "write": 2 * writes}
+    assert +store.counts == +Counter({"list": 2, "read": 2 * reads, "write": 2 * writes})
+
+
+@pytest.mark.parametrize("changing", [False, True], ids=["unchanged", "one changes"])
+def test_a_night_takes_as_much_with_50_kept_runs_as_with_few(changing: bool) -> None:
+    store = Counting()
+    scene = Scene(store)
+    costs = []
+    for number in range(50):
+        store.counts.clear()
+        if changing:
+            scene.warehouse.put("p", "sales", "items", [f"new {number}"])
+        before = scene.names("/iceberg/sales/")
+        scene.run(f"r{number}", full_every=0, **LAKE)
+        if number > 3:
+            assert scene.names("/iceberg/sales/") == before
+        costs.append(+store.counts)
+    assert costs[49] == costs[5]

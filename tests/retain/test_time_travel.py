@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 from collections.abc import Callable
+from itertools import pairwise
 from threading import Thread
 from typing import Any
 
@@ -12,9 +13,8 @@ import msgspec
 import pytest
 
 from bqdump.core.documents.manifest import Manifest, TableEntry
-from bqdump.core.iceberg.metadata import RUN, UNTIL
+from bqdump.core.iceberg.metadata import RUN
 from bqdump.core.iceberg.table import HINT, METADATA
-from entries import renew
 from retain.scene import LAYOUT, Scene
 from retain.test_iceberg import hinted, interrupted, metadata, tables
 
@@ -56,26 +56,29 @@ def files(scene: Scene, snapshot: dict[str, Any]) -> list[str]:
 
 
 def travels(scene: Scene, table: str, name: str = "") -> list[str]:
-    """Hold that each run is read as of its time, and by its tag. The runs that the metadata has.
+    """Hold that each run is read as of its time, and that each snapshot stands for one. The runs that are read.
 
     name: of a metadata file; default: the one that readers find.
     """
     name = name or hinted(scene, table)
     document = metadata(scene, name)
     snapshots = document["snapshots"]
-    runs = [run for run in kept(scene) if entry(scene, run, table)]
+    runs, read = [run for run in kept(scene) if entry(scene, run, table)], set[int]()
     for run in runs:
         of = entry(scene, run, table)
         assert of
         log = [one for one in document["snapshot-log"] if one["timestamp-ms"] <= manifest(scene, run).snapshot]
         (as_of,) = [one for one in snapshots if one["snapshot-id"] == log[-1]["snapshot-id"]]
-        assert as_of["summary"][RUN] == run
-        assert document["refs"][run] == {"snapshot-id": as_of["snapshot-id"], "type": "tag"}
         assert files(scene, as_of) == sorted(file.name for file in of.files)
-    found = [one["summary"][RUN] for one in snapshots]
-    assert found == runs
-    assert document["refs"].keys() == {*runs, "main"}
-    return found
+        if of.carried is None:
+            assert as_of["summary"][RUN] == run
+            assert document["refs"][run] == {"snapshot-id": as_of["snapshot-id"], "type": "tag"}
+        read.add(as_of["snapshot-id"])
+    assert read == {one["snapshot-id"] for one in snapshots}
+    lists = [one["manifest-list"] for one in snapshots]
+    assert all(one != other for one, other in pairwise(lists))
+    assert document["refs"].keys() == {*(one["summary"][RUN] for one in snapshots), "main"}
+    return runs
 
 
 def test_every_run_is_read_as_of_its_time_also_where_a_table_did_not_change(scene: Scene) -> None:
@@ -85,6 +88,25 @@ def test_every_run_is_read_as_of_its_time_also_where_a_table_did_not_change(scen
     for table in TABLES:
         assert travels(scene, table) == ["r1", "r2", "r3", "r4", "r5"]
         assert travels(scene, table, tables(scene, "r5").tables[table])
+
+
+def test_a_table_that_did_not_change_keeps_its_metadata_however_many_runs_are_kept(scene: Scene) -> None:
+    scene.run("r1", "r2", **LAKE)
+    before, stored = objects(scene, "r2", "sales"), scene.names("/iceberg/")
+    for number in range(3, 9):
+        scene.warehouse.put("p", "sales", "items", [f"new {number}"])
+        scene.run(f"r{number}", **LAKE)
+        assert objects(scene, f"r{number}", "sales") == before
+    assert not [name for name in scene.names("/iceberg/sales/") if name not in stored]
+    # The run that exported it, and another one that kept it, are pruned: those that are left are read as before.
+    scene.prune(keep_last=3)
+    assert travels(scene, "sales") == travels(scene, "items") == ["r6", "r7", "r8"]
+    assert objects(scene, "r8", "sales") == before
+    # Once, without what was pruned.
+    scene.run("r9", "r10", **LAKE)
+    assert objects(scene, "r9", "sales")[:2] == before[:2]
+    assert objects(scene, "r10", "sales") == objects(scene, "r9", "sales")
+    assert travels(scene, "items") == travels(scene, "sales") == ["r6", "r7", "r8", "r9", "r10"]
 
 
 def test_after_a_prune_and_a_change_the_runs_that_are_kept_are_read_as_before(scene: Scene) -> None:
@@ -138,14 +160,6 @@ def test_the_id_of_a_pruned_run_stands_for_the_new_run(scene: Scene) -> None:
         assert travels(scene, table) == ["r2", "again", "r3"]
 
 
-def test_a_run_without_a_summary_is_found_by_its_manifest(scene: Scene) -> None:
-    scene.run("r1", **LAKE)
-    scene.delete_now("/log/")
-    scene.run("r2", **LAKE)
-    for table in TABLES:
-        assert travels(scene, table) == ["r1", "r2"]
-
-
 def test_runs_that_keep_their_files_are_found_again_after_one_that_replaces_them(scene: Scene) -> None:
     ways = {"keep": LAKE | {"incremental": False}, "replace": LAKE | {"incremental": False, "path": "{table}/*.{ext}"}}
     for number, way in enumerate(["keep", "replace", "keep", "replace", "keep"], 1):
@@ -175,6 +189,7 @@ def once(end: str, act: Callable[[], object]) -> Callable[[str], None]:
 
 def test_a_run_that_is_pruned_while_another_one_writes_its_metadata_is_no_snapshot() -> None:
     scene, store = interrupted(**LAKE)
+    scene.warehouse.put("p", "sales", "items", ["new"])
     store.before = once(METADATA, lambda: scene.prune(keep_last=1))
     scene.run("r4", **LAKE)
     for table in TABLES:
@@ -187,66 +202,6 @@ def test_a_run_that_is_published_while_another_one_is_pruned_does_not_list_its_s
     scene.prune(keep_last=2)
     for table in TABLES:
         assert travels(scene, table) == ["r2", "r3", "r4"]
-
-
-def as_the_version_before(scene: Scene) -> None:
-    """Make what is stored that of the version before: a table that did not change has the metadata of its export."""
-    iceberg_of: dict[tuple[str, str], list[dict[str, Any]]] = {}
-    for run in kept(scene):
-        stored = scene.store.peek(LAYOUT.run(run).manifest.name)
-        assert stored
-        document = msgspec.json.decode(stored[0])
-        for table in document["tables"]:
-            maker, name = (table["carried"] or {"run": run})["run"], table["iceberg"][-1]["name"]
-            if maker == run:
-                content = metadata(scene, name)
-                own = [one for one in content["snapshots"] if (one["summary"][RUN], table["table"]) in iceberg_of]
-                content["snapshots"] = [*own, content["snapshots"][-1]]
-                ids = {one["snapshot-id"] for one in content["snapshots"]}
-                content["refs"] = {tag: ref for tag, ref in content["refs"].items() if ref["snapshot-id"] in ids}
-                content["snapshot-log"] = [one for one in content["snapshot-log"] if one["snapshot-id"] in ids]
-                content["properties"].pop(UNTIL)
-                info = scene.store.put_now(name, msgspec.json.encode(content))
-                table["iceberg"][-1] |= {"generation": info.generation, "size": info.size}
-                iceberg_of[run, table["table"]] = table["iceberg"]
-            else:
-                scene.delete_now(name)
-                table["iceberg"] = iceberg_of[maker, table["table"]]
-            folder, _, last = table["iceberg"][-1]["name"].rpartition("/")
-            scene.store.put_now(f"{folder}/{HINT}", last.removesuffix(METADATA).encode())
-        scene.store.put_now(LAYOUT.run(run).manifest.name, msgspec.json.encode(document))
-        listed = {"run": run, "tables": {one["table"]: one["iceberg"][-1]["name"] for one in document["tables"]}}
-        scene.store.put_now(LAYOUT.run(run).iceberg.name, msgspec.json.encode(listed))
-        renew(scene.store, LAYOUT, run)
-
-
-def of_the_version_before(scene: Scene) -> None:
-    scene.run("r1", "r2", "r3", **LAKE)
-    scene.warehouse.put("p", "sales", "items", ["new"])
-    scene.run("r4", "r5", "r6", **LAKE)
-    as_the_version_before(scene)
-    found = [[one["summary"][RUN] for one in metadata(scene, hinted(scene, table))["snapshots"]] for table in TABLES]
-    assert found == [["r1", "r2", "r4", "r5"], ["r1", "r2"]]
-
-
-@pytest.mark.parametrize("changed", [[], ["items"], ["items", "sales"]])
-def test_the_first_run_of_this_version_adds_the_snapshots_that_the_version_before_left_out(
-    scene: Scene, changed: list[str]
-) -> None:
-    of_the_version_before(scene)
-    for table in changed:
-        scene.warehouse.put("p", "sales", table, ["newer"])
-    scene.run("r7", **LAKE)
-    for table in TABLES:
-        assert travels(scene, table) == ["r1", "r2", "r3", "r4", "r5", "r6", "r7"]
-
-
-def test_what_the_version_before_has_written_is_pruned_and_found_again(scene: Scene) -> None:
-    of_the_version_before(scene)
-    scene.prune(keep_last=2)
-    scene.run("r7", **LAKE)
-    for table in TABLES:
-        assert travels(scene, table) == ["r5", "r6", "r7"]
 
 
 def test_a_prune_that_is_killed_at_any_write_leaves_every_kept_run_as_it_is() -> None:
@@ -328,15 +283,16 @@ def test_what_was_written_anew_for_an_earlier_run_is_deleted_with_that_run(scene
     assert travels(scene, "items") == ["r2", "r3", "r4"]
 
 
-def test_a_snapshot_whose_files_are_gone_is_named_by_each_run(scene: Scene, caplog: pytest.LogCaptureFixture) -> None:
+def test_a_snapshot_whose_files_are_gone_is_named_once(scene: Scene, caplog: pytest.LogCaptureFixture) -> None:
     scene.run("r1", **LAKE)
     scene.warehouse.put("p", "sales", "items", ["new"])
     scene.run("r2", **LAKE)
     scene.delete_now("/iceberg/items/")
     scene.delete_now("/r1/items/")
-    for run in ("r3", "r4"):
-        caplog.clear()
-        scene.run(run, **LAKE)
-        messages = [one.getMessage() for one in caplog.records if one.levelname == "WARNING"]
-        assert any("the Iceberg table items has no snapshot of run r1" in message for message in messages)
-    assert [one["summary"][RUN] for one in metadata(scene, hinted(scene, "items"))["snapshots"]] == ["r2", "r3", "r4"]
+    scene.run("r3", **LAKE)
+    messages = [one.getMessage() for one in caplog.records if one.levelname == "WARNING"]
+    assert any("the Iceberg table items has no snapshot of run r1" in message for message in messages)
+    caplog.clear()
+    scene.run("r4", **LAKE)
+    assert not [one for one in caplog.records if one.levelname == "WARNING"]
+    assert [one["summary"][RUN] for one in metadata(scene, hinted(scene, "items"))["snapshots"]] == ["r2", "r3"]

@@ -107,7 +107,7 @@ class Lake:
             self._hold(Law.LAKE, same, f"{one.name} of {run} is not there")
 
     def _true(self, manifest: Manifest, entry: TableEntry) -> None:
-        """Each snapshot has exactly the files of its run; each run that was published before is a snapshot."""
+        """Each snapshot has exactly the files of its run, and so has the one that stands for a run published before."""
         metadata = msgspec.json.decode(self._data(entry.iceberg[-1].name))
         before = self._published[: self._published.index(manifest.over) + 1] if manifest.over in self._published else []
         standing = [] if manifest.replaces else [run for run in before if self._is_due(manifest, run)]
@@ -134,36 +134,42 @@ class Lake:
 def untrue(
     view: View, table: str, metadata: dict[str, Any], runs: Sequence[str], own: Manifest | None = None
 ) -> Iterator[str]:
-    """What is wrong with a table's metadata: with snapshots of runs that have their manifest, and with those missing.
+    """What is wrong with a table's metadata: with snapshots of runs that have their manifest, and as of runs.
 
-    runs: those that must be there, if they have the table. own: the run whose snapshot is the current one.
+    runs: those as of which their files must be found, if they have the table. own: the run that the current snapshot
+    stands for.
     """
-    root, snapshots = f"{view.store.url}/", dict[str, dict[str, Any]]()
+    root, ids = f"{view.store.url}/", {one["snapshot-id"]: one for one in metadata["snapshots"]}
     for snapshot in metadata["snapshots"]:
         run = snapshot["summary"][RUN]
         manifest = own if own and own.run == run else view.manifest(run)
         if manifest is None or manifest.snapshot != snapshot["timestamp-ms"]:
             # It was pruned since; its id may be that of a new run.
             continue
-        snapshots[run] = snapshot
-        named = files_of(view, root, snapshot)
-        files = [file for one in _entries(manifest, table) for file in one.files]
-        wanted = {file.name: (file.size, file.rows, file.generation) for file in files}
+        named, wanted = files_of(view, root, snapshot), _wanted(manifest, table)
         if named != wanted:
             yield f"{table} of {run} is {wanted}, its metadata has {named}"
+        if metadata["refs"].get(run) != {"snapshot-id": snapshot["snapshot-id"], "type": "tag"}:
+            yield f"{table} has no tag {run}"
     for run in dict.fromkeys(runs):
         manifest = own if own and own.run == run else view.manifest(run)
         if manifest is None or not any(one.iceberg for one in _entries(manifest, table)):
             continue
         log = [one for one in metadata["snapshot-log"] if one["timestamp-ms"] <= manifest.snapshot]
-        id_ = snapshots[run]["snapshot-id"] if run in snapshots else None
-        if not log or log[-1]["snapshot-id"] != id_:
-            yield f"{table} as of {run} is {log[-1:]}, not {id_}"
-        if metadata["refs"].get(run) != {"snapshot-id": id_, "type": "tag"}:
-            yield f"{table} has no tag {run}"
-    last = metadata["snapshots"][-1]
-    if own and (last["summary"][RUN], metadata["current-snapshot-id"]) != (own.run, last["snapshot-id"]):
-        yield f"the current snapshot of {table} is not of {own.run}"
+        standing = ids.get(log[-1]["snapshot-id"]) if log else None
+        named, wanted = files_of(view, root, standing) if standing else {}, _wanted(manifest, table)
+        if standing is None or named != wanted:
+            yield f"{table} as of {run} is {wanted}, its metadata has {named}"
+        if own and run == own.run and log and log[-1]["snapshot-id"] != metadata["current-snapshot-id"]:
+            yield f"the current snapshot of {table} does not stand for {run}"
+    if metadata["current-snapshot-id"] != metadata["snapshots"][-1]["snapshot-id"]:
+        yield f"the current snapshot of {table} is not the last one"
+
+
+def _wanted(manifest: Manifest, table: str) -> dict[str, tuple[int, int | None, int]]:
+    """The data files that a manifest has of a table: bytes, rows and generation."""
+    files = [file for one in _entries(manifest, table) for file in one.files]
+    return {file.name: (file.size, file.rows, file.generation) for file in files}
 
 
 def _entries(manifest: Manifest, table: str) -> list[TableEntry]:

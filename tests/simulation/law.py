@@ -40,7 +40,7 @@ class Law(Enum):
     )
     LAKE = (
         "The Iceberg metadata that latest.json's manifest names is there, and names exactly the files of its tables "
-        "with their rows; as of each published run that is kept, and by its tag, it names that run's files. "
+        "with their rows; as of each published run that is kept, it names that run's files. "
         "version-hint.text never goes back in time."
     )
     RESTORED = (

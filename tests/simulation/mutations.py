@@ -31,7 +31,7 @@ from bqdump.export.placement import choose, final_names, replace
 from bqdump.export.planning import definitions
 from bqdump.export.planning import obtain as planning
 from bqdump.export.planning import reuse as planning_reuse
-from bqdump.export.publish import abandoned, clear, collect, count, iceberg, lake_table
+from bqdump.export.publish import abandoned, clear, collect, count, iceberg
 from bqdump.export.work import jobs, work
 from bqdump.export.work import sessions as policies
 from bqdump.pool import pool, units
@@ -192,8 +192,6 @@ MUTATIONS = (
              edit("named = _names([stored]) if stored else set()", "named = set()")),
     Mutation("snapshots stay whose files were replaced", Law.LAKE, iceberg, "_earlier",
              edit("{} if export.plan.replaces else await", "await")),
-    Mutation("an unchanged table has no snapshot of the run", Law.LAKE, lake_table.LakeTable, "_stored",
-             edit("with_same_rows(history, *shared, self._run, time, self._place)", "shared.source")),
     Mutation("metadata that was replaced stays", Law.RESUMABLE, clear, "_listed",
              edit("(table.objects for table in", "(table.files for table in")),
     Mutation("what a superseded run has written of its metadata stays", Law.RESUMABLE,

@@ -18,7 +18,7 @@ from bqdump.core.iceberg.table import hint_of
 from bqdump.export.publish.lake import REQUESTS_AT_ONCE, Earlier, Lake
 from bqdump.export.publish.lake_table import LakeTable
 from bqdump.ports.store import Stored
-from bqdump.repository.complete_runs import complete_runs
+from bqdump.repository.log import logged_runs
 from bqdump.repository.objects import read_object, write_object
 from bqdump.repository.published import readable_latest
 from bqdump.repository.repository import create, swap, value_of
@@ -45,7 +45,7 @@ async def with_iceberg(task: Task, surveyed: Surveyed, manifest: Manifest) -> Ma
             return await LakeTable(lake, entry).with_metadata() if entry.table in of_iceberg else entry
 
         tables = tuple(await gathered(with_metadata, manifest.tables, TABLES_AT_ONCE))
-        if earlier.runs.keys() <= (await complete_runs(place.store, place.layout)).keys():
+        if earlier.runs.keys() <= (await logged_runs(place.store, place.layout)).keys():
             break
     return msgspec.structs.replace(manifest, tables=tables, settings=manifest.settings | {"iceberg": True})
 
@@ -61,11 +61,12 @@ async def _earlier(task: Task, manifest: Manifest) -> Earlier:
     store, layout, age = task.target.store, task.target.layout, (manifest.snapshot, manifest.run)
     latest = await readable_latest(store, task.target.settings)
     if latest and latest.age >= age:
-        return Earlier(0, None, {})
+        return Earlier(None, {})
     known = await value_of(store, Document(latest.manifest, ManifestFiles)) if latest else None
     named = {table.table: table.iceberg for table in known.tables if table.iceberg} if known else {}
-    runs = await complete_runs(store, layout)
-    return Earlier(latest.snapshot if latest else 0, named, {run: at for run, at in runs.items() if (at, run) < age})
+    runs = {run: at for run, at in (await logged_runs(store, layout)).items() if (at, run) < age}
+    # Runs are copied in any order: the one before in the source was not always there.
+    return Earlier(named, runs, latest.run if latest else "")
 
 
 async def rename_metadata(task: Task, manifest: Manifest) -> None:

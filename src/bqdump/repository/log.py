@@ -77,6 +77,11 @@ async def read_log(store: ObjectStore, layout: Layout) -> list[LogLine]:
     return sorted(lines, key=lambda line: (line.snapshot, line.run), reverse=True)
 
 
+async def logged_runs(store: ObjectStore, layout: Layout) -> dict[str, int]:
+    """The snapshot time (ms) of each run that has an entry; of several of one id, that of the newest."""
+    return {line.run: line.snapshot for line in reversed(await read_log(store, layout))}
+
+
 async def entries_of(store: ObjectStore, layout: Layout, run: str) -> list[ObjectInfo]:
     """The entries of a run, as objects: one, unless runs had this id before."""
     return [

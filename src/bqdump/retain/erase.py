@@ -9,7 +9,7 @@ step may be repeated: the same command finishes an erasure that was killed at an
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from typing import NamedTuple
 
 from msgspec.structs import replace
@@ -39,7 +39,6 @@ from bqdump.core.wording import close_name
 from bqdump.repository.published import read_latest
 from bqdump.repository.references import READS_AT_ONCE
 from bqdump.repository.repository import Loaded, create, exists, load, overwrite, read, value_of
-from bqdump.retain.leftovers import metadata_of
 from bqdump.retain.rewrite import (
     Task,
     altered_error,
@@ -122,7 +121,7 @@ async def erase(task: Task) -> ErasedFrom:
     for run in record.value.runs:
         await rewrite(task, run)
     if any(file.name.startswith(task.settings.layout.iceberg) for file in record.value.files):
-        await _forget_snapshots(task, record.value.runs)
+        await _forget_snapshots(task, record.value.files)
     deleted, held = await delete_files(task, record)
     await unmark(task)
     runs, files = counted(len(record.value.runs), "run"), counted(len(deleted), "file")
@@ -196,10 +195,8 @@ async def _plan(task: Task) -> ErasurePlan:
     manifests = [manifest for manifest in stored if manifest]
     having = [manifest for manifest in manifests if concerns(manifest, task.erasing)]
     files = [file for manifest in having for file in versions_in(manifest, task.erasing)]
-    for manifest in having:
-        if manifest.settings.get("iceberg"):
-            made = await metadata_of(_surveying(task), manifest.run)
-            files += [file for file in made if file.name.startswith(layout.iceberg_table(table))]
+    if any(manifest.settings.get("iceberg") for manifest in having):
+        files += await _metadata(task, {manifest.run for manifest in having})
     signed = [manifest.run for manifest in having if await exists(task.store, layout.run(manifest.run).signature)]
     notes = [note for manifest in manifests for note in manifest.erased if note.table == table]
     copied = frozenset(manifest.run for manifest in manifests if manifest.copy_of)
@@ -218,6 +215,19 @@ async def _plan(task: Task) -> ErasurePlan:
         copied=copied,
         again=tuple(dict.fromkeys(file for manifest in having for file in expected_in(manifest, task.erasing))),
     )
+
+
+async def _metadata(task: Task, runs: Collection[str]) -> list[ObjectVersion]:
+    """The Iceberg metadata of the table that is named after these runs; all of it if no run keeps the table."""
+    from bqdump.core.iceberg.table import HINT, run_of
+
+    pages = task.store.objects(task.settings.layout.iceberg_table(task.erasing.table))
+    return [
+        ObjectVersion(info.name, info.generation, info.size)
+        async for page in pages
+        for info in page
+        if run_of(info.name) in runs or (not task.erasing.before and not info.name.endswith(HINT))
+    ]
 
 
 def _surveying(task: Task) -> Surveying:
@@ -274,12 +284,12 @@ async def _refuse_unsigned(task: Task, runs: Iterable[str]) -> None:
             raise _unsigned(task, run)
 
 
-async def _forget_snapshots(task: Task, runs: Iterable[str]) -> None:
-    """Take the snapshots of these runs out of the Iceberg metadata of the table."""
+async def _forget_snapshots(task: Task, files: Collection[ObjectVersion]) -> None:
+    """Take the snapshots of these files out of the Iceberg metadata of the table."""
     from bqdump.retain.iceberg import forget_table
 
     if latest := await read_latest(task.store, task.settings):
-        await forget_table(_surveying(task), latest, set(runs), task.erasing.table)
+        await forget_table(_surveying(task), latest, files, task.erasing.table)
 
 
 def _result(task: Task, runs: Iterable[str], files: Iterable[ObjectVersion], held: Iterable[Held]) -> ErasedFrom:

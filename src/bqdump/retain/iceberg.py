@@ -2,31 +2,32 @@
 
 Metadata files do not change, and manifests name them. So metadata without these snapshots is a new file; iceberg.json
 of a run that stays records it, and version-hint.text moves to it, both by compare-and-swap. All of this comes before
-anything is deleted, and may be repeated. Whoever has opened the metadata before still reads all other snapshots. Where
+any file is deleted, and may be repeated. Whoever has opened the metadata before still reads all other snapshots. Where
 a later run is published meanwhile, its metadata counts.
+
+A snapshot stays as long as a run that is kept names its manifest list, whichever run has written it.
 """
 
 from __future__ import annotations
 
 import asyncio
 import logging
-from collections import defaultdict
-from collections.abc import Iterable, Sequence
-from typing import Any, NamedTuple
+from collections.abc import Collection, Iterable
+from typing import NamedTuple
 
 import msgspec
 
-from bqdump.core.documents.layout import Layout
 from bqdump.core.documents.manifest import IcebergFile
-from bqdump.core.documents.retention import Tombstone
+from bqdump.core.documents.retention import ObjectVersion
 from bqdump.core.documents.target import IcebergTables, Latest
 from bqdump.core.errors import DocumentError
-from bqdump.core.iceberg.metadata import RUN, read_history, without
-from bqdump.core.iceberg.table import HINT, hint_of, metadata_name, name_in_hint, run_of
+from bqdump.core.iceberg.metadata import read_history, without
+from bqdump.core.iceberg.table import HINT, hint_of, metadata_name, name_in_hint
 from bqdump.core.progress.log_events import LogEvent
+from bqdump.repository.log import logged_runs
 from bqdump.repository.objects import read_object, write_object, write_once
 from bqdump.repository.published import read_latest
-from bqdump.repository.repository import Loaded, exists, swap, value_of
+from bqdump.repository.repository import exists, swap, value_of
 from bqdump.retain.survey import Task
 
 log = logging.getLogger(__name__)
@@ -50,7 +51,6 @@ class _Rewritten(NamedTuple):
 
     before: the metadata file that readers found until now.
     name: the one that they are to find, "" where no snapshot is left.
-    owner: the run with which it is deleted one day.
     written: set where this prune has written it.
     """
 
@@ -58,49 +58,46 @@ class _Rewritten(NamedTuple):
     before: str
     name: str
     hint: _Hint
-    owner: str = ""
     written: IcebergFile | None = None
 
 
-async def forget_snapshots(task: Task, deletions: Sequence[Loaded[Tombstone]]) -> None:
-    """Take the snapshots of these runs, which are about to be deleted, out of the metadata that readers find."""
+async def forget_snapshots(task: Task, files: Collection[ObjectVersion]) -> None:
+    """Take the snapshots of these objects, which are about to be deleted, out of the metadata that readers find."""
     latest = await read_latest(task.store, task.settings)
     if not latest or latest.replaces:
         return
     try:
-        pruned = {tombstone.value.run for tombstone in deletions}
-        await _Rewriting(task, latest, pruned).rewrite(_tables(task.layout, deletions))
+        rewriting = _Rewriting(task, latest, files)
+        await rewriting.rewrite(rewriting.tables())
     except DocumentError as error:
         # Readers find the current snapshots as before. Nothing else of the prune depends on these documents.
         message = "the snapshots of pruned runs stay in the Iceberg metadata: %s"
         log.warning(message, error, extra=LogEvent.CLEANUP_FAILED.extra())
 
 
-async def forget_table(task: Task, latest: Latest, runs: set[str], table: str) -> None:
-    """Take the snapshots of these runs out of the metadata of one table that readers find.
-
-    Raises DocumentError where a list of metadata files is missing or damaged.
-    """
-    await _Rewriting(task, latest, runs).rewrite_one(table)
-
-
-def _tables(layout: Layout, deletions: Iterable[Loaded[Tombstone]]) -> set[str]:
-    """The tables whose metadata is about to be deleted."""
-    names = (file.name for tombstone in deletions for file in tombstone.value.files)
-    below = (name.removeprefix(layout.iceberg) for name in names if name.startswith(layout.iceberg))
-    return {name.partition("/")[0] for name in below}
+async def forget_table(task: Task, latest: Latest, files: Collection[ObjectVersion], table: str) -> None:
+    """The same for one table. Raises DocumentError where a list of metadata files is missing or damaged."""
+    await _Rewriting(task, latest, files).rewrite([table])
 
 
 class _Rewriting:
-    """One pass over tables. pruned: the runs that are about to be deleted."""
+    """One pass over tables. files: what is about to be deleted."""
 
-    def __init__(self, task: Task, latest: Latest, pruned: set[str]) -> None:
+    def __init__(self, task: Task, latest: Latest, files: Collection[ObjectVersion]) -> None:
         self._task, self._store, self._layout = task, task.store, task.layout
-        self._published, self._listed, self._pruned = latest.run, latest.iceberg, pruned
-        self._slots, self._manifests = asyncio.Semaphore(REQUESTS_AT_ONCE), dict[str, asyncio.Task[bool]]()
+        self._published, self._listed = latest.run, latest.iceberg
+        self._doomed = {file.name for file in files}
+        self._slots = asyncio.Semaphore(REQUESTS_AT_ONCE)
 
-    async def rewrite(self, pruned: set[str]) -> None:
-        """pruned: tables of which metadata is about to be deleted.
+    def tables(self) -> list[str]:
+        """The tables whose metadata is about to be deleted."""
+        below = (
+            name.removeprefix(self._layout.iceberg) for name in self._doomed if name.startswith(self._layout.iceberg)
+        )
+        return sorted({name.partition("/")[0] for name in below})
+
+    async def rewrite(self, tables: Iterable[str]) -> None:
+        """Write metadata of these tables anew, and lead readers to it.
 
         Raises DocumentError where a list of metadata files is missing or damaged.
         """
@@ -108,30 +105,28 @@ class _Rewriting:
         if self._listed and not known:
             raise DocumentError("read", self._listed, "it does not exist")
         named = known.tables if known else {}
-        # A table that did not change has the metadata of an earlier run again, as it was before earlier prunes.
-        unchanged = {table for table, name in named.items() if run_of(name) != self._published}
-        tables = sorted(pruned | unchanged)
-        answers = await asyncio.gather(*(self._table(table, named.get(table, "")) for table in tables))
+        owner = self._published if known else await self._newest_with_tables()
+        answers = await asyncio.gather(*(self._table(table, named.get(table, ""), owner) for table in tables))
         rewritten = [table for table in answers if table]
-        by_owner = defaultdict[str, list[_Rewritten]](list)
-        for table in rewritten:
-            by_owner[table.owner].append(table)
-        for owner, owned in by_owner.items():
-            await self._record(owner, owned)
+        await self._record(owner, rewritten)
         latest = await read_latest(self._store, self._task.settings)
         if latest and latest.run == self._published:
             await asyncio.gather(*map(self._show, rewritten))
 
-    async def rewrite_one(self, table: str) -> None:
-        """The same for this table alone, also if the published run does not have it any more."""
-        known = await value_of(self._store, self._layout.run(self._published).iceberg)
-        rewritten = await self._table(table, known.tables.get(table, "") if known else "")
-        if rewritten:
-            await self._record(rewritten.owner, [rewritten])
-            await self._show(rewritten)
+    async def _newest_with_tables(self) -> str:
+        """The newest run with a list of Iceberg tables, which can record what is written; "" for none."""
+        runs = await logged_runs(self._store, self._layout)
+        for run in sorted(runs, key=lambda run: (runs[run], run), reverse=True):
+            if await exists(self._store, self._layout.run(run).iceberg):
+                return run
+        return ""
 
-    async def _table(self, table: str, named: str) -> _Rewritten | None:
-        """The table's metadata without pruned snapshots; None where it has none. named: by the published run."""
+    async def _table(self, table: str, named: str, owner: str) -> _Rewritten | None:
+        """The table's metadata without the snapshots that go; None where it stays as it is.
+
+        named: by the published run.
+        owner: the run with which what is written is deleted one day.
+        """
         async with self._slots:
             hint = await self._hint(table)
             before = named or hint.metadata
@@ -139,24 +134,18 @@ class _Rewriting:
                 return None
             try:
                 data = await self._read(before)
-                snapshots = read_history(data, before).snapshots
-                # The published run names the files of the current one, whichever run exported them.
-                left = without(data, before, await self._expired(table, snapshots[:-1] if named else snapshots))
+                left = without(data, before, await self._expired(table, data, before))
             except DocumentError as error:
                 message = "the snapshots of pruned runs stay in the metadata of %s: %s"
                 log.warning(message, table, error, extra=LogEvent.CLEANUP_FAILED.extra(table=table))
                 return None
-            if left and left.data == data:
+            if left and left.data == data and before not in self._doomed:
                 # A prune may have been killed before it moved the hint.
                 return _Rewritten(table, before, before, hint) if hint.metadata != before else None
-            if left is None:
+            if left is None or not owner:
                 return None if named else _Rewritten(table, before, "", hint)
-            owner = self._published if named else left.run
-            if not named and not await exists(self._store, self._layout.run(owner).iceberg):
-                # A run that was never published: nothing could record what is written for it.
-                return _Rewritten(table, before, "", hint)
             name = metadata_name(self._layout.iceberg_table(table), left.sequence, owner, left.data)
-            return _Rewritten(table, before, name, hint, owner, await self._stored(name, left.data))
+            return _Rewritten(table, before, name, hint, await self._stored(name, left.data))
 
     async def _hint(self, table: str) -> _Hint:
         name = f"{self._layout.iceberg_table(table)}metadata/{HINT}"
@@ -169,30 +158,18 @@ class _Rewriting:
             raise DocumentError("read", name, "it does not exist")
         return stored.data
 
-    async def _expired(self, table: str, snapshots: Sequence[dict[str, Any]]) -> set[int]:
-        """The ids of snapshots of runs that are deleted, or about to be, and of those whose manifest list is."""
+    async def _expired(self, table: str, data: bytes, name: str) -> set[int]:
+        """The ids of the snapshots whose manifest list is deleted, or about to be. data, name: of the metadata."""
         folder, root, present = f"{self._layout.iceberg_table(table)}metadata/", f"{self._store.url}/", set[str]()
         async for page in self._store.objects(folder):
-            present.update(root + info.name for info in page)
-        kept = {run for run in {snapshot["summary"][RUN] for snapshot in snapshots} if await self._is_kept(run)}
-        # Several snapshots may have the same manifest list, so one of a run that is gone may have it, too.
-        return {
-            snapshot["snapshot-id"]
-            for snapshot in snapshots
-            if snapshot["manifest-list"] not in present or snapshot["summary"][RUN] not in kept
-        }
-
-    async def _is_kept(self, run: str) -> bool:
-        if run in self._pruned:
-            return False
-        if run not in self._manifests:
-            self._manifests[run] = asyncio.ensure_future(exists(self._store, self._layout.run(run).manifest))
-        return await self._manifests[run]
+            present.update(root + info.name for info in page if info.name not in self._doomed)
+        snapshots = read_history(data, name).snapshots
+        return {snapshot["snapshot-id"] for snapshot in snapshots if snapshot["manifest-list"] not in present}
 
     async def _stored(self, name: str, data: bytes) -> IcebergFile:
         return IcebergFile(name, len(data), await write_once(self._store, name, data))
 
-    async def _record(self, owner: str, tables: Sequence[_Rewritten]) -> None:
+    async def _record(self, owner: str, tables: Collection[_Rewritten]) -> None:
         """Name the metadata in the owner's iceberg.json: latest.json leads readers there, and prune one day."""
 
         async def step(now: IcebergTables | None) -> IcebergTables | None:
@@ -205,7 +182,7 @@ class _Rewriting:
             rewritten = (*now.rewritten, *sorted(files, key=lambda file: file.name))
             return msgspec.structs.replace(now, tables=now.tables | moved, rewritten=rewritten)
 
-        if owner:
+        if owner and tables:
             await swap(self._store, self._layout.run(owner).iceberg, step)
 
     async def _show(self, table: _Rewritten) -> None:

@@ -35,15 +35,14 @@ log = logging.getLogger(__name__)
 
 async def sweep(task: Task, plan: PrunePlan) -> Swept:
     """Delete the runs of a plan that was examined, and what is left in folders that hold no run any more."""
-    files = (file for tombstone in plan.deletions for file in tombstone.value.files)
-    if any(file.name.startswith(task.layout.iceberg) for file in files):
-        # Imported where there are Iceberg tables only.
-        from bqdump.retain.iceberg import forget_snapshots
-
-        await forget_snapshots(task, plan.deletions)
     for tombstone in plan.deletions:
         await _delete_manifest(task, tombstone)
     present = await _removable(task, plan)
+    if any(file.name.startswith(task.layout.iceberg) for file in present):
+        # Imported where there are Iceberg tables only.
+        from bqdump.retain.iceberg import forget_snapshots
+
+        await forget_snapshots(task, present)
     answers = await task.store.delete([(file.name, file.generation) for file in present])
     for answer in answers:
         if isinstance(answer, BqdumpError):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from bqdump.check import verify
 from bqdump.core.retention import pruned
+from bqdump.export.publish import lake_table
 from bqdump.restoration import restore as restoring
 from bqdump.retain import erase, iceberg, leftovers, sweep, tombstones
 from simulation.law import Law
@@ -34,5 +35,8 @@ MUTATIONS = (
     Mutation("Iceberg metadata lists snapshots of deleted runs", Law.PRUNED,
              iceberg, "forget_snapshots", wrong.does_nothing),
     Mutation("the snapshot of a deleted run stays where that of a kept one has its manifest list", Law.PRUNED,
-             iceberg._Rewriting, "_expired", edit(' or snapshot["summary"][RUN] not in kept', "")),
+             iceberg._Rewriting, "_expired", edit(" if info.name not in self._doomed", "")),
+    Mutation("a snapshot goes with its run although a kept run has the same files", Law.PRUNED,
+             lake_table.LakeTable, "_ages",
+             edit("earlier.runs.items()]", "earlier.runs.items() if run in base.runs()]")),
 )  # fmt: skip

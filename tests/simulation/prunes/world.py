@@ -384,7 +384,8 @@ class SimulatedPrunes:
         """What is kept is whole, and of the rest nothing is left that prune has not told."""
         view, layout = self.laws.view, self.settings.layout
         names = set(self.store.names_now())
-        named = self.laws.named()
+        lakes = [one for manifest in self.laws.kept() for some in metadata_of(manifest).values() for one in some]
+        named = self.laws.named().keys() | {(one.name, one.generation) for one in lakes}
         folders = {name.removeprefix(layout.runs).split("/")[0] for name in names if name.startswith(layout.runs)}
         for run in (self.laws.rows.keys() | folders) - kept:
             # Its names stay taken as long as another run names files of it.
@@ -401,7 +402,6 @@ class SimulatedPrunes:
         for manifest in self.laws.kept():
             self.laws.whole(manifest)
         stay = {name for name, _ in named} | self.laws.foreign.keys()
-        stay |= {one.name for standing in self.laws.kept() for some in metadata_of(standing).values() for one in some}
         unfinished = [plan for run in kept if view.manifest(run) is None and (plan := view.plan(run))]
         for name in names - stay:
             lake = name.startswith(layout.iceberg) and not name.endswith(HINT) and run_of(name) not in kept

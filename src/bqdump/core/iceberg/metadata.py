@@ -1,4 +1,6 @@
-"""An Iceberg table's metadata: its schemas, and its snapshots, one for each published run that still has its files.
+"""An Iceberg table's metadata: its schemas, and its snapshots, one for each published run that has changed the table.
+
+A snapshot stands for its run and for those after it up to the next snapshot, which have the same files.
 
 Source: https://iceberg.apache.org/spec/#table-metadata
 """
@@ -6,7 +8,8 @@ Source: https://iceberg.apache.org/spec/#table-metadata
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Collection, Container, Sequence
+from bisect import bisect_left
+from collections.abc import Collection, Container, Iterable, Sequence
 from typing import Any, NamedTuple
 
 import msgspec
@@ -16,9 +19,12 @@ from bqdump.core.version import VERSION
 
 NAME_MAPPING = "schema.name-mapping.default"
 RUN = "bqdump.run"
-UNTIL = "bqdump.runs-until"
-# A metadata file grows with its snapshots, and each run writes one for each table: more than a year of nights.
+# A metadata file grows with its snapshots, and each run that changes a table writes one: more than a year of nights.
 MOST_SNAPSHOTS = 400
+
+
+# Of a run: its snapshot time (ms), and its id.
+Age = tuple[int, str]
 
 
 class _Summary(msgspec.Struct):
@@ -58,12 +64,6 @@ class History(msgspec.Struct, frozen=True, kw_only=True):
     snapshots: list[dict[str, Any]] = []
 
     @property
-    def until(self) -> int:
-        """Each run up to this snapshot time (ms) that has the table has its snapshot here. 0: this is not recorded."""
-        text = self.properties.get(UNTIL, "")
-        return int(text) if text.isascii() and text.isdecimal() else 0
-
-    @property
     def mapping(self) -> list[dict[str, Any]]:
         """The name mapping of the files of its snapshots."""
         try:
@@ -75,12 +75,25 @@ class History(msgspec.Struct, frozen=True, kw_only=True):
         """The runs that it has snapshots of, the earliest first."""
         return [snapshot["summary"][RUN] for snapshot in self.snapshots]
 
-    def only(self, runs: Collection[tuple[str, int]], lists: Container[str]) -> History:
-        """The same with the snapshots of these runs, by id and snapshot time, that have one of these manifest lists."""
-        kept = [
-            snapshot for snapshot in self.snapshots if mark_of(snapshot) in runs and snapshot["manifest-list"] in lists
-        ]
+    def only(self, ages: Iterable[Age], lists: Container[str]) -> History:
+        """The same with the snapshots that stand for runs of these ages and have one of these manifest lists."""
+        standing = self.standing(ages)
+        kept = [one for one in self.snapshots if one["snapshot-id"] in standing and one["manifest-list"] in lists]
         return msgspec.structs.replace(self, snapshots=kept)
+
+    def standing(self, ages: Iterable[Age]) -> dict[int, list[Age]]:
+        """The snapshots that stand for runs of these ages, by their ids, with those ages."""
+        sorted_, begins = sorted(ages), [age_of(snapshot) for snapshot in self.snapshots]
+        places = [*(bisect_left(sorted_, begin) for begin in begins), len(sorted_)]
+        return {
+            snapshot["snapshot-id"]: sorted_[place:end]
+            for snapshot, place, end in zip(self.snapshots, places, places[1:], strict=False)
+            if place < end
+        }
+
+    def as_of(self, age: Age) -> dict[str, Any] | None:
+        """The snapshot that stands for a run of this age."""
+        return next((one for one in reversed(self.snapshots) if age_of(one) <= age), None)
 
     def of_list(self, address: str) -> dict[str, Any] | None:
         """The first snapshot that has this manifest list."""
@@ -90,6 +103,12 @@ class History(msgspec.Struct, frozen=True, kw_only=True):
 def mark_of(snapshot: dict[str, Any]) -> tuple[str, int]:
     """The run of a snapshot and its snapshot time (ms): a pruned run's id may be used again."""
     return snapshot["summary"][RUN], snapshot["timestamp-ms"]
+
+
+def age_of(snapshot: dict[str, Any]) -> Age:
+    """What orders snapshots."""
+    run, time = mark_of(snapshot)
+    return time, run
 
 
 def read_history(data: bytes, name: str) -> History:
@@ -142,8 +161,8 @@ def no_history(place: str) -> History:
     return History(table_uuid=f"{digest[:8]}-{digest[8:12]}-8{digest[13:16]}-a{digest[17:20]}-{digest[20:32]}")
 
 
-def encoded(history: History, location: str, until: int) -> bytes:
-    """The metadata file with these snapshots, of which the last one is the current one. until: see History."""
+def encoded(history: History, location: str) -> bytes:
+    """The metadata file with these snapshots, of which the last one is the current one."""
     snapshots = history.snapshots[-MOST_SNAPSHOTS:]
     current, used = snapshots[-1], {snapshot["schema-id"] for snapshot in snapshots}
     schemas = [schema for schema in history.schemas if schema["schema-id"] in used]
@@ -164,7 +183,6 @@ def encoded(history: History, location: str, until: int) -> bytes:
         "properties": {
             NAME_MAPPING: msgspec.json.encode(history.mapping).decode(),
             "bqdump.version": VERSION,
-            UNTIL: str(until),
         },
         "current-snapshot-id": current["snapshot-id"],
         **_listed(snapshots),
@@ -180,6 +198,6 @@ def _listed(snapshots: Sequence[dict[str, Any]]) -> dict[str, Any]:
 
 
 def _refs(snapshots: Sequence[dict[str, Any]]) -> dict[str, Any]:
-    """The branch `main`, and a tag for each run."""
+    """The branch `main`, and a tag for each run that has changed the table."""
     tags = {snapshot["summary"][RUN]: {"snapshot-id": snapshot["snapshot-id"], "type": "tag"} for snapshot in snapshots}
     return tags | {"main": {"snapshot-id": snapshots[-1]["snapshot-id"], "type": "branch"}}

@@ -14,7 +14,7 @@ import msgspec
 from bqdump.core.errors import DocumentError
 from bqdump.core.iceberg.columns import Node, last_id, left_out, name_mapping, schema_fields
 from bqdump.core.iceberg.manifests import DataFile, Totals, manifest, manifest_list, totals
-from bqdump.core.iceberg.metadata import NAME_MAPPING, RUN, History, encoded, mark_of
+from bqdump.core.iceberg.metadata import NAME_MAPPING, RUN, History, age_of, encoded, mark_of
 from bqdump.core.times import rfc3339
 
 TIME = "bqdump.snapshot-time"
@@ -82,17 +82,19 @@ def with_snapshot(history: History, snapshot: Snapshot, schema: dict[str, Any], 
 def with_same_rows(history: History, source: History, of: dict[str, Any], run: str, time: int, place: str) -> History:
     """The same with a snapshot of this run that has the manifest list of another one.
 
+    As it is where the snapshot before has that list: it stands for this run as well.
+
     source: the metadata that has the other one, which is `of`.
     time: the run's snapshot time (ms).
     place: see `no_history`.
     """
     fields = next(schema["fields"] for schema in source.schemas if schema["schema-id"] == of["schema-id"])
     schema, parent = _schema_of(history, fields), before(history, run, time)
+    if parent and parent["manifest-list"] == of["manifest-list"]:
+        return history
     entry = of | {"schema-id": schema["schema-id"]}
     if mark_of(of) != (run, time):
-        same = parent is not None and parent["manifest-list"] == of["manifest-list"]
-        # Readers of changes pass over a replacement: it has the same rows.
-        summary = {"operation": "replace" if same else "overwrite"}
+        summary = {"operation": "overwrite" if parent else "append"}
         summary |= {name: of["summary"][name] for name in TOTALS} | {RUN: run, TIME: rfc3339(time)}
         entry |= {
             "sequence-number": history.last_sequence_number + 1,
@@ -105,7 +107,7 @@ def with_same_rows(history: History, source: History, of: dict[str, Any], run: s
 
 def before(history: History, run: str, time: int) -> dict[str, Any] | None:
     """The last snapshot before that of a run with this snapshot time (ms)."""
-    earlier = [snapshot for snapshot in history.snapshots if _age(snapshot) < (time, run)]
+    earlier = [snapshot for snapshot in history.snapshots if age_of(snapshot) < (time, run)]
     return earlier[-1] if earlier else None
 
 
@@ -130,14 +132,8 @@ def _with(
         last_column_id=max(history.last_column_id, last_column),
         schemas=[*schemas, schema],
         properties=history.properties | {NAME_MAPPING: msgspec.json.encode(merged).decode()},
-        snapshots=sorted([*history.snapshots, entry], key=_age),
+        snapshots=sorted([*history.snapshots, entry], key=age_of),
     )
-
-
-def _age(snapshot: dict[str, Any]) -> tuple[int, str]:
-    """What orders snapshots: the snapshot time, then the run."""
-    run, time = mark_of(snapshot)
-    return time, run
 
 
 def _schema_of(history: History, fields: list[dict[str, Any]]) -> dict[str, Any]:
@@ -219,13 +215,9 @@ def describe(request: Request) -> Described:
     return Described(((first, data), (second, listed)), described, tuple(left_out(columns)))
 
 
-def metadata_object(root: str, folder: str, run: str, history: History, until: int) -> tuple[str, bytes]:
-    """The name and content of a metadata file that this run writes.
-
-    root, folder: see Request.
-    until: see History.
-    """
-    data = encoded(history, f"{root}{folder}".rstrip("/"), until)
+def metadata_object(root: str, folder: str, run: str, history: History) -> tuple[str, bytes]:
+    """The name and content of a metadata file that this run writes. root, folder: see Request."""
+    data = encoded(history, f"{root}{folder}".rstrip("/"))
     return metadata_name(folder, history.last_sequence_number, run, data), data
 
 

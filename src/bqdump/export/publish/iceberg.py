@@ -24,7 +24,7 @@ from bqdump.export.publish.clear import delete, discard
 from bqdump.export.publish.lake import REQUESTS_AT_ONCE, Earlier, Lake, add_field_ids, clear_scratch
 from bqdump.export.publish.lake_table import LakeTable
 from bqdump.export.task import RunningExport
-from bqdump.repository.complete_runs import complete_runs
+from bqdump.repository.log import logged_runs
 from bqdump.repository.objects import looked_up, read_object, write_object
 from bqdump.repository.published import read_base
 from bqdump.repository.repository import create, value_of
@@ -59,7 +59,7 @@ class Iceberg:
             described = await _with_metadata(Lake(export.store, export.settings.layout, manifest, earlier), self._hints)
             if (
                 not earlier.runs
-                or earlier.runs.keys() <= (await complete_runs(export.store, export.settings.layout)).keys()
+                or earlier.runs.keys() <= (await logged_runs(export.store, export.settings.layout)).keys()
             ):
                 break
         return described
@@ -105,7 +105,8 @@ async def _with_metadata(lake: Lake, hints: dict[str, int]) -> Manifest:
             return entry
         table = LakeTable(lake, entry)
         described = await table.with_metadata()
-        hints[table.hint] = table.hint_generation
+        if described.iceberg != entry.iceberg:
+            hints[table.hint] = table.hint_generation
         return described
 
     return msgspec.structs.replace(
@@ -116,15 +117,17 @@ async def _with_metadata(lake: Lake, hints: dict[str, int]) -> Manifest:
 async def _earlier(export: RunningExport, latest: Latest | None) -> Earlier:
     """What runs before this one have published of its dataset."""
     if latest and (latest.age >= export.plan.age or not export.same_dataset(latest)):
-        return Earlier(0, None, {})
+        return Earlier(None, {})
     manifest = await value_of(export.store, Document(latest.manifest, ManifestFiles)) if latest else None
     tables = (*manifest.tables, *manifest.left) if manifest else ()
     named = {table.table: table.iceberg for table in tables if table.iceberg}
     # Where runs replace files, those of earlier snapshots are gone.
-    runs = {} if export.plan.replaces else await complete_runs(export.store, export.settings.layout)
+    runs = {} if export.plan.replaces else await logged_runs(export.store, export.settings.layout)
     earlier = {run: time for run, time in runs.items() if (time, run) < export.plan.age}
-    # A run that keeps its files, and comes after one that replaces them, looks for those before that one again.
-    return Earlier(latest.snapshot if latest and runs else 0, named, earlier)
+    if latest is None or latest.replaces:
+        # A run that keeps its files, and comes after one that replaces them, looks for those before that one again.
+        return Earlier(named, earlier)
+    return Earlier(named, earlier, latest.run, latest.over)
 
 
 async def _show_all(export: RunningExport, manifest: ManifestFiles, seen: Mapping[str, int]) -> None:

@@ -44,14 +44,17 @@ REQUESTS_AT_ONCE = 24
 class Earlier(NamedTuple):
     """What was published before a run.
 
-    until: the snapshot time (ms) of the published run.
-    named: the metadata that its manifest names, by table; None where it is of another dataset, or later than the run.
-    runs: those that keep their files and have their manifest, with their snapshot times (ms).
+    named: the metadata that the published run's manifest names, by table; None where that run is of another dataset, or
+        later than the run.
+    runs: those of the log that keep their files, with their snapshot times (ms).
+    run: the published run, "" where its metadata may lack the runs before it.
+    over: the one that was published when its metadata was written, "" where that is not known.
     """
 
-    until: int
     named: Mapping[str, tuple[IcebergFile, ...]] | None
     runs: Mapping[str, int]
+    run: str = ""
+    over: str = ""
 
 
 class _Laked(msgspec.Struct, frozen=True):
@@ -76,22 +79,28 @@ class Lake:
         self.store, self.layout, self.manifest, self.earlier = store, layout, manifest, earlier
         self.root = f"{store.url}/"
         self.requests = asyncio.Semaphore(REQUESTS_AT_ONCE)
-        self._named: dict[str, asyncio.Task[dict[str, tuple[IcebergFile, ...]]]] = {}
+        self._named: dict[str, asyncio.Task[Mapping[str, tuple[IcebergFile, ...]] | None]] = {}
 
-    async def named_by(self, run: str, table: str) -> tuple[IcebergFile, ...]:
-        """The metadata of a table in the manifest of an earlier run of this dataset that keeps its files, if any."""
+    async def named_by(self, run: str, table: str) -> tuple[IcebergFile, ...] | None:
+        """The metadata of a table in the manifest of an earlier run, () where it has none.
+
+        None unless there is a manifest, of this dataset and of a run that keeps its files.
+        """
         if run not in self._named:
             self._named[run] = asyncio.ensure_future(self._read_named(run))
-        return (await self._named[run]).get(table, ())
+        named = await self._named[run]
+        return None if named is None else named.get(table, ())
 
-    async def _read_named(self, run: str) -> dict[str, tuple[IcebergFile, ...]]:
+    async def _read_named(self, run: str) -> Mapping[str, tuple[IcebergFile, ...]] | None:
+        if run == self.earlier.run:
+            return self.earlier.named
         with suppress(DocumentError):
             async with self.requests:
                 stored = await value_of(self.store, Document(self.layout.run(run).manifest.name, _Named))
             same = stored and (stored.project, stored.dataset) == (self.manifest.project, self.manifest.dataset)
             if stored and same and not stored.replaces:
                 return {table.table: table.iceberg for table in stored.tables if table.iceberg}
-        return {}
+        return None
 
     async def entry_of(self, run: str, table: str) -> TableEntry | None:
         """The table in the manifest of an earlier run. Raises DocumentError."""
