@@ -17,6 +17,8 @@ MEANT = {
     "NotFoundError": 5,
     "AccessError": 5,
     "DeniedError": 5,
+    "JobsDeniedError": 5,
+    "PerimeterError": 5,
     "TargetError": 5,
     "QuotaError": 6,
     "ConflictError": 1,

@@ -276,7 +276,7 @@ def test_two_drills_at_once_do_not_disturb_each_other() -> None:
 def test_where_nothing_is_published_the_error_states_it() -> None:
     world = ExportedWorld()
     removed(world, entry(world.store, SETTINGS.layout, "r1"))
-    with pytest.raises(NotFoundError, match=r"gs://memory/: nothing .* Run r1 .* Finish it: bqdump\.run\("):
+    with pytest.raises(NotFoundError, match=r"Run r1 was about to be published\. Finish it: bqdump\.run\("):
         drilled(world)
     assert scratch(world) == []
 

@@ -138,7 +138,7 @@ def test_a_first_run_that_was_stopped_is_named_where_nothing_is_published() -> N
     found = world.store.peek(name)
     assert found
     asyncio.run(world.store.delete([(name, found[1].generation)]))
-    with pytest.raises(NotFoundError, match=r"Run r2 was about to be\. Finish it: bqdump\.run\(run_id='r2'"):
+    with pytest.raises(NotFoundError, match=r"Run r2 was about to be published\. Finish it: bqdump\.run\(run_id='r2'"):
         asyncio.run(restore(task(world)))
 
 

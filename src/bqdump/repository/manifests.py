@@ -47,7 +47,7 @@ async def published_run(store: ObjectStore, settings: Settings) -> str:
         await refuse_set(store, settings)
         error = await unpublished(store, settings)
         if replacing := await read_replacing(store, settings):
-            error.hint = f"Run {replacing.run} was about to be. Finish it: {replacing.call}"
+            error.hint = f"Run {replacing.run} was about to be published. Finish it: {replacing.call}"
         raise error
     return latest.run
 

@@ -19,7 +19,7 @@ from bqdump.core.settings.target import Target
 from bqdump.core.settings.values import KMS_KEY, VARIABLE
 from bqdump.core.times import days_text
 from bqdump.ports.signer import Signer, TrustedKeys
-from bqdump.ports.store import ObjectInfo, ObjectStore
+from bqdump.ports.store import ObjectInfo, ObjectStore, Stored
 from bqdump.services.opening import patience_for
 
 if TYPE_CHECKING:
@@ -107,14 +107,31 @@ def remembering(store: ObjectStore, settings: Settings) -> ObjectStore | None:
     return cast("ObjectStore", _Remembering(store, trusted))
 
 
+# Larger manifests are read each time: the console of a place with many runs keeps little in memory.
+REMEMBERED_BYTES = 100_000
+
+
 class _Remembering:
     def __init__(self, store: ObjectStore, trusting: ObjectStore) -> None:
         self._store, self._trusting = store, trusting
         self._trusted = set[tuple[str, int]]()
+        self._read = dict[str, Stored]()
 
     def __getattr__(self, name: str) -> Any:
-        """All but stat is the other store's."""
+        """All but stat and read is the other store's."""
         return getattr(self._trusting, name)
+
+    async def read(self, name: str, start: int = 0, length: int | None = None) -> Stored:
+        """See ObjectStore. Of a run that is trusted, a small manifest is read once."""
+        if start or length is not None or not name.endswith("/manifest.json"):
+            return await self._trusting.read(name, start, length)
+        known = self._read.get(name)
+        if known and (info := await self._store.stat(name)) and info.generation == known.generation:
+            return known
+        stored = await self._trusting.read(name)
+        if len(stored.data) <= REMEMBERED_BYTES:
+            self._read[name] = stored
+        return stored
 
     async def stat(self, name: str) -> ObjectInfo | None:
         """See ObjectStore."""

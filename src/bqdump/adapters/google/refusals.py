@@ -27,9 +27,9 @@ SCOPES = (
     "The credentials are limited to other OAuth scopes, which no role widens. Give them the scope "
     "https://www.googleapis.com/auth/cloud-platform."
 )
+TURN_OFF = "gcloud storage buckets update {bucket} --no-requester-pays"
 NOBODY_PAYS = (
-    "Requester pays is on, and bqdump names no project to be billed. Use another bucket, or turn it off: "
-    "gcloud storage buckets update {bucket} --no-requester-pays"
+    f"Requester pays is on, and bqdump names no project to be billed. Use another bucket, or turn it off: {TURN_OFF}"
 )
 MAKE = "Check its name, or create it: gcloud storage buckets create {bucket}"
 DISABLED = r"has not been used in project \S+ before or it is disabled"

@@ -136,10 +136,8 @@ def note_reach(
         detail += "`bqdump render iam --append-only` prints the grant"
         checks.note("replace notes of a run", url, CheckOutcome.WARNING, detail)
     if settings.prune:
-        detail = (
-            "a run that prunes deletes earlier runs; set {setting:prune} to false, and prune with a job and an account "
-            "of its own: `bqdump render job --command prune`"
-        )
+        detail = "a run that prunes deletes earlier runs; set {setting:prune} to false, and prune with a job and an "
+        detail += "account of its own: `bqdump render job --command prune`"
         checks.note("prune", url, CheckOutcome.DENIED, detail)
     pointer = f"; it can replace {settings.layout.latest.name}, so that readers find another run or none"
     detail = (
