@@ -69,8 +69,8 @@ def test_code_for_other_tools_is_copied_with_one_click(site: Serve, visitor: Vis
 def test_many_runs_are_charted_and_paged(site: Serve, visitor: Visitor) -> None:
     scene = shop()
     served = site(scene)
-    served.do(older(scene, 46))
     served.do(nights(scene, 8))
+    served.do(older(scene, 46))
     page = visitor.page()
     page.goto(served.url)
     expect(page.get_by_role("heading", name="The last 54 runs")).to_be_visible()

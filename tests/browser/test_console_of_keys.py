@@ -34,7 +34,8 @@ def urls(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[str, str]]:
 def test_runs_that_are_not_trusted_are_shown_with_the_reason(urls: tuple[str, str], visitor: Visitor) -> None:
     page, (one, several) = visitor.page(), urls
     page.goto(one)
-    expect(page.get_by_text("Published run three: not trusted (it is not signed), 4 tables")).to_be_visible()
+    expect(page.get_by_text("Published run one: complete, 4 tables")).to_be_visible()
+    expect(page.get_by_text("Run three is not trusted: it is not signed.")).to_be_visible()
     expect(page.get_by_role("row", name="one complete")).to_be_visible()
     fits_in_every_look(page)
     page.get_by_role("region", name="Runs").get_by_role("link", name="two").click()

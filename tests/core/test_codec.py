@@ -36,7 +36,19 @@ from bqdump.core.documents.manifest import (
     TableFiles,
     Totals,
 )
-from bqdump.core.documents.run import Failure, Flag, Owner, Partitioned, Plan, Receipt, Share, Skipped, Split, TablePlan
+from bqdump.core.documents.run import (
+    Failure,
+    FileDigests,
+    Flag,
+    Owner,
+    Partitioned,
+    Plan,
+    Receipt,
+    Share,
+    Skipped,
+    Split,
+    TablePlan,
+)
 from bqdump.core.documents.target import (
     Drill,
     Erasing,
@@ -190,6 +202,7 @@ STRATEGIES: dict[type[msgspec.Struct], Any] = {
         Receipt, UNIT, TEXT, TEXT, ATTEMPT, COUNT, TIME, TIME, TIME, COUNT, MAYBE, MAYBE,
         some(st.sampled_from(Risk)),
     ),
+    FileDigests: st.builds(FileDigests, some(TEXT)),
     Failure: FAILURE,
     GivenUp: st.builds(GivenUp, FAILURE),
     Changed: st.builds(Changed, UNIT, TEXT),

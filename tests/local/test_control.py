@@ -203,6 +203,7 @@ def test_faults_can_be_read_and_removed(http: Http) -> None:
         "path": "",
         "status": 503,
         "reason": "",
+        "message": "",
         "probability": 1.0,
         "times": None,
         "seconds": 0.0,

@@ -89,7 +89,14 @@ class PruneLaws:
         for one in there:
             self.hold(one not in named, f"{process} deletes {one[0]}, which {named.get(one)} names")
             self.hold(self.foreign.get(one[0]) != one[1], f"{process} deletes {one[0]}, which is not the export's")
-            self.hold(one[0] not in self.metadata(), f"{process} deletes {one[0]}, to which latest.json leads")
+            led = one[0] in self.metadata() and self._is_shown()
+            self.hold(not led, f"{process} deletes {one[0]}, to which latest.json leads")
+
+    def _is_shown(self) -> bool:
+        """Whether latest.json names the newest run of the log: a publisher writes it right after its entry."""
+        log, latest = self.view.layout.log, self.view.latest()
+        entries = [name for name in self.store.names_now() if name.startswith(log)]
+        return bool(latest and max(entries, default="").endswith(f"-{latest.run}.json"))
 
     def metadata(self) -> dict[str, str]:
         """The metadata files to which latest.json leads, and their tables; of runs that keep their files."""
