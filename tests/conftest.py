@@ -185,7 +185,7 @@ def pytest_collection_finish() -> None:
 @pytest.hookimpl(optionalhook=True)
 def pytest_xdist_auto_num_workers(config: pytest.Config) -> int:
     """More than there are cores where most tests wait for servers and processes."""
-    return (os.cpu_count() or 1) + (3 if config.getoption("tier") in ("servers", "all") else 0)
+    return (os.cpu_count() or 1) + (3 if config.getoption("tier") in ("test", "servers", "all") else 0)
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: pytest.Config) -> None:

@@ -213,13 +213,13 @@ def test_old_documents_that_the_pruner_may_not_delete_are_left_and_named(vault: 
 
 def test_a_night_a_day_needs_no_more_storage_than_its_locks_and_rules_keep(vault: Copies) -> None:
     nights = []
-    for number in range(100):
+    for number in range(40):
         night(vault, f"n{number:03d}")
         prune(vault, 0, keep_daily=14)
         nights.append((len(vault.manifests()), len(vault.target.names_now())))
     # The figures of docs/internals/copying.md: 14 days of locks and 14 daily runs are the same runs.
     assert {len(manifest.tables) for manifest in vault.manifests()} == {2}
-    assert nights[13:] == [(14, 86)] * 87
+    assert nights[13:] == [(14, 86)] * 27
     intact(vault)
 
 
