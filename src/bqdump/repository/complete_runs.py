@@ -65,7 +65,7 @@ async def complete_runs(store: ObjectStore, layout: Layout) -> dict[str, int]:
 
 
 async def visible_log(store: ObjectStore, settings: Settings) -> list[LogLine]:
-    """The log as it was written, the newest entry first: also what somebody has hidden where objects are locked.
+    """The log as it was written, the newest entry first: also entries that are hidden where objects are locked.
 
     From then on, the manifests of locked copies are read as they were written, too.
 
