@@ -17,7 +17,7 @@ from bqdump.core.documents.manifest_index import Contents
 from bqdump.core.documents.run import Owner
 from bqdump.core.errors import DocumentError
 from bqdump.core.settings.settings import Settings
-from bqdump.core.settings.target import Target
+from bqdump.core.settings.target import BUCKET, Target
 from bqdump.export.run import run
 from bqdump.export.task import Task
 from bqdump.observe.history import list_runs
@@ -90,6 +90,20 @@ def test_a_finished_run_is_listed_without_reading_its_manifest_and_one_without_a
     )
     unpublished = [msgspec.structs.replace(line, published=False) for line in listed]
     assert [msgspec.structs.replace(line, problem="") for line in shown] == unpublished
+
+
+def test_a_run_that_lost_its_entry_in_a_place_that_was_copied_is_entered_from_where_it_was_exported() -> None:
+    store = two_runs()
+    for name in entries(store, SETTINGS.layout).values():
+        found = store.peek(name)
+        assert found
+        asyncio.run(store.delete([(name, found[1].generation)]))
+    elsewhere = replace(SETTINGS, target=Target(BUCKET, "copied"))
+    problems = {line.problem for line in asyncio.run(list_runs(store, elsewhere))}
+    log = SETTINGS.layout.log
+    assert problems == {
+        f"it is complete, but not in the log. It was exported to {SETTINGS.target}: copy {log} from there."
+    }
 
 
 def again(run: str) -> str:

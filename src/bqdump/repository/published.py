@@ -20,6 +20,7 @@ from bqdump.core.errors import DocumentError, NotFoundError, UsageError, Verific
 from bqdump.core.progress.log_events import LogEvent
 from bqdump.core.settings.file import resume_call, settings_of_run
 from bqdump.core.settings.settings import Settings
+from bqdump.core.settings.target import is_elsewhere, recorded_target
 from bqdump.core.sizes import counted, named
 from bqdump.core.times import names_time
 from bqdump.core.wording import COMMANDS, close_name, fill
@@ -124,6 +125,8 @@ async def enter_again(store: ObjectStore, settings: Settings, run: str) -> str:
         plan = await value_of(store, settings.layout.run(run).plan)
         if plan is None:
             return "Copy it again: that enters it in the log."
+        if is_elsewhere(plan.settings, settings.target):
+            return f"It was exported to {recorded_target(plan.settings)}: copy {settings.layout.log} from there."
         call = resume_call(run, settings_of_run(plan.settings, settings.target))
     return f"Enter it in the log, which exports nothing: {call}"
 

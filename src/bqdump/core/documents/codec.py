@@ -44,7 +44,7 @@ COPIED = (
 
 def undecodable(name: str, kind: str, cause: object) -> DocumentError:
     """The error about an object that does not hold a document of this kind."""
-    return DocumentError("read", name, f"it is not a valid {kind} ({cause})", _remedy(name))
+    return DocumentError("read", name, f"it is not a valid {kind.removeprefix('_')} ({cause})", _remedy(name))
 
 
 def misplaced(document: object, name: str, cause: str) -> DocumentError:
