@@ -60,6 +60,7 @@ PATTERNS: dict[Callable[[Any], Any], tuple[str, str]] = {
     amounts.duration: (rf"({TIME})?", "a duration such as 15m"),
     amounts.period: (rf"({TIME})?", "a duration such as 30d"),
     amounts.age: (rf"({TIME})?", "a duration such as 7d"),
+    amounts.objective: (rf"({TIME})?", "a duration such as 26h"),
     amounts.price: (r"([0-9]+(\.[0-9]+)?)?", "a price such as 6.25"),
     parse_datasets: (r"[\p{L}\p{N}_*?,\s]*[\p{L}\p{N}_*?][\p{L}\p{N}_*?,\s]*", "ids and patterns, without the project"),
     parse_tables: (r"\{[\s\S]*\}", "a JSON object"),

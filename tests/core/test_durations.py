@@ -45,7 +45,8 @@ def test_a_timedelta_has_whole_seconds(value: timedelta) -> None:
 
 def test_no_setting_takes_a_number_without_a_unit_wherever_it_is_given() -> None:
     kept = {"keep_within", "keep_within_daily", "keep_within_weekly", "keep_within_monthly"}
-    assert set(DURATIONS) == {"full_every", "patience", "job_timeout", "abandoned_after", "newest_within", *kept}
+    others = {"patience", "job_timeout", "abandoned_after", "newest_within", "rpo", "rto"}
+    assert set(DURATIONS) == {"full_every", *others, *kept}
     for name in DURATIONS:
         env = BY_NAME[name].env
         for source in (

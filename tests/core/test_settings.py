@@ -92,6 +92,8 @@ VALUES: dict[str, tuple[str, Any, list[str]]] = {
     "sign": ("signing.key", "signing.key", ["-----BEGIN PRIVATE KEY-----", "env:", "env:a b", "gcpkms://x", "s3://x"]),
     "trust": ("a.pub, env:KEY", ("a.pub", "env:KEY"), ["-----BEGIN PUBLIC KEY-----", "env:1"]),
     "newest_within": ("26h", 93_600, ["soon", "26"]),
+    "rpo": ("26h", 93_600, ["soon", "26", "0"]),
+    "rto": ("4h", 14_400, ["soon", "4", "0"]),
     "allow_partial": ("yes", True, ["2"]),
     "max_bytes_billed": ("1.5 GB", 1_500_000_000, ["much", "-1", "1 ZB", "GB"]),
     "price_per_tib": ("6.25", 6.25, ["much", "-1", "$6"]),
@@ -302,7 +304,7 @@ def test_the_smallest_files_that_can_be_requested_are_100_kilobytes() -> None:
 
 OUTSIDE_DIGEST = {"concurrency": 7, "run_id": "x", "snapshot_time": "2026-01-31T03:00:00Z", "allow_partial": True,
                   "location": "EU", "max_bytes_billed": 5, "patience": 120, "prune": True, "job_timeout": 60, "notify": "https://a.b",
-                  "sign": "k", "trust": ("k",), "newest_within": 60,
+                  "sign": "k", "trust": ("k",), "newest_within": 60, "rpo": 60, "rto": 60,
                   **dict.fromkeys(RETENTION, 3600), "keep_tag": ("audit",), "read_memory": 10**9, "read_split": 0,
                   "endpoint": "https://a.b", "strict": True, "price_per_tib": 5.0, "allow": ["row-policies", "skipped"],
                   "exclude_datasets": ["a"]}  # fmt: skip

@@ -90,6 +90,8 @@ from bqdump.core.plan.summary import PlannedTable as PlannedTable
 from bqdump.core.plan.summary import UnchangedTable as UnchangedTable
 from bqdump.core.progress.export import DatasetExport as DatasetExport
 from bqdump.core.progress.export import Export as Export
+from bqdump.core.recovery import Recovery as Recovery
+from bqdump.core.recovery import RecoveryTable as RecoveryTable
 from bqdump.core.restore.drill import Drilled as Drilled
 from bqdump.core.restore.drill import Restorable as Restorable
 from bqdump.core.restore.listing import AbortedRestore as AbortedRestore

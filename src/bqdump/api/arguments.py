@@ -73,6 +73,8 @@ class Options(TypedDict, total=False):
     sign: str | None
     trust: str | Sequence[str] | None
     newest_within: str | timedelta | None
+    rpo: str | timedelta | None
+    rto: str | timedelta | None
     allow_partial: bool | None
     max_bytes_billed: int | str | None
     price_per_tib: float | str | None

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Coroutine, Sequence
 from datetime import datetime
 from functools import partial
-from typing import TypeVar, Unpack, cast
+from typing import Any, TypeVar, Unpack, cast
 
 from bqdump import verbs
 from bqdump.api.arguments import Options
@@ -16,6 +16,7 @@ from bqdump.core.listing import Listing, Patterns
 from bqdump.core.results import Rows
 from bqdump.core.settings.settings import Settings
 from bqdump.core.settings.values import patterns
+from bqdump.core.wording import PYTHON
 from bqdump.observe.earlier import with_growth
 from bqdump.observe.history import RunLine
 from bqdump.observe.status import Status
@@ -27,10 +28,17 @@ from bqdump.services.opening import open_shell
 Result = TypeVar("Result")
 
 
-@with_settings((*OF_TARGET, "trust"))
+@with_settings((*OF_TARGET, "trust", "rpo", "rto"))
 def status(run: str = "", **options: Unpack[Options]) -> Status:
-    """Read the progress of a run (default: the run that was planned last) from the bucket."""
-    return _ask(partial(verbs.status, run=run), options)
+    """Read the progress of a run (default: the run that was planned last) from the bucket.
+
+    With `rpo` or `rto`, its `recovery` has how safe each dataset is, and which of them is broken.
+    """
+
+    def shown(store_at: StoreAt, settings: Settings) -> Coroutine[Any, Any, Status]:
+        return verbs.status(store_at, settings, run, words=PYTHON if settings.has_objectives else None)
+
+    return _ask(shown, options)
 
 
 @with_settings((*OF_TARGET, "trust"))

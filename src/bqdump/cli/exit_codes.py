@@ -29,7 +29,10 @@ MEANINGS: tuple[tuple[tuple[int, ...], str], ...] = (
     ((UNEXPECTED,), "unexpected error: a bug"),
     ((USAGE,), "invalid setting or argument; nothing was changed"),
     ((TABLES_FAILED,), "some tables failed: nothing was published, or the restore is incomplete"),
-    ((DIFFERENCE,), "stored files or restored tables differ from the manifest, or a service from what is documented"),
+    (
+        (DIFFERENCE,),
+        "files or tables differ from the manifest, a service from what is documented; a broken objective",
+    ),
     (
         (DENIED_OR_NOT_FOUND,),
         "permission denied, not found, unusable target, or cannot connect to Google APIs",

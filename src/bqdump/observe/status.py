@@ -14,6 +14,7 @@ from bqdump.core.documents.manifest import Manifest
 from bqdump.core.documents.run import Failure, Plan
 from bqdump.core.documents.target import Latest
 from bqdump.core.errors import BqdumpError, DocumentError, NotFoundError, VerificationError
+from bqdump.core.recovery import Recovery
 from bqdump.core.restore.drill import Restorable
 from bqdump.core.results import Result, public
 from bqdump.core.settings.file import resume_command
@@ -92,6 +93,7 @@ class Status(Result, frozen=True, kw_only=True):
     problem: why the run cannot be read, is not trusted or is not in the log; of a set, why its own manifest is not
         trusted; else "".
     resume: the command that resumes an unfinished run, "" where its plan does not show it.
+    recovery: how safe each dataset is, where `rpo` or `rto` is set.
     """
 
     run: str
@@ -119,6 +121,7 @@ class Status(Result, frozen=True, kw_only=True):
     latest_problem: str = ""
     resume: str = ""
     problem: str = ""
+    recovery: tuple[Recovery, ...] = ()
 
     def silence(self, now: float) -> float:
         """Seconds since the last table was done, for a run in progress; else 0.

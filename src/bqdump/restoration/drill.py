@@ -16,7 +16,9 @@ from msgspec.structs import replace
 
 from bqdump.core.documents.codec import encode
 from bqdump.core.documents.manifest import Manifest
+from bqdump.core.documents.notes import Restored
 from bqdump.core.errors import ENDS_THE_TASK, BqdumpError, DeniedError, VerificationError
+from bqdump.core.progress.events import Event, Listener
 from bqdump.core.progress.log_events import LogEvent, about
 from bqdump.core.restore.bill import together
 from bqdump.core.restore.chosen import object_names, tables_with_rows
@@ -152,17 +154,17 @@ async def drill_prepared(prepared: Prepared) -> Drilled:
 
     What differs or cannot be restored is in the result. Raises DeniedError if datasets cannot be created.
     """
-    task, manifest = prepared.task, prepared.manifest
+    task, manifest, clock = prepared.task, prepared.manifest, _Clock(prepared.task.tell)
     bill, options = _Bill(task), task.request.options
     began, start = await task.destination.now(manifest.location), time.monotonic()
     try:
-        done = await _restore(task.requesting(on_bill=bill), prepared.proposal)
+        done = await _restore(task.requesting(on_bill=bill)._replace(tell=clock), prepared.proposal)
     except VerificationError as error:
         cause = fill(f"{error.cause}. {error.hint}", COMMANDS)
         done = nothing_restored(manifest, options, NotCreated(f"run {manifest.run}", "RUN", FILES, cause), bill.bytes)
     result = _drilled(prepared, done, began, time.monotonic() - start)
     _report(result, {"dataset": manifest.dataset, "target": str(task.settings.target)})
-    await _take_note(task, manifest, result)
+    await _take_note(task, manifest, result, clock.restored)
     return result
 
 
@@ -195,11 +197,12 @@ def _drilled(prepared: Prepared, done: Restoration, began: int, seconds: float) 
     )
 
 
-async def _take_note(task: Task, manifest: Manifest, result: Drilled) -> None:
+async def _take_note(task: Task, manifest: Manifest, result: Drilled, restored: int) -> None:
     target, layout = task.settings.target, task.settings.layout
     contents = contents_of(encode(manifest), layout.run(manifest.run).manifest.name)
     different = [failure.name for failure in result.different]
-    note = await with_proofs(task.store, layout, contents, note_on(result), result.tables, different)
+    note = replace(note_on(result), restored=restored)
+    note = await with_proofs(task.store, layout, contents, note, result.tables, different)
     at = time_of(note.began).strftime("%Y%m%dT%H%M%SZ")
     document = task.settings.layout.drill(f"{at}-{result.dataset.removeprefix(NAME)}")
     if task.signer:
@@ -208,6 +211,18 @@ async def _take_note(task: Task, manifest: Manifest, result: Drilled) -> None:
 
         await sign_drill(task.store, target, task.settings.layout, document.name, note, task.signer)
     await create(task.store, document, note)
+
+
+class _Clock:
+    """Hears when the last table was in place, by BigQuery's clock; 0 before the first."""
+
+    def __init__(self, tell: Listener) -> None:
+        self.restored, self._tell = 0, tell
+
+    def __call__(self, event: Event) -> None:
+        if isinstance(event, Restored):
+            self.restored = max(self.restored, event.ended)
+        self._tell(event)
 
 
 class _Bill:

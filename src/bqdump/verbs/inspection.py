@@ -23,16 +23,17 @@ from bqdump.core.documents.manifest import Manifest as ManifestDocument
 from bqdump.core.documents.manifest import TableEntry
 from bqdump.core.documents.sets import SetManifest
 from bqdump.core.documents.target import Drill
-from bqdump.core.errors import UsageError, VerificationError
+from bqdump.core.errors import NotFoundError, UsageError, VerificationError
 from bqdump.core.exported import Manifest, readable
 from bqdump.core.listing import EVERYTHING, Listing, Patterns
 from bqdump.core.progress.events import Listener, ignore
+from bqdump.core.recovery import Recovery
 from bqdump.core.results import Rows
 from bqdump.core.settings.settings import Settings
 from bqdump.core.settings.target import BUCKET, S3, Target
 from bqdump.core.sizes import counted
 from bqdump.core.times import AsOf
-from bqdump.core.wording import COMMANDS, fill
+from bqdump.core.wording import COMMANDS, Words, fill
 from bqdump.export.publish.report import report_page
 from bqdump.observe.earlier import Growth, read_growth, run_before
 from bqdump.observe.earlier import run_as_of as choose
@@ -53,17 +54,42 @@ from bqdump.services.keys import open_trusted, trusting, with_signed_drills
 from bqdump.services.opening import open_reader
 
 
-async def status(store_at: StoreAt, settings: Settings, run: str = "", *, drills: bool = True) -> Status:
+async def status(
+    store_at: StoreAt, settings: Settings, run: str = "", *, drills: bool = True, words: Words | None = None
+) -> Status:
     """The progress of a run (default: the run that was planned last), or of a set's run.
 
     drills: with what they have proven about a set.
+    words: with how safe each dataset is, and what to do in these words.
     """
     name, exports = run or settings.run_id, await _exports(store_at, settings)
-    if not settings.trust:
-        return await exports.answer(partial(_status, run=name), partial(set_status, run=name, drills=drills))
-    trusted = exports.through(_trusting(store_at, settings))
-    about_set = partial(set_status, run=name, plain=exports.set_at, drills=drills)
-    return await trusted.answer(partial(_status, run=name, plain=exports.each[0].store), about_set)
+    trusted = exports.through(_trusting(store_at, settings)) if settings.trust else exports
+    plain, set_plain = (exports.each[0].store, exports.set_at) if settings.trust else (None, None)
+    about_set = partial(set_status, run=name, plain=set_plain, drills=drills)
+    try:
+        shown = await trusted.answer(partial(_status, run=name, plain=plain), about_set)
+    except NotFoundError as error:
+        if run or words is None:
+            raise
+        # Where nothing is, no objective is met.
+        raise VerificationError("show", "how safe the place is", error.cause, error.hint) from None
+    if words is None:
+        return shown
+    return replace(shown, recovery=tuple(await _recoveries(trusted, words)))
+
+
+async def recovery(store_at: StoreAt, settings: Settings) -> list[Recovery]:
+    """How safe each dataset is. Where keys are trusted, as far as they have signed it."""
+    exports = await _exports(store_at, settings)
+    trusted = exports.through(_trusting(store_at, settings)) if settings.trust else exports
+    return await _recoveries(trusted, COMMANDS)
+
+
+async def _recoveries(exports: Exports, words: Words) -> list[Recovery]:
+    # Most looks at a run do not need it.
+    from bqdump.restoration.recovery import recoveries
+
+    return await recoveries(exports, int(time.time() * 1000), words)
 
 
 def _trusting(store_at: StoreAt, settings: Settings) -> StoreAt:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Coroutine, Iterator, Sequence
 from typing import Any
 
 import click
@@ -23,6 +23,7 @@ from bqdump.core.restore.drill import Restorable
 from bqdump.core.settings.settings import Settings
 from bqdump.core.sizes import counted, size_text
 from bqdump.core.times import time_text
+from bqdump.core.wording import Words
 from bqdump.observe.follow import follow
 from bqdump.observe.sets import ENDED
 from bqdump.observe.status import SILENT_SECONDS, DatasetStatus, Status, newest_run
@@ -45,13 +46,17 @@ PAUSE_SECONDS = 3.0
 )
 @json_option(Status, "Print JSON; with --watch, one line per change.")
 @quiet_option
-@settings_options("trust")
+@settings_options("trust", "rpo", "rto")
 def status(run: str | None, watch: bool, as_json: bool, quiet: bool, **options: Any) -> int:
     """Show the progress of RUN (default: the latest planned run), read from the target only.
+
+    With --rpo or --rto, also the age of each dataset's newest proven run and the expected time of a restore; exits with
+    4 if an objective is broken.
 
     \b
     Examples:
       bqdump status --bucket my-exports
+      bqdump status --rpo 26h --rto 4h
       bqdump status bqdump-x7k2p --json
       bqdump status --watch --quiet && echo published
     """
@@ -59,12 +64,23 @@ def status(run: str | None, watch: bool, as_json: bool, quiet: bool, **options: 
     name = run or settings.run_id
     if watch:
         return _follow(settings, name, as_json=as_json, quiet=quiet)
-    progress = _look(settings, name)
+    progress = _look(settings, name, words=words() if settings.has_objectives else None)
+    broken = [sentence for recovery in progress.recovery for sentence in recovery.broken]
     if as_json:
         print_json(progress)
     elif not quiet:
-        sys.stdout.write(_text(progress))
-    return DONE
+        sys.stdout.write(_text(progress) + "".join(f"{line}\n" for line in _safety(progress)))
+    if not as_json:
+        for sentence in broken:
+            tell(f"bqdump: {sentence}")
+    return DIFFERENCE if broken else DONE
+
+
+def _safety(progress: Status) -> Iterator[str]:
+    """How safe each dataset is."""
+    for recovery in progress.recovery:
+        verdict = "broken" if recovery.broken else "met"
+        yield f"{recovery.dataset}: objectives {verdict}: {recovery.point_text}; {recovery.time_text}"
 
 
 def _follow(settings: Settings, run: str, *, as_json: bool, quiet: bool) -> int:
@@ -75,8 +91,11 @@ def _follow(settings: Settings, run: str, *, as_json: bool, quiet: bool) -> int:
     return _watch_set(settings, progress, as_json=as_json, quiet=quiet)
 
 
-def _look(settings: Settings, run: str, *, drills: bool = True) -> Status:
-    return finish(serve(settings, lambda services: verbs.status(services.store_at, settings, run, drills=drills)))
+def _look(settings: Settings, run: str, *, drills: bool = True, words: Words | None = None) -> Status:
+    def look(services: Services) -> Coroutine[Any, Any, Status]:
+        return verbs.status(services.store_at, settings, run, drills=drills, words=words)
+
+    return finish(serve(settings, look))
 
 
 def _watch(settings: Settings, run: str, *, as_json: bool, quiet: bool) -> int:

@@ -273,6 +273,7 @@ class Drill(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
 
     snapshot: of the run.
     began, ended: by BigQuery's clock.
+    restored: when the last table was in place, by the same clock, before values were compared; 0 where none was.
     dataset: project and name of the scratch dataset.
     tables: the number of tables that came back with the export's values, of `of` tables that have rows in the export.
     objects: views and routines that came back.
@@ -292,6 +293,7 @@ class Drill(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     tool: str
     began: Time
     ended: Time
+    restored: Time = 0
     tables: Count
     of: Count
     objects: Count = 0

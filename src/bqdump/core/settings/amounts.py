@@ -85,6 +85,14 @@ def period(value: Any) -> int | None:
     return seconds
 
 
+def objective(value: Any) -> int | None:
+    """A number of seconds, from 1 second to 10 years; None for an empty string."""
+    seconds = period(value)
+    if seconds == 0:
+        raise ValueError("expected a duration of at least 1s")
+    return seconds
+
+
 def age(value: Any) -> int | None:
     """A period of at least one hour; 0 for never."""
     seconds = period(value)

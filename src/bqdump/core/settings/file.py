@@ -124,7 +124,7 @@ def _toml(value: Any) -> str:
 
 
 # Settings in seconds, which their variables have with the unit.
-DURATIONS = (amounts.duration, amounts.period, amounts.age)
+DURATIONS = (amounts.duration, amounts.period, amounts.objective, amounts.age)
 
 
 def setting_text(name: str, value: Any) -> str:
@@ -154,18 +154,21 @@ def settings_of_run(recorded: Mapping[str, Any], target: Target) -> Settings:
 
 
 def resume_call(run: str, settings: Settings) -> str:
-    """The placeholder of the complete command that resumes a run: with every setting that shapes its plan."""
+    """The placeholder of the complete command that resumes a run: with every setting that shapes its plan.
+
+    run: "" for the command that begins a new one.
+    """
     plain = msgspec.json.decode(
         msgspec.json.encode(Settings(project=settings.project, dataset=settings.dataset, target=settings.target))
     )
     frozen, target = settings.frozen(), record_of(settings.target)
-    arguments: dict[str, str | bool] = {"run_id": run}
+    arguments: dict[str, str | bool] = {"run_id": run} if run else {}
     for setting in SETTINGS:
         name = setting.name
         if name in target:
             if target[name]:
                 arguments[name] = setting_text(name, target[name])
-        elif name in frozen and (frozen[name] != plain[name] or name in ("project", "dataset")):
+        elif name in frozen and (frozen[name] != plain[name] or (name in ("project", "dataset") and frozen[name])):
             value = getattr(settings, name)
             arguments[name] = value if BY_NAME[name].switch else setting_text(name, value)
     return placeholder("run", arguments)

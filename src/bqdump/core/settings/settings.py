@@ -35,6 +35,7 @@ START_SETTINGS = (
     *("read_memory", "read_split", "concurrency", "run_id", "snapshot_time", "max_bytes_billed"),
     *("price_per_tib", "strict", "allow", "allow_partial", "patience", "endpoint", "job_timeout"),
     *("notify", "prune", *RETENTION, "sign", "trust", "newest_within"),
+    *("rpo", "rto"),
 )
 FULL_AFTER = 30 * 86_400
 ABANDONED_AFTER = 7 * 86_400
@@ -83,6 +84,8 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     sign: str = ""
     trust: tuple[str, ...] = ()
     newest_within: int | None = None
+    rpo: int | None = None
+    rto: int | None = None
     allow_partial: bool = False
     max_bytes_billed: int = 0
     price_per_tib: float | None = None
@@ -107,6 +110,11 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     def names_several(self) -> bool:
         """Whether `dataset` names several datasets, or is a pattern: each is exported below a folder of its own."""
         return names_several(self.dataset)
+
+    @property
+    def has_objectives(self) -> bool:
+        """Whether it is to be checked how safe the datasets are."""
+        return self.rpo is not None or self.rto is not None
 
     @property
     def jobs_in(self) -> str:
@@ -216,6 +224,8 @@ JOB_TIMEOUT = "Let BigQuery cancel jobs that take longer; their tables fail (def
 SIGN = "Sign manifests with this private key: a PEM file, env:VARIABLE, or gcpkms://KEY."
 TRUST = "Require a signature of one of these public keys."
 NEWEST_WITHIN = "Refuse an older published run, e.g. 26h."
+RPO = "Recovery point objective, e.g. 26h: the newest proven run may be this old (status, alerts)."
+RTO = "Recovery time objective, e.g. 4h: a restore may take this long (status)."
 PATIENCE = "Time to retry a service that does not answer (default: 15m for run, else 1m)."
 ENDPOINT = "Address of the service for s3://, if it is not AWS, e.g. https://minio.example.com:9000."
 BILLED = "Refuse to run queries that bill more than this in total, e.g. 10GB; 0: no limit."
@@ -268,6 +278,8 @@ SETTINGS: tuple[Setting, ...] = (
     Setting("sign", parse.signing_key, "KEY", SIGN),
     Setting("trust", parse.key_files, "FILE,…", TRUST),
     Setting("newest_within", amounts.period, "TIME", NEWEST_WITHIN),
+    Setting("rpo", amounts.objective, "TIME", RPO),
+    Setting("rto", amounts.objective, "TIME", RTO),
     Setting("allow_partial", parse.flag, "BOOL", "Publish even if some tables failed."),
     Setting("max_bytes_billed", amounts.size, "SIZE", BILLED),
     Setting("price_per_tib", amounts.price, "USD", PRICE),
