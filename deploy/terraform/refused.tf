@@ -99,7 +99,7 @@ locals {
     # Settings.
     [for name in keys(var.settings) : "settings: ${name} has a variable of its own: ${local.own_variables[name]}." if contains(keys(local.own_variables), name)],
     [
-      for name in keys(var.settings) : name == "BQDUMP_NOTIFY" ? "settings: anybody who sees the job could read BQDUMP_NOTIFY. Use secrets." : "settings: ${name} is not a setting of a job."
+      for name in keys(var.settings) : contains(["BQDUMP_NOTIFY", "BQDUMP_PING"], name) ? "settings: anybody who sees the job could read ${name}. Use secrets." : "settings: ${name} is not a setting of a job."
       if length(regexall("^BQDUMP_", name)) > 0 && !contains(local.rows.variables, name)
     ],
     [for name in keys(var.secrets) : "secrets: ${name} is in settings as well. Leave out one of them." if contains(concat(keys(var.settings), keys(local.own_variables)), name)],

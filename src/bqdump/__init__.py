@@ -94,6 +94,8 @@ __all__ = [
     "Pruned",
     "QuotaError",
     "ReadBack",
+    "Recovery",
+    "RecoveryTable",
     "Removed",
     "RemovedDataset",
     "Restorable",

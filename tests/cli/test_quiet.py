@@ -12,9 +12,9 @@ from bqdump import verbs
 from bqdump.adapters.folder.content import FULL, HINTS
 from bqdump.cli.commands.run import tell_new_folder
 from bqdump.cli.commands.status import _ended
-from bqdump.cli.exit_codes import DIFFERENCE, TABLES_FAILED
 from bqdump.cli.main import start
 from bqdump.core.copy.plan import Copied, CopiedRun
+from bqdump.core.exit_codes import DIFFERENCE, TABLES_FAILED
 from bqdump.core.retention.erased import ErasedFrom, Erasures, Held
 from bqdump.core.settings.target import parse_target
 from bqdump.core.times import EPOCH

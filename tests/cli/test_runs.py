@@ -7,8 +7,8 @@ from pathlib import Path
 import pytest
 
 import bqdump
-from bqdump.cli.exit_codes import USAGE
 from bqdump.cli.main import start
+from bqdump.core.exit_codes import USAGE
 
 
 @pytest.mark.parametrize("tag", ["", " "])

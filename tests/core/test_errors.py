@@ -7,9 +7,9 @@ import os
 
 import pytest
 
-from bqdump.cli.exit_codes import CODES, exit_code
 from bqdump.core import errors
 from bqdump.core.errors import BqdumpError, DamagedError, OpenFilesError, UnavailableError, UsageError
+from bqdump.core.exit_codes import CODES, exit_code
 
 MEANT = {
     "BqdumpError": 1,

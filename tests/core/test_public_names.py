@@ -16,8 +16,8 @@ import pytest
 import bqdump
 from bqdump import api
 from bqdump.api.calls import OF_TARGET
-from bqdump.cli.exit_codes import CODES
 from bqdump.core import errors
+from bqdump.core.exit_codes import CODES
 from bqdump.core.results import Rows
 from bqdump.core.settings.settings import BY_NAME
 

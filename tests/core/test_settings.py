@@ -89,6 +89,11 @@ VALUES: dict[str, tuple[str, Any, list[str]]] = {
         "https://example.com/hook?a=b",
         ["example.com", "http://example.com", "https://", "https://u:p@example.com", "https://a b", "file:///x"],
     ),
+    "ping": (
+        "https://hc.example.com/4b1?create=1",
+        "https://hc.example.com/4b1?create=1",
+        ["hc.example.com", "http://hc.example.com/4b1", "https://u:p@hc.example.com"],
+    ),
     "sign": ("signing.key", "signing.key", ["-----BEGIN PRIVATE KEY-----", "env:", "env:a b", "gcpkms://x", "s3://x"]),
     "trust": ("a.pub, env:KEY", ("a.pub", "env:KEY"), ["-----BEGIN PUBLIC KEY-----", "env:1"]),
     "newest_within": ("26h", 93_600, ["soon", "26"]),
@@ -304,7 +309,7 @@ def test_the_smallest_files_that_can_be_requested_are_100_kilobytes() -> None:
 
 OUTSIDE_DIGEST = {"concurrency": 7, "run_id": "x", "snapshot_time": "2026-01-31T03:00:00Z", "allow_partial": True,
                   "location": "EU", "max_bytes_billed": 5, "patience": 120, "prune": True, "job_timeout": 60, "notify": "https://a.b",
-                  "sign": "k", "trust": ("k",), "newest_within": 60, "rpo": 60, "rto": 60,
+                  "sign": "k", "trust": ("k",), "newest_within": 60, "ping": "https://a.b", "rpo": 60, "rto": 60,
                   **dict.fromkeys(RETENTION, 3600), "keep_tag": ("audit",), "read_memory": 10**9, "read_split": 0,
                   "endpoint": "https://a.b", "strict": True, "price_per_tib": 5.0, "allow": ["row-policies", "skipped"],
                   "exclude_datasets": ["a"]}  # fmt: skip

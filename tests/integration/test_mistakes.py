@@ -32,6 +32,7 @@ MISTAKES = [
     ("run --prune --keep-daily 7d", "expected a number of runs"),
     ("run --max-bytes-billed 10gigs", "expected a size such as 10GB or 1 TiB"),
     ("run --notify slack", "expected an address such as https://example.com/hook"),
+    ("run --ping uuid", "expected an address such as https://example.com/hook"),
     ("run --labels team", "expected key=value"),
     ("run --iceberg", "Use --format parquet for all tables"),
     ("run --price-per-tib $5", "expected a price in dollars such as 6.25"),

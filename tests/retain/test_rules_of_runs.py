@@ -10,8 +10,8 @@ from msgspec.structs import replace
 
 import bqdump
 from bqdump.cli.commands.run import tell_unused_rules
-from bqdump.cli.exit_codes import USAGE
 from bqdump.cli.main import start
+from bqdump.core.exit_codes import USAGE
 from bqdump.core.retention.policy import refuse_short
 from bqdump.core.settings.settings import Settings
 from bqdump.core.settings.target import Target

@@ -10,9 +10,9 @@ import pytest
 from msgspec.structs import replace
 
 from bqdump import verbs
-from bqdump.cli.exit_codes import TABLES_FAILED
 from bqdump.cli.main import start
 from bqdump.core.errors import DatasetsFailedError, NotFoundError, UsageError
+from bqdump.core.exit_codes import TABLES_FAILED
 from bqdump.core.sets.member import one_dataset
 from bqdump.repository.notes import read_tags
 from bqdump.sets.plan import plan_set

@@ -10,10 +10,10 @@ import pytest
 from msgspec.structs import replace
 
 from bqdump import verbs
-from bqdump.cli.exit_codes import DIFFERENCE, DONE, TABLES_FAILED
 from bqdump.cli.main import start
 from bqdump.core.documents.layout import Layout
 from bqdump.core.errors import DatasetsFailedError, NotFoundError, UsageError
+from bqdump.core.exit_codes import DIFFERENCE, DONE, TABLES_FAILED
 from bqdump.core.progress.log_events import LogEvent
 from bqdump.core.risks import Risk
 from bqdump.core.sets.member import one_dataset
@@ -81,7 +81,7 @@ def test_status_names_it_with_its_last_export(
     assert [(one.dataset, one.run) for one in found.left] == [("b", "first")]
     assert {one.dataset for one in found.datasets} == {"a", "c"}
     assert asked(verbs.status(everywhere(world.store), world.settings(), "first")).left == ()
-    monkeypatch.setattr("bqdump.cli.commands.status._look", lambda *_: found)
+    monkeypatch.setattr("bqdump.cli.commands.status._look", lambda *_, **__: found)
     assert start(["status", "--bucket", "memory"]) == DONE
     assert "b: not in this set any more; its last export (run first, as of" in capsys.readouterr().out
 

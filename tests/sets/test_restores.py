@@ -8,9 +8,9 @@ import pytest
 
 from bqdump import verbs
 from bqdump.cli.commands.restore import exit_code
-from bqdump.cli.exit_codes import DONE, TABLES_FAILED
 from bqdump.cli.main import start
 from bqdump.core.errors import DatasetsFailedError, DocumentError, NotFoundError, UsageError, VerificationError
+from bqdump.core.exit_codes import DONE, TABLES_FAILED
 from bqdump.core.restore.plan import Options
 from bqdump.core.sets.restoring import Choice
 from opened import open_given

@@ -70,6 +70,7 @@ class Options(TypedDict, total=False):
     endpoint: str | None
     job_timeout: str | timedelta | None
     notify: str | None
+    ping: str | None
     sign: str | None
     trust: str | Sequence[str] | None
     newest_within: str | timedelta | None

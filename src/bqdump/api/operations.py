@@ -69,7 +69,7 @@ def plan(*, tasks: int = 1, **options: Unpack[Options]) -> Planned:
     return finish(serve(settings, lambda services: verbs.plan(services, settings, settings.run_id or "RUN", tasks)))
 
 
-@with_settings((*OF_TARGET, *RULES, "kms_key", "sign", "trust"))
+@with_settings((*OF_TARGET, *RULES, "kms_key", "ping", "sign", "trust"))
 def copy(
     dest: str,
     runs: str | Sequence[str] = (),
@@ -137,7 +137,7 @@ def erase(
     return finish(serve(settings, lambda at: verbs.erase(at.store_at, settings, erasing, delete=yes)))
 
 
-@with_settings((*OF_TARGET, "project", *RETENTION))
+@with_settings((*OF_TARGET, "project", *RETENTION, "ping"))
 def prune(*, runs: str | Sequence[str] = (), yes: bool = False, **options: Unpack[Options]) -> Pruned:
     """Delete the runs that the retention policy no longer keeps, and the leftovers of unfinished runs.
 
@@ -214,7 +214,7 @@ def check_service(*, claims: Sequence[str] = (), **options: Unpack[Options]) -> 
     return finish(serve(settings, check))
 
 
-@with_settings((*OF_TARGET, "project", "max_bytes_billed"))
+@with_settings((*OF_TARGET, "project", "max_bytes_billed", "ping"))
 def verify(
     run: str = "",
     *,

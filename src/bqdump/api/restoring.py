@@ -39,6 +39,7 @@ class RestoreOptions(TargetOptions, total=False):
     labels: Mapping[str, str] | None
     job_timeout: str | timedelta | None
     notify: str | None
+    ping: str | None
     max_bytes_billed: int | str | None
 
 
@@ -144,7 +145,7 @@ def restore(
 def drill(run: str = "", *, plan: Literal[False] = False, **options: Unpack[DrillOptions]) -> Drilled: ...
 @overload
 def drill(run: str = "", *, plan: Literal[True], **options: Unpack[DrillOptions]) -> Restoration: ...
-@with_settings((*OF_TARGET, "project", "concurrency", "labels", "job_timeout", "max_bytes_billed", "notify"))
+@with_settings((*OF_TARGET, "project", "concurrency", "labels", "job_timeout", "max_bytes_billed", "notify", "ping"))
 def drill(
     run: str = "",
     *,

@@ -38,9 +38,10 @@ class Flags(Commands):
         """See Words. With those flags of this invocation that the command takes, except those that may be secrets.
 
         Those that can be repeated are added to the command's own. A command that names its dataset has all that it
-        needs: see core.settings.file.resume_call.
+        needs: see core.settings.file.resume_call. So has one that names another place.
         """
-        taken = _options_of(verb).difference(SECRET) if self._typed and "dataset" not in arguments else set()
+        whole = "dataset" in arguments or "dest" in arguments
+        taken = _options_of(verb).difference(SECRET) if self._typed and not whole else set()
         typed = {
             name: value
             for name, value in self._typed.items()
@@ -69,7 +70,7 @@ def flag_words(name: str, value: Any) -> list[str]:
 FEW_COMMANDS = 5
 
 # A flag whose value may be a secret, such as the address of a webhook: it is never printed.
-SECRET = ("notify",)
+SECRET = ("notify", "ping")
 # Commands whose argument is a run.
 NAMING_RUNS = ("status", "ls", "verify", "report", "sql", "restore", "drill", "prune")
 TASKS = (

@@ -1,26 +1,19 @@
-"""The exit code of each error."""
+"""The meaning of each exit code, for people, and those of processes that were stopped."""
 
 from __future__ import annotations
 
 from bqdump.cli import process
-from bqdump.core.errors import (
-    AccessError,
-    AnswerError,
-    BqdumpError,
-    DeniedError,
-    DocumentError,
-    NotFoundError,
-    OpenFilesError,
-    OutageError,
-    QuotaError,
-    TablesFailedError,
-    TargetError,
-    UnavailableError,
-    UsageError,
-    VerificationError,
+from bqdump.core.exit_codes import (
+    DENIED_OR_NOT_FOUND,
+    DIFFERENCE,
+    DONE,
+    OUTAGE,
+    QUOTA,
+    TABLES_FAILED,
+    UNEXPECTED,
+    USAGE,
 )
 
-DONE, UNEXPECTED, USAGE, TABLES_FAILED, DIFFERENCE, DENIED_OR_NOT_FOUND, QUOTA, OUTAGE = range(8)
 INTERRUPTED, TERMINATED = process.INTERRUPTED, 143
 
 # The meaning of each code, for the command reference.
@@ -41,24 +34,3 @@ MEANINGS: tuple[tuple[tuple[int, ...], str], ...] = (
     ((OUTAGE,), "outage: a service did not answer within --patience, or sent damaged answers"),
     ((INTERRUPTED, TERMINATED), "stopped by Ctrl-C or SIGTERM"),
 )
-
-CODES: dict[type[BqdumpError], int] = {
-    UsageError: USAGE,
-    TablesFailedError: TABLES_FAILED,
-    VerificationError: DIFFERENCE,
-    DocumentError: DIFFERENCE,
-    AccessError: DENIED_OR_NOT_FOUND,
-    DeniedError: DENIED_OR_NOT_FOUND,
-    NotFoundError: DENIED_OR_NOT_FOUND,
-    TargetError: DENIED_OR_NOT_FOUND,
-    AnswerError: DENIED_OR_NOT_FOUND,
-    QuotaError: QUOTA,
-    OpenFilesError: DENIED_OR_NOT_FOUND,
-    OutageError: OUTAGE,
-    UnavailableError: OUTAGE,
-}
-
-
-def exit_code(error: BqdumpError) -> int:
-    """The exit code of an error that was raised on purpose."""
-    return next((code for kind, code in CODES.items() if isinstance(error, kind)), UNEXPECTED)

@@ -14,11 +14,12 @@ import click
 
 from bqdump.cli import command
 from bqdump.cli.errors import sentence
-from bqdump.cli.exit_codes import INTERRUPTED, UNEXPECTED, USAGE, exit_code
+from bqdump.cli.exit_codes import INTERRUPTED
 from bqdump.cli.logs import Choice, choose, logs_json, set_up_errors
 from bqdump.cli.process import end_in_order, version_line
 from bqdump.cli.streams import OutputError, silence, tell
 from bqdump.core.errors import BqdumpError, UntrustedError, UsageError, first_of, open_files_error, out_of_files
+from bqdump.core.exit_codes import UNEXPECTED, USAGE, exit_code
 from bqdump.core.progress.log_events import LogEvent
 from bqdump.core.settings.settings import BY_NAME
 from bqdump.core.wording import close_name

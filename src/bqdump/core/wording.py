@@ -71,7 +71,7 @@ class Commands(Words):
 
     def _argument(self, name: str, value: str | bool) -> str:
         if isinstance(value, str):
-            return shlex.quote(value) if name in ("run", "table") else self.setting(name, shlex.quote(value))
+            return shlex.quote(value) if name in ("run", "table", "dest") else self.setting(name, shlex.quote(value))
         return self.setting(name if value else f"{OFF}{name}", "")
 
 

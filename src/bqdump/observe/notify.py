@@ -4,19 +4,15 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Awaitable, Callable
-from typing import TYPE_CHECKING, Final, Protocol
+from typing import Final, Protocol
 
+from bqdump.core.documents.document import Document
 from bqdump.core.documents.run import Owner
 from bqdump.core.errors import BqdumpError, OutageError, QuotaError, TablesFailedError, UnavailableError, first_of
 from bqdump.core.notice import Notice
 from bqdump.core.progress.log_events import LogEvent
-from bqdump.core.settings.settings import Settings
 from bqdump.ports.store import ObjectStore
 from bqdump.repository.repository import create, exists
-
-if TYPE_CHECKING:
-    from bqdump.core.documents.run_layout import RunLayout
-    from bqdump.core.documents.sets import SetLayout
 
 log = logging.getLogger(__name__)
 
@@ -36,6 +32,16 @@ class Notifier(Protocol):
         """Deliver a notice, if need be after some retries."""
 
 
+class Names(Protocol):
+    """The names of a run's notes on what was posted."""
+
+    def notified(self, event: str, execution: str) -> Document[Owner]:
+        """See RunLayout."""
+
+    def posted(self, event: str) -> Document[Owner]:
+        """See RunLayout."""
+
+
 async def notify(notifier: Notifier, notice: Notice) -> bool:
     """Post a notice; whether it was delivered. Raises nothing: an export that is done stays done."""
     try:
@@ -47,35 +53,39 @@ async def notify(notifier: Notifier, notice: Notice) -> bool:
     return True
 
 
-async def notify_once(notifier: Notifier, store: ObjectStore, settings: Settings, notice: Notice, owner: Owner) -> None:
-    """Post a notice unless another task of the execution has. Raises nothing."""
-    document = settings.layout.run(notice.run).notified(notice.event, owner.execution)
+async def post_once(
+    post: Callable[[], Awaitable[bool]], store: ObjectStore, document: Document[Owner], owner: Owner
+) -> None:
+    """Post unless another task of the execution has, as this document notes. Raises nothing."""
     try:
         mine = (await create(store, document, owner)).mine
     except BqdumpError as error:
         log.warning("not notified: %s", error, extra=LogEvent.NOTIFY_FAILED.extra())
         return
     if mine:
-        await notify(notifier, notice)
+        await post()
 
 
 async def post_published(
-    notifier: Notifier,
+    post: Callable[[], Awaitable[bool]],
     store: ObjectStore,
-    names: RunLayout | SetLayout,
-    make: Callable[[], Awaitable[Notice]],
+    names: Names,
     owner: Owner,
+    event: str = PUBLISHED,
 ) -> None:
     """Post at least once that a run is published, even if the task that had claimed this was stopped. Raises nothing.
 
     What another task of the same execution has claimed is left to it: it is restarted, or the run is resumed.
+
+    post: whether it was delivered.
+    event: what the notes on that are called.
     """
-    posted = names.posted(PUBLISHED)
+    posted = names.posted(event)
     try:
         if await exists(store, posted):
             return
-        claim = await create(store, names.notified(PUBLISHED, owner.execution), owner)
-        if claim.value == owner and await notify(notifier, await make()):
+        claim = await create(store, names.notified(event, owner.execution), owner)
+        if claim.value == owner and await post():
             await create(store, posted, owner)
     except BqdumpError as error:
         log.warning("not notified: %s", error, extra=LogEvent.NOTIFY_FAILED.extra())

@@ -93,8 +93,9 @@ def _number(word: str, name: str) -> int:
 
 
 # Run id and snapshot time belong to one run, not to a deployment, and a job cannot export to a folder of this machine.
-# The address of notices may be a secret, which would be readable in the job.
-NOT_DEPLOYED = (*OF_ONE_RUN, "to", "endpoint", "notify")
+# The addresses of notices and pings may be secrets, which would be readable in the job.
+ADDRESSES = ("notify", "ping")
+NOT_DEPLOYED = (*OF_ONE_RUN, "to", "endpoint", *ADDRESSES)
 CLOUD_PLATFORM = "https://www.googleapis.com/auth/cloud-platform"
 
 
@@ -317,9 +318,10 @@ def check(deployment: Deployment) -> Deployment:
     if deployment.settings.target.folder:
         cause = "a Cloud Run job cannot export to a folder of this machine"
         raise UsageError("render", "", cause, "Use a bucket.", setting="to")
-    if deployment.settings.notify:
-        cause, hint = "anybody who sees the job could read it", "Use --secret BQDUMP_NOTIFY=SECRET:VERSION instead."
-        raise UsageError("render", "", cause, hint, setting="notify")
+    for name in ADDRESSES:
+        if getattr(deployment.settings, name):
+            hint = f"Use --secret {BY_NAME[name].env}=SECRET:VERSION instead."
+            raise UsageError("render", "", "anybody who sees the job could read it", hint, setting=name)
     refuse_append_only(deployment)
     refuse_twice(deployment)
     for flag, value, pattern, expected in rules:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shlex
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from itertools import pairwise
@@ -219,9 +218,8 @@ def _fixes(recorded: Mapping[str, Any] | None, settings: Settings, project: str)
     drill, publish = placeholder("drill", owner), resume_call("", settings)
     if recorded is not None:
         if is_elsewhere(recorded, settings.target):
-            source = shlex.quote(str(recorded_target(recorded)))
-            here = shlex.quote(str(settings.target))
-            return Fixes(f"Copy a newer run here: bqdump copy {here} --to {source}", drill)
+            places = {"dest": str(settings.target), "to": str(recorded_target(recorded))}
+            return Fixes(f"Copy a newer run here: {placeholder('copy', places)}", drill)
         with suppress(ValueError):
             publish = resume_call("", settings_of_run(recorded, settings.target))
     return Fixes(f"Export it again: {publish}", drill)

@@ -22,6 +22,7 @@ from bqdump.ports.store import Lock, ObjectStore
 if TYPE_CHECKING:
     from bqdump.adapters.bigquery.destination import BigQueryDestination
     from bqdump.adapters.patience import Patience
+    from bqdump.adapters.webhook import Ping
     from bqdump.export.task import ReadRoute
     from bqdump.observe.notify import Notifier
     from bqdump.ports.data_reader import DataReader, QueryShell
@@ -95,6 +96,15 @@ def open_notifier(settings: Settings) -> Notifier | None:
     from bqdump.adapters.webhook import Webhook
 
     return Webhook(settings.notify, os.environ.get(NOTIFY_SECRET, ""))
+
+
+def open_ping(settings: Settings) -> Ping | None:
+    """The service that alerts when pings stop, None if there is none."""
+    if not settings.ping:
+        return None
+    from bqdump.adapters.webhook import Ping
+
+    return Ping(settings.ping)
 
 
 def open_warehouse(settings: Settings, tasks: int, *, patient: bool = False) -> Warehouse:

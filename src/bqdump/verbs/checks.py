@@ -13,6 +13,7 @@ from bqdump.check.findings import Verified
 from bqdump.check.read_back import ReadOptions
 from bqdump.check.verify import verify as verify_run
 from bqdump.check.verify_set import verify_set
+from bqdump.core.exit_codes import DIFFERENCE, DONE, TABLES_FAILED
 from bqdump.core.progress.events import Listener, ignore
 from bqdump.core.settings.settings import Settings
 from bqdump.core.wording import PYTHON, Words
@@ -24,6 +25,7 @@ from bqdump.services.keys import trusting
 from bqdump.services.opened import Services
 from bqdump.services.opening import open_reader
 from bqdump.sets.obtain import each_export
+from bqdump.verbs.pinging import pinged
 
 if TYPE_CHECKING:
     from bqdump_claims.run import Ports
@@ -81,8 +83,19 @@ async def verify(
         return await verify_run(store, own, run, reading, source, tell)
 
     try:
-        exports = await exports_at(trusting(store_at, settings, name), settings)
-        return await exports.answer(verified, partial(verify_set, run=name, verify=verified))
+        async with pinged(settings) as outcome:
+            exports = await exports_at(trusting(store_at, settings, name), settings)
+            found = await exports.answer(verified, partial(verify_set, run=name, verify=verified))
+            outcome.code = code_of(found)
+            return found
     finally:
         if reader:
             reader.close()
+
+
+def code_of(verified: Verified) -> int:
+    """The exit code of what was found."""
+    if verified.findings or any(dataset.problem for dataset in verified.datasets):
+        return DIFFERENCE
+    # Such a dataset has no export at all.
+    return TABLES_FAILED if any(not dataset.run for dataset in verified.datasets) else DONE

@@ -13,13 +13,13 @@ from msgspec.structs import replace
 
 from bqdump.core.documents.run import Owner
 from bqdump.core.errors import BqdumpError
-from bqdump.core.notice import Notice, run_failed, run_published
+from bqdump.core.notice import run_failed, run_published
 from bqdump.core.progress.events import Entered, Listener, Together, ignore
 from bqdump.core.progress.log_events import LogEvent
 from bqdump.core.settings.settings import Settings
 from bqdump.export.run import run as run_task
 from bqdump.export.task import Task
-from bqdump.observe.notify import concerns_all, notify, notify_once, of_tables, post_published
+from bqdump.observe.notify import concerns_all, notify, of_tables, post_once, post_published
 from bqdump.ports.signer import PROBE
 from bqdump.ports.store import ObjectStore
 from bqdump.repository.repository import naming_missing_bucket, refuse_place, value_of
@@ -43,10 +43,8 @@ async def notify_set(task: SetTask, exported: Export) -> None:
     if notifier is None or exported.state != "published":
         return
 
-    async def notice() -> Notice:
-        return run_published(task.settings, exported)
-
-    await post_published(notifier, task.store, task.layout, notice, task.owner)
+    notice = run_published(task.settings, exported)
+    await post_published(lambda: notify(notifier, notice), task.store, task.layout, task.owner)
 
 
 class Start(NamedTuple):
@@ -78,7 +76,8 @@ async def notify_failed(start: Start, store: ObjectStore, error: Exception) -> N
         return
     notice = run_failed(settings, start.name, error)
     if of_tables(error):
-        await notify_once(notifier, store, settings, notice, start.owner)
+        document = settings.layout.run(start.name).notified(notice.event, start.owner.execution)
+        await post_once(lambda: notify(notifier, notice), store, document, start.owner)
     elif concerns_all(error, start.owner, start.attempt):
         await notify(notifier, notice)
 
@@ -89,12 +88,12 @@ async def notify_published(task: Task, result: TaskResult) -> None:
     if notifier is None or result.state != "published":
         return
 
-    async def notice() -> Notice:
+    async def post() -> bool:
         from bqdump.export.act import exported
 
-        return run_published(task.settings, await exported(task, result))
+        return await notify(notifier, run_published(task.settings, await exported(task, result)))
 
-    await post_published(notifier, task.store, task.settings.layout.run(result.plan.run), notice, task.owner)
+    await post_published(post, task.store, task.settings.layout.run(result.plan.run), task.owner)
 
 
 class Ended(NamedTuple):
@@ -123,6 +122,21 @@ class EndedSet(NamedTuple):
 async def run(services: Services, start: Start) -> Ended | EndedSet:
     """Do one task's part of a run, of one dataset or of a set. Raises TablesFailedError."""
     refuse_place(services.store)
+    settings = start.settings
+    if settings.ping:
+        # What runs without it need not load.
+        from bqdump.verbs.pinging import Shared, pinged
+
+        names = settings.layout.set_run(start.name) if settings.names_several else settings.layout.run(start.name)
+        async with pinged(settings, Shared(services.store, names, start.owner, start.attempt)) as outcome:
+            ended = await _run(services, start)
+            state = ended.result.state if isinstance(ended, Ended) else ended.whole.state
+            outcome.ends = state == "published"
+        return ended
+    return await _run(services, start)
+
+
+async def _run(services: Services, start: Start) -> Ended | EndedSet:
     if start.settings.names_several:
         return EndedSet(await _run_set(services, start))
     return await run_one(services, start)
@@ -174,7 +188,8 @@ async def _prune_after(services: Services, settings: Settings) -> None:
     from bqdump.verbs.retention import prune
 
     try:
-        await prune(services.store_at, settings, services.warehouse.at_work, delete=True)
+        # It is part of the run, which pings.
+        await prune(services.store_at, replace(settings, ping=""), services.warehouse.at_work, delete=True)
     except BqdumpError as error:
         message = "the export is published, but earlier runs could not be pruned: %s"
         log.warning(message, error, extra=LogEvent.PRUNE_FAILED.extra())

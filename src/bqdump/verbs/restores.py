@@ -12,6 +12,7 @@ from bqdump.check.read_back import ReadOptions
 from bqdump.core.documents.layout import Layout
 from bqdump.core.documents.run import Owner
 from bqdump.core.errors import DeniedError
+from bqdump.core.exit_codes import DRILLED
 from bqdump.core.notice import drill_ended, drill_failed
 from bqdump.core.progress.events import Billed, Incomplete, Listener, ignore
 from bqdump.core.progress.log_events import LogEvent
@@ -37,6 +38,7 @@ from bqdump.services.keys import open_signer, trusting, with_signed_drills
 from bqdump.services.opened import Services
 from bqdump.services.opening import open_destination, open_notifier, open_reader
 from bqdump.telemetry import observed
+from bqdump.verbs.pinging import pinged
 
 log = logging.getLogger(__name__)
 
@@ -102,7 +104,9 @@ async def drill(task: RestoreTask, sample: Sample) -> Drilled:
         with observed("drill", task.owner.execution, about, task.tell) as hear:
             # Nothing resumes a drill, so its receipts need not outlive it.
             own = task._replace(request=request, documents=MemoryStore(), signer=signer)
-            done = await drills.drill(_observed_by(own, hear), sample)
+            async with pinged(task.settings) as outcome:
+                done = await drills.drill(_observed_by(own, hear), sample)
+                outcome.code = DRILLED[done.state]
             if done.problems:
                 hear(Incomplete("; ".join(done.problems[:3])))
     except Exception as error:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Sequence
 from contextlib import suppress
+from functools import partial
 from typing import cast, get_args
 
 from msgspec.structs import replace
@@ -17,6 +18,7 @@ from bqdump.core.copy.plan import Copied, Request
 from bqdump.core.documents.run import Owner
 from bqdump.core.documents.target import Erasing
 from bqdump.core.errors import DocumentError, NotFoundError, UsageError
+from bqdump.core.exit_codes import DONE, TABLES_FAILED
 from bqdump.core.progress.events import Listener, ignore
 from bqdump.core.retention.erased import Erasures, refuse_without_reason
 from bqdump.core.retention.policy import policy_for, refuse_kept
@@ -38,6 +40,7 @@ from bqdump.retain.rewrite import not_erased, refuse_unfinished_set, update_set
 from bqdump.retain.survey import AtWork
 from bqdump.services.copies import opened_copy
 from bqdump.services.keys import open_signer, open_trusted, trusting
+from bqdump.verbs.pinging import pinged
 
 
 async def copy(settings: Settings, request: Request, owner: Owner, tell: Listener = ignore, tasks: int = 1) -> Copied:
@@ -45,6 +48,13 @@ async def copy(settings: Settings, request: Request, owner: Owner, tell: Listene
 
     tasks: how many tasks share the files; `owner` is one of them.
     """
+    async with pinged(settings, first=not (request.dry or owner.task)) as outcome:
+        result = await _copy(settings, request, owner, tell, tasks)
+        outcome.code = TABLES_FAILED if result.not_copied else DONE
+        return result
+
+
+async def _copy(settings: Settings, request: Request, owner: Owner, tell: Listener, tasks: int) -> Copied:
     if signer := open_signer(settings):
         # A key that cannot sign is refused before anything is copied.
         await signer.sign(PROBE)
@@ -79,6 +89,13 @@ async def prune(
     Raises UsageError, before anything is deleted, if one of the runs is always kept.
     """
 
+    async with pinged(settings, first=delete):
+        return await _prune(store_at, settings, at_work, runs, delete=delete)
+
+
+async def _prune(
+    store_at: StoreAt, settings: Settings, at_work: AtWork | None, runs: Sequence[str], *, delete: bool
+) -> Pruned:
     def trusted(store: ObjectStore, own: Settings) -> ObjectStore:
         # What is too old is for the rules.
         return trusting(lambda _: store, replace(own, newest_within=None))(own.target)
@@ -92,12 +109,13 @@ async def prune(
         (await exports_at(believing, settings)).through(store_at) if signed else await exports_at(store_at, settings)
     )
     now, policy = _clock(), policy_for(settings, runs)
+    prune_as = partial(prune_exports, exports, policy, now, at_work, trusted=signed, states=_open_states)
     if runs:
-        shown = await prune_exports(exports, policy, now, at_work, delete=False, trusted=signed, states=_open_states)
+        shown = await prune_as(delete=False)
         refuse_kept(runs, shown)
         if not delete:
             return shown
-    done = await prune_exports(exports, policy, now, at_work, delete=delete, trusted=signed, states=_open_states)
+    done = await prune_as(delete=delete)
     if delete:
         log_pruned(done, settings.target)
     return done

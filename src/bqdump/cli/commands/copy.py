@@ -11,7 +11,6 @@ import click
 
 from bqdump import verbs
 from bqdump.cli.errors import words
-from bqdump.cli.exit_codes import DONE, TABLES_FAILED
 from bqdump.cli.logs import as_json as logs_as_json
 from bqdump.cli.logs import labels_of, set_up_work, work_shown
 from bqdump.cli.options import Command, finish, flags_given, json_option, load_settings, quiet_option, settings_options
@@ -19,6 +18,7 @@ from bqdump.cli.output import print_json, print_table
 from bqdump.cli.signals import Endings, until_stopped
 from bqdump.cli.streams import tell
 from bqdump.core.copy.plan import RULES, STORAGE_CLASSES, Copied, CopiedRun, requested_copy
+from bqdump.core.exit_codes import DONE, TABLES_FAILED
 from bqdump.core.settings.task_identity import identify
 from bqdump.core.sizes import counted, size_text
 from bqdump.core.times import time_text
@@ -55,7 +55,7 @@ STATES = {"there": "there before", "missing": "would be copied"}
 @click.option("--dry-run", is_flag=True, help="Show what would be copied.")
 @json_option(Copied, "Print the result as JSON, and log lines to standard error.")
 @quiet_option
-@settings_options(*RULES, "kms_key", "sign", "trust")
+@settings_options(*RULES, "kms_key", "ping", "sign", "trust")
 def copy(
     dest: str,
     runs: tuple[str, ...],

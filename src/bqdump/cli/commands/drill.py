@@ -14,7 +14,6 @@ import msgspec
 from bqdump import verbs
 from bqdump.cli.choices import as_of_option, restore_options, run_name, run_of, tables_from_option, with_names
 from bqdump.cli.commands.restore import NOT_COMPARED, show_plan
-from bqdump.cli.exit_codes import DIFFERENCE, DONE, TABLES_FAILED
 from bqdump.cli.logs import as_json as logs_as_json
 from bqdump.cli.logs import labels_of, set_up_work, work_shown
 from bqdump.cli.options import Command, finish, json_option, load_settings, quiet_option, settings_options
@@ -22,6 +21,7 @@ from bqdump.cli.output import print_json, print_section
 from bqdump.cli.signals import until_stopped
 from bqdump.core.documents.run import Owner
 from bqdump.core.errors import UsageError
+from bqdump.core.exit_codes import DRILLED
 from bqdump.core.restore.drill import Drilled, Sample, sample_of
 from bqdump.core.restore.request import DRILL_SETTINGS, Requested, refuse_empty, requested_drill
 from bqdump.core.restore.result import Restoration
@@ -33,8 +33,6 @@ from bqdump.core.times import time_text
 from bqdump.restoration.task import Request
 from bqdump.services.opened import Services, serve
 
-EXIT_CODES = {"proven": DONE, "different": DIFFERENCE, "incomplete": TABLES_FAILED}
-
 
 @click.command(cls=Command, needs=("project", "bucket"))
 @click.argument("run", required=False, callback=run_name)
@@ -45,7 +43,7 @@ EXIT_CODES = {"proven": DONE, "different": DIFFERENCE, "incomplete": TABLES_FAIL
 @json_option(Drilled, "Print the result as JSON, and log lines to standard error.")
 @quiet_option
 @settings_options(
-    *("concurrency", "labels", "job_timeout", "max_bytes_billed", "price_per_tib", "notify"),
+    *("concurrency", "labels", "job_timeout", "max_bytes_billed", "price_per_tib", "notify", "ping"),
     *("sign", "trust", "newest_within"),
 )
 def drill(
@@ -109,7 +107,7 @@ def drill(
         print_json(done)
     elif not (quiet or logs_as_json()):
         _print_result(done)
-    return EXIT_CODES[done.state]
+    return DRILLED[done.state]
 
 
 def _plan(settings: Settings, parsed: Requested, run: str, size: Sample, *, as_json: bool) -> int:

@@ -15,12 +15,12 @@ import click
 
 from bqdump import verbs
 from bqdump.cli.choices import run_names
-from bqdump.cli.exit_codes import DONE, TABLES_FAILED
 from bqdump.cli.logs import as_json as logs_as_json
 from bqdump.cli.logs import labels_of, set_up_work
 from bqdump.cli.options import Command, finish, json_option, load_settings, quiet_option, settings_options
 from bqdump.cli.output import print_json, print_table
 from bqdump.cli.streams import tell
+from bqdump.core.exit_codes import DONE, TABLES_FAILED
 from bqdump.core.retention.erased import Erasures, requested_erasure
 from bqdump.core.retention.policy import policy_for
 from bqdump.core.retention.pruned import Pruned, RetainedRun
@@ -37,7 +37,7 @@ SHOWN_LEFT = 10
 @click.option("--yes", is_flag=True, help="Delete. Without it, only show what would be deleted.")
 @json_option(Pruned)
 @quiet_option
-@settings_options(*RETENTION, "trust")
+@settings_options(*RETENTION, "ping", "trust")
 def prune(runs: tuple[str, ...], yes: bool, quiet: bool, as_json: bool, **options: Any) -> None:
     """Delete the runs that the retention policy no longer keeps, and the leftovers of unfinished runs; or only RUNS.
 

@@ -23,13 +23,13 @@ from bqdump.cli.choices import (
     with_names,
 )
 from bqdump.cli.errors import words
-from bqdump.cli.exit_codes import DIFFERENCE, DONE, TABLES_FAILED
 from bqdump.cli.logs import as_json as logs_as_json
 from bqdump.cli.logs import set_up_work, work_shown
 from bqdump.cli.options import Command, finish, json_option, load_settings, quiet_option, settings_options
 from bqdump.cli.output import print_json, print_section, print_table
 from bqdump.cli.signals import until_signal
 from bqdump.core.documents.run import Owner
+from bqdump.core.exit_codes import DIFFERENCE, DONE, TABLES_FAILED
 from bqdump.core.prices import dollars, money_text, price_text
 from bqdump.core.progress.events import Listener
 from bqdump.core.restore.access import UNREQUESTED as WITHOUT_ACCESS

@@ -15,7 +15,6 @@ import click
 from bqdump import verbs
 from bqdump.cli.choices import included, tables_from_option
 from bqdump.cli.errors import words
-from bqdump.cli.exit_codes import DONE
 from bqdump.cli.logs import as_json as logs_as_json
 from bqdump.cli.logs import set_up_work, work_shown
 from bqdump.cli.options import (
@@ -33,6 +32,7 @@ from bqdump.cli.signals import until_signal
 from bqdump.cli.streams import OutputError, silence
 from bqdump.core.documents.run import Owner
 from bqdump.core.errors import UsageError
+from bqdump.core.exit_codes import DONE
 from bqdump.core.progress.events import Listener, Stage
 from bqdump.core.progress.log_events import LogEvent
 from bqdump.core.retention.policy import refuse_idle, refuse_short

@@ -13,12 +13,12 @@ from msgspec.structs import replace
 from bqdump import verbs
 from bqdump.cli.choices import run_name
 from bqdump.cli.errors import words
-from bqdump.cli.exit_codes import DIFFERENCE, DONE, TABLES_FAILED
 from bqdump.cli.options import Command, finish, json_option, load_settings, quiet_option, settings_options
 from bqdump.cli.output import print_json, print_json_line, say
 from bqdump.cli.progress import Nothing, draws, following
 from bqdump.cli.streams import tell
 from bqdump.core.documents.manifest_index import mixed_times, unchanged_tables
+from bqdump.core.exit_codes import DIFFERENCE, DONE, TABLES_FAILED
 from bqdump.core.restore.drill import Restorable
 from bqdump.core.settings.settings import Settings
 from bqdump.core.sizes import counted, size_text

@@ -12,7 +12,6 @@ import click
 from bqdump import verbs
 from bqdump.check.findings import Verified
 from bqdump.cli.choices import as_of_option, run_name, run_of
-from bqdump.cli.exit_codes import DIFFERENCE, DONE, TABLES_FAILED
 from bqdump.cli.logs import as_json as logs_as_json
 from bqdump.cli.logs import labels_of, set_up_work
 from bqdump.cli.options import Command, finish, json_option, load_settings, quiet_option, settings_options
@@ -21,12 +20,14 @@ from bqdump.cli.progress import Lines, error_line, following
 from bqdump.cli.streams import tell
 from bqdump.core.dealing import parts_to_read
 from bqdump.core.documents.manifest_index import mixed_times
+from bqdump.core.exit_codes import DONE
 from bqdump.core.progress.log_events import LogEvent
 from bqdump.core.settings.settings import Settings
 from bqdump.core.sizes import counted, size_text
 from bqdump.core.times import time_text
 from bqdump.repository.published import begun
 from bqdump.services.opened import Services, serve
+from bqdump.verbs.checks import code_of
 
 log = logging.getLogger(__name__)
 
@@ -51,12 +52,12 @@ MOST_LOGGED = 100
     "--source",
     "with_source",
     is_flag=True,
-    help="Read all files and compare each table with BigQuery at the snapshot time, within time travel: rows, "
-    "and checksums of every column. BigQuery bills one query per table.",
+    help="Read all files and compare rows and checksums of columns with BigQuery at the snapshot time, "
+    "within time travel. BigQuery bills one query per table.",
 )
 @json_option(Verified)
 @quiet_option
-@settings_options("max_bytes_billed", "trust", "newest_within")
+@settings_options("max_bytes_billed", "ping", "trust", "newest_within")
 def verify(
     run: str | None,
     as_of: str | None,
@@ -96,16 +97,16 @@ def verify(
     if as_json:
         print_json(verified)
     elif in_a_job:
-        return _code(verified)
-    elif not quiet or _code(verified) != DONE:
+        return code_of(verified)
+    elif not quiet or code_of(verified) != DONE:
         _print(verified)
-    return _code(verified)
+    return code_of(verified)
 
 
 def _log(settings: Settings, verified: Verified) -> None:
     """Log the result, as jobs do. What was found is a line each, up to a number of them."""
     run, about = verified.run, {"run": verified.run, "target": str(settings.target)}
-    if _code(verified) == DONE:
+    if code_of(verified) == DONE:
         files, size, done = counted(verified.files, "file"), size_text(verified.bytes), LogEvent.RUN_VERIFIED.extra()
         log.info("run %s is as its manifest says: %s, %s", run, files, size, extra=done | about)
         return
@@ -117,13 +118,6 @@ def _log(settings: Settings, verified: Verified) -> None:
         if dataset.problem or not dataset.run:
             log.error("%s", dataset.problem or "it has no export", extra=failed | {"dataset": dataset.dataset})
     log.error("run %s: %s", run, counted(len(verified.findings), "difference"), extra=failed)
-
-
-def _code(verified: Verified) -> int:
-    if verified.findings or any(dataset.problem for dataset in verified.datasets):
-        return DIFFERENCE
-    # Such a dataset has no export at all.
-    return TABLES_FAILED if any(not dataset.run for dataset in verified.datasets) else DONE
 
 
 def _tell_bill(bytes_billed: int) -> None:

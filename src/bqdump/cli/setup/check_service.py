@@ -10,13 +10,13 @@ from typing import Any
 import click
 
 from bqdump import verbs
-from bqdump.cli.exit_codes import DIFFERENCE, DONE, UNEXPECTED
 from bqdump.cli.options import Command, finish, json_option, load_settings, quiet_option, settings_options
 from bqdump.cli.output import json_text, print_json, print_table, unwritten
 from bqdump.cli.progress import following
 from bqdump.cli.signals import Endings, until_stopped
 from bqdump.cli.streams import tell
 from bqdump.core.errors import UsageError
+from bqdump.core.exit_codes import DIFFERENCE, DONE, UNEXPECTED
 from bqdump.core.sizes import counted, size_text
 from bqdump.services.opened import Services, serve
 from bqdump_claims.result import ServiceCheck, TriedClaim, Verdict

@@ -10,10 +10,10 @@ import click
 from bqdump import verbs
 from bqdump.check.doctor.checks import CheckOutcome
 from bqdump.cli.errors import words
-from bqdump.cli.exit_codes import DENIED_OR_NOT_FOUND, DONE, USAGE
 from bqdump.cli.options import ALL, Command, finish, json_option, load_settings, settings_options
 from bqdump.cli.output import print_json, print_table
 from bqdump.core.errors import UsageError
+from bqdump.core.exit_codes import DENIED_OR_NOT_FOUND, DONE, USAGE
 from bqdump.core.settings.resolve import required_to_check
 from bqdump.core.settings.settings import REQUIRED
 from bqdump.core.sizes import counted

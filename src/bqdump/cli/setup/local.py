@@ -12,10 +12,10 @@ from typing import Any
 import click
 
 from bqdump.cli.execution import run_tasks
-from bqdump.cli.exit_codes import DONE, TABLES_FAILED, UNEXPECTED
 from bqdump.cli.options import Subcommands, quiet_option
 from bqdump.cli.streams import tell
 from bqdump.core.errors import UsageError, install_hint
+from bqdump.core.exit_codes import DONE, TABLES_FAILED, UNEXPECTED
 from bqdump.core.settings import values as parse
 from bqdump.core.settings.amounts import duration
 from bqdump.core.settings.settings import PROJECT as PROJECT_ID

@@ -35,7 +35,7 @@ START_SETTINGS = (
     *("read_memory", "read_split", "concurrency", "run_id", "snapshot_time", "max_bytes_billed"),
     *("price_per_tib", "strict", "allow", "allow_partial", "patience", "endpoint", "job_timeout"),
     *("notify", "prune", *RETENTION, "sign", "trust", "newest_within"),
-    *("rpo", "rto"),
+    *("ping", "rpo", "rto"),
 )
 FULL_AFTER = 30 * 86_400
 ABANDONED_AFTER = 7 * 86_400
@@ -81,6 +81,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     endpoint: str = ""
     job_timeout: int | None = None
     notify: str = ""
+    ping: str = ""
     sign: str = ""
     trust: tuple[str, ...] = ()
     newest_within: int | None = None
@@ -220,6 +221,7 @@ RUN_ID = "Name of the run (default: the execution's name, else the UTC time). An
 LOCATED = "Required location of the dataset (default: any). Of a pattern of {setting:dataset}: only datasets there."
 SNAPSHOT = "Read all tables as of this time (default: now, by BigQuery's clock)."
 NOTIFY = "Post published and failed runs, and failed drills, to this https:// address, or a Slack webhook."
+PING = "Address of a dead man's switch."
 JOB_TIMEOUT = "Let BigQuery cancel jobs that take longer; their tables fail (default: never)."
 SIGN = "Sign manifests with this private key: a PEM file, env:VARIABLE, or gcpkms://KEY."
 TRUST = "Require a signature of one of these public keys."
@@ -275,6 +277,7 @@ SETTINGS: tuple[Setting, ...] = (
     Setting("endpoint", parse.endpoint, "URL", ENDPOINT),
     Setting("job_timeout", amounts.duration, "TIME", JOB_TIMEOUT),
     Setting("notify", parse.notify_url, "URL", NOTIFY),
+    Setting("ping", parse.notify_url, "URL", PING),
     Setting("sign", parse.signing_key, "KEY", SIGN),
     Setting("trust", parse.key_files, "FILE,…", TRUST),
     Setting("newest_within", amounts.period, "TIME", NEWEST_WITHIN),
