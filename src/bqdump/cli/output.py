@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import json
+import os
 import shlex
 import sys
 from collections.abc import Sequence
+from contextlib import suppress
 from datetime import datetime
 from pathlib import Path
 from typing import Any
@@ -29,6 +31,19 @@ def unwritten(output: Path, error: OSError) -> UsageError:
     folder = output.parent
     hint = "" if folder.exists() else f"Create the folder first: mkdir -p {shlex.quote(str(folder))}"
     return UsageError("write", str(output), error.strerror or str(error), hint)
+
+
+def write_whole(output: Path, text: str) -> None:
+    """Write a file so that whoever reads it finds all of it, or what it was before. Raises UsageError."""
+    # Collectors read names that end as the file's.
+    part = output.with_name(f".{output.name}.{os.getpid()}")
+    try:
+        part.write_text(text, "utf-8")
+        part.replace(output)
+    except OSError as error:
+        with suppress(OSError):
+            part.unlink()
+        raise unwritten(output, error) from None
 
 
 def print_json(document: Any) -> None:

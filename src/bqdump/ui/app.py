@@ -44,6 +44,7 @@ from bqdump.ui.archive import Archive, Collection
 from bqdump.ui.changes import changes_page, growth_page, history_page
 from bqdump.ui.file import file_page
 from bqdump.ui.frame import message, page
+from bqdump.ui.metrics import Metrics
 from bqdump.ui.run import live_part, manifest_document, manifest_page, run_page, verify_page
 from bqdump.ui.runs import runs_page
 from bqdump.ui.sets import datasets_page, set_live_part, set_run_page
@@ -130,6 +131,7 @@ def make_app(store: ObjectStore, settings: Settings, trusting: ObjectStore | Non
         routes=[
             *(Route(address.path, answer(address)) for address in ADDRESSES),
             *(Route(f"/datasets/{{dataset}}{address.path}", answer_about_dataset(address)) for address in ADDRESSES),
+            Route("/metrics", Metrics(collection).__call__),
             Route("/static/{name}", asset),
         ],
         middleware=[

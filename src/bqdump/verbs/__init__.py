@@ -23,7 +23,6 @@ if TYPE_CHECKING:
     from bqdump.verbs.inspection import ls as ls
     from bqdump.verbs.inspection import manifest as manifest
     from bqdump.verbs.inspection import previous_run as previous_run
-    from bqdump.verbs.inspection import recovery as recovery
     from bqdump.verbs.inspection import report as report
     from bqdump.verbs.inspection import run_as_of as run_as_of
     from bqdump.verbs.inspection import runs as runs
@@ -43,7 +42,7 @@ if TYPE_CHECKING:
 VERBS = {
     "checks": "doctor ports_of verify",
     "exports": "Ended Start plan run run_one",
-    "inspection": "diff growth ls manifest previous_run recovery report run_as_of runs sql status",
+    "inspection": "diff growth ls manifest previous_run report run_as_of runs sql status",
     "restores": "drill plan_drill plan_restore restore restore_task list_restores",
     "retention": "copy erase prune tag",
 }

@@ -69,20 +69,13 @@ async def status(
     try:
         shown = await trusted.answer(partial(_status, run=name, plain=plain), about_set)
     except NotFoundError as error:
-        if run or words is None:
+        if run or words is None or not settings.has_objectives:
             raise
         # Where nothing is, no objective is met.
         raise VerificationError("show", "how safe the place is", error.cause, error.hint) from None
     if words is None:
         return shown
     return replace(shown, recovery=tuple(await _recoveries(trusted, words)))
-
-
-async def recovery(store_at: StoreAt, settings: Settings) -> list[Recovery]:
-    """How safe each dataset is. Where keys are trusted, as far as they have signed it."""
-    exports = await _exports(store_at, settings)
-    trusted = exports.through(_trusting(store_at, settings)) if settings.trust else exports
-    return await _recoveries(trusted, COMMANDS)
 
 
 async def _recoveries(exports: Exports, words: Words) -> list[Recovery]:

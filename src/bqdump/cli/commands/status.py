@@ -5,6 +5,7 @@ from __future__ import annotations
 import sys
 import time
 from collections.abc import Callable, Coroutine, Iterator, Sequence
+from pathlib import Path
 from typing import Any
 
 import click
@@ -14,11 +15,13 @@ from bqdump import verbs
 from bqdump.cli.choices import run_name
 from bqdump.cli.errors import words
 from bqdump.cli.options import Command, finish, json_option, load_settings, quiet_option, settings_options
-from bqdump.cli.output import print_json, print_json_line, say
+from bqdump.cli.output import print_json, print_json_line, say, write_whole
 from bqdump.cli.progress import Nothing, draws, following
 from bqdump.cli.streams import tell
 from bqdump.core.documents.manifest_index import mixed_times, unchanged_tables
+from bqdump.core.errors import UsageError
 from bqdump.core.exit_codes import DIFFERENCE, DONE, TABLES_FAILED
+from bqdump.core.metrics import metrics_text
 from bqdump.core.restore.drill import Restorable
 from bqdump.core.settings.settings import Settings
 from bqdump.core.sizes import counted, size_text
@@ -44,10 +47,15 @@ PAUSE_SECONDS = 3.0
     is_flag=True,
     help="Follow the run to its end; exits with 0 if published or superseded, 3 if failed, 4 if not trusted.",
 )
+@click.option(
+    "--metrics",
+    type=click.Path(path_type=Path, dir_okay=False),
+    help="Write metrics for Prometheus' node exporter to this file.",
+)
 @json_option(Status, "Print JSON; with --watch, one line per change.")
 @quiet_option
 @settings_options("trust", "rpo", "rto")
-def status(run: str | None, watch: bool, as_json: bool, quiet: bool, **options: Any) -> int:
+def status(run: str | None, watch: bool, metrics: Path | None, as_json: bool, quiet: bool, **options: Any) -> int:
     """Show the progress of RUN (default: the latest planned run), read from the target only.
 
     With --rpo or --rto, also the age of each dataset's newest proven run and the expected time of a restore; exits with
@@ -62,25 +70,29 @@ def status(run: str | None, watch: bool, as_json: bool, quiet: bool, **options: 
     """
     settings = load_settings(options, ("bucket",))
     name = run or settings.run_id
+    if watch and metrics:
+        raise UsageError("status", "--metrics", "cannot be used together with --watch", "Leave out one of them.")
     if watch:
         return _follow(settings, name, as_json=as_json, quiet=quiet)
-    progress = _look(settings, name, words=words() if settings.has_objectives else None)
+    progress = _look(settings, name, words=words() if metrics or settings.has_objectives else None)
+    if metrics:
+        write_whole(metrics, metrics_text(progress.recovery, settings, time.time()))
     broken = [sentence for recovery in progress.recovery for sentence in recovery.broken]
     if as_json:
         print_json(progress)
     elif not quiet:
-        sys.stdout.write(_text(progress) + "".join(f"{line}\n" for line in _safety(progress)))
+        sys.stdout.write(_text(progress) + "".join(f"{line}\n" for line in _safety(progress, settings)))
     if not as_json:
         for sentence in broken:
             tell(f"bqdump: {sentence}")
     return DIFFERENCE if broken else DONE
 
 
-def _safety(progress: Status) -> Iterator[str]:
+def _safety(progress: Status, settings: Settings) -> Iterator[str]:
     """How safe each dataset is."""
     for recovery in progress.recovery:
-        verdict = "broken" if recovery.broken else "met"
-        yield f"{recovery.dataset}: objectives {verdict}: {recovery.point_text}; {recovery.time_text}"
+        verdict = "objectives broken: " if recovery.broken else "objectives met: " if settings.has_objectives else ""
+        yield f"{recovery.dataset}: {verdict}{recovery.point_text}; {recovery.time_text}"
 
 
 def _follow(settings: Settings, run: str, *, as_json: bool, quiet: bool) -> int:

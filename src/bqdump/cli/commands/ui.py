@@ -24,7 +24,7 @@ from bqdump.services.opened import Services, serve
     show_default=True,
     help="Port to listen on; 0 for any free port.",
 )
-@settings_options("trust")
+@settings_options("rpo", "rto", "trust")
 def ui(port: int, **options: Any) -> None:
     """Browse runs, tables and files. Read-only server on localhost; stop with Ctrl-C.
 
