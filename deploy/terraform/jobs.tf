@@ -34,6 +34,10 @@ locals {
     { for command, account in google_service_account.own : command => account.email },
   )
 
+  # A recovery point objective in hours, less one for the run itself, as `bqdump render alerts` has it.
+  rpo       = try(regex("^\\s*([0-9]+)\\s*([smhdSMHD])\\s*$", lookup(var.settings, "BQDUMP_RPO", "")), null)
+  rpo_hours = local.rpo == null ? null : max(1, floor(tonumber(local.rpo[0]) * { s = 1, m = 60, h = 3600, d = 86400 }[lower(local.rpo[1])] / 3600) - 1)
+
   jobs = merge(
     {
       run = {
@@ -46,7 +50,7 @@ locals {
         memory      = var.memory
         account     = google_service_account.job.email
         schedule    = local.by_workflow ? "" : var.schedule
-        hours       = coalesce(var.hours_without_export, lookup(module.cron.hours, local.by_workflow ? var.workflow_schedule : var.schedule, 0))
+        hours       = coalesce(var.hours_without_export, local.rpo_hours, lookup(module.cron.hours, local.by_workflow ? var.workflow_schedule : var.schedule, 0))
         exports     = local.watched
       }
     },

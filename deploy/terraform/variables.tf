@@ -185,7 +185,7 @@ variable "exports" {
 }
 
 variable "hours_without_export" {
-  description = "Alert if nothing was published for this many hours (default: the longest time between two scheduled runs, and 2 hours). 0: no alert."
+  description = "Alert if nothing was published for this many hours (default: an hour less than BQDUMP_RPO in settings; without, the longest time between two scheduled runs, and 2 hours). 0: no alert."
   type        = number
   default     = null
 }

@@ -13,6 +13,7 @@ import pytest
 from click.testing import CliRunner
 
 from bqdump.cli.setup.render import render
+from bqdump.core.errors import UsageError
 from bqdump.core.progress.log_events import LogEvent
 from bqdump.core.settings.settings import Settings
 from bqdump.core.settings.target import Target
@@ -114,6 +115,24 @@ def test_an_export_is_overdue_by_its_own_schedule(schedule: str, hours: int) -> 
     labels = 'monitored_resource="cloud_run_job",dataset="sales",target="gs://my-exports/"'
     published = f"sum(increase(logging_googleapis_com:user_bqdump_published{{{labels}}}[{hours}h]))"
     assert query == f"({published} or vector(0)) < 0.5 and on() vector(time()) > {DUE}"
+
+
+@pytest.mark.parametrize(("rpo", "hours"), [("26h", 25), ("2d", 47), ("25h", 24)])
+def test_an_export_is_overdue_an_hour_before_the_recovery_point_objective(rpo: str, hours: int) -> None:
+    done = CliRunner().invoke(
+        render, ["alerts", *FLAGS, "--rpo", rpo, "--notification-channel", CHANNEL], catch_exceptions=False, **NAMES
+    )
+    assert f"[{hours}h]))" in done.output
+    assert f"It is due within {hours} hours." in done.output
+    drills = [*FLAGS, "--rpo", rpo, "--command", "drill", "--schedule", "0 6 * * 0", "--notification-channel", CHANNEL]
+    assert "[170h]))" in CliRunner().invoke(render, ["alerts", *drills], catch_exceptions=False, **NAMES).output
+
+
+def test_an_objective_that_the_schedule_cannot_meet_is_refused() -> None:
+    flags = [*FLAGS, "--rpo", "24h", "--notification-channel", CHANNEL]
+    with pytest.raises(UsageError, match="24 hours between two runs") as refused:
+        CliRunner().invoke(render, ["alerts", *flags], catch_exceptions=False, **NAMES)
+    assert refused.value.setting == "rpo"
 
 
 @pytest.mark.parametrize("known", [False, True])

@@ -13,7 +13,7 @@ from msgspec.structs import replace
 
 from bqdump.core.settings.resolve import environment, file, flags, resolve
 from bqdump.core.settings.target import Target
-from bqdump.render.alerts import DUE, hours_between, metrics, policies
+from bqdump.render.alerts import DUE, hours_between, metrics, overdue_hours, policies
 from bqdump.render.append_only import COPIER, PRUNER, TITLE, expression
 from bqdump.render.commands import COPY, PRUNE, RUN
 from bqdump.render.deployment import Deployment, Secret
@@ -54,6 +54,8 @@ CASES: dict[str, dict[str, Any]] = {
     "both": {"schedule": "0 3 */2 * 1"},
     "summer": {"schedule": "0 3 * 6-8 *", "jobs": {"drill": {"schedule": "0 6 * * 0,3"}}},
     "unscheduled": {"schedule": "", "jobs": {"verify": {"schedule": "0 7 * * *"}}},
+    "objective": {"settings": {"BQDUMP_RPO": "26h"}, "jobs": {"drill": {"schedule": "0 6 * * 0"}}},
+    "objective_in_days": {"schedule": "0 3 * * 0", "settings": {"BQDUMP_RPO": " 9 D "}},
     "own_hours": {"hours_without_export": 5, "jobs": {"drill": {"schedule": "0 6 * * 0", "hours": "0"}}},
     "spaces": {"dataset": " sales , ops", "events": True, "jobs": {"drill": {"schedule": "0 6 * * 0"}}},
     "comma": {"dataset": "sales,", "events": True},
@@ -175,8 +177,9 @@ def camel(value: Any) -> Any:
 def hours_of(case: Case, command: str) -> int:
     """After how many hours something is overdue, 0 for never."""
     given = case.variables.get("hours_without_export") if command == RUN else case.entry(command).get("hours")
-    schedule = case.deployments[command].schedule
-    return (hours_between(schedule) if schedule else 0) if given is None else int(given)
+    deployment = case.deployments[command]
+    scheduled = deployment.schedule or (command == RUN and deployment.settings.rpo)
+    return (overdue_hours(deployment) if scheduled else 0) if given is None else int(given)
 
 
 def check_alerts(case: Case) -> None:
@@ -442,6 +445,8 @@ REFUSED: dict[str, tuple[dict[str, Any], str]] = {
     "to": (settings(BQDUMP_TO="gs://b"), "settings: BQDUMP_TO is not a setting of a job."),
     "misspelt": (settings(BQDUMP_FROMAT="csv"), "settings: BQDUMP_FROMAT is not a setting of a job."),
     "run_id": (settings(BQDUMP_RUN_ID="nightly"), "settings: BQDUMP_RUN_ID is not a setting of a job."),
+    "objective": (settings(BQDUMP_RPO="24h"), "BQDUMP_RPO 24h cannot be met: the schedule leaves 24 hours between two"),
+    "ping": (settings(BQDUMP_PING="https://x"), "settings: anybody who sees the job could read BQDUMP_PING."),
     "notify": (settings(BQDUMP_NOTIFY="https://x"), "settings: anybody who sees the job could read BQDUMP_NOTIFY."),
     "own_variable": (settings(PROJECT_ID="p"), "settings: PROJECT_ID has a variable of its own: source_project."),
     "format": (settings(BQDUMP_FORMAT="xml"), 'settings: BQDUMP_FORMAT: invalid value "xml"; expected csv, json'),

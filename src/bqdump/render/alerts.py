@@ -72,7 +72,7 @@ def policies(deployment: Deployment, watched: Watched) -> Iterator[dict[str, Any
     else:
         yield _failed(deployment, watched, row.failed, _job_failed(deployment.job))
     if row.proof and watched.scheduled:
-        hours = hours_between(deployment.schedule)
+        hours = overdue_hours(deployment)
         for export in watched.exports:
             yield _overdue(deployment, watched, row.proof, export, hours)
     if deployment.command == RUN:
@@ -104,6 +104,16 @@ def of_events(events: Sequence[str]) -> str:
 
 def _either(names: Sequence[str]) -> str:
     return " OR ".join(f'"{name}"' for name in names)
+
+
+def overdue_hours(deployment: Deployment) -> int:
+    """The hours after which the work of a deployment is overdue. That of an export follows from `rpo`, if it is set.
+
+    The hour before is for the run itself, as its age counts from its snapshot time, and for the alert.
+    """
+    if deployment.command == RUN and deployment.settings.rpo:
+        return max(1, deployment.settings.rpo // 3600 - 1)
+    return hours_between(deployment.schedule)
 
 
 def hours_between(schedule: str) -> int:

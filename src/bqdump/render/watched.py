@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -15,8 +16,9 @@ from bqdump.core.settings.resolve import environment as from_environment
 from bqdump.core.settings.resolve import file, resolve
 from bqdump.core.settings.settings import Settings
 from bqdump.core.settings.target import Target
+from bqdump.core.times import days_text
 from bqdump.render.commands import COPY, RUN
-from bqdump.render.deployment import Deployment, environment
+from bqdump.render.deployment import Deployment, environment, longest_pause
 
 CHANNEL = re.compile(r"projects/[^/\s]+/notificationChannels/[^/\s]+")
 # Keys of an item of the workflow's input that are no settings.
@@ -76,6 +78,11 @@ def watched_by(
         raise UsageError("render", "--notification-channel", f"invalid value {invalid[0]!r}", hint)
     if items and not by_workflow:
         raise UsageError("render", "--exports", "only valid with --workflow", "Remove it.")
+    pause, rpo = math.ceil(longest_pause(deployment.schedule) / 60), deployment.settings.rpo
+    if deployment.command == RUN and rpo and rpo < (pause + 1) * 3600:
+        cause = f"{days_text(rpo)} cannot be met: the schedule leaves {pause} hours between two runs"
+        hint = f"Start runs more often, or set it to {pause + 1}h at least."
+        raise UsageError("render", "", cause, hint, setting="rpo")
     exports: tuple[Exported, ...] = (exported(deployment.settings),)
     if items:
         exports = exported_by_workflow(deployment, workflow_items(items), items)
