@@ -179,7 +179,7 @@ variable "workflow_schedule" {
 }
 
 variable "exports" {
-  description = "Items that the scheduled workflow exports. The accounts get their grants on every dataset and bucket of the list; buckets must exist. src/bqdump/render/workflow.yaml lists the keys of an item."
+  description = "Items that the scheduled workflow exports. The accounts get their grants on every dataset and bucket of the list; buckets must exist. workflow.yaml lists the keys of an item."
   type        = list(map(string))
   default     = []
 }

@@ -6,7 +6,7 @@ resource "google_workflows_workflow" "exports" {
   name                = var.name
   description         = "Exports a list of datasets with the Cloud Run job ${var.name}"
   service_account     = google_service_account.workflow[0].email
-  source_contents     = file("${path.module}/../../src/bqdump/render/workflow.yaml")
+  source_contents     = file("${path.module}/workflow.yaml")
   call_log_level      = "LOG_ERRORS_ONLY"
   deletion_protection = var.deletion_protection
   labels              = local.labels

@@ -16,5 +16,5 @@ def test_without_its_packages_it_names_what_to_install(
     monkeypatch.setattr(importlib.util, "find_spec", lambda name: None if name == "uvicorn" else found(name))
     assert start(["ui", "--bucket", "exports"]) == 2
     error = capsys.readouterr().err
-    assert "pip install '.[ui]'" in error
+    assert "pip install 'bqdump[ui]'" in error
     assert error.count("\n") == 1

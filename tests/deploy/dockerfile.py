@@ -131,12 +131,16 @@ def _python_with_pip(folder: Path) -> None:
 
 def _copy(context: Path, source: str, ignore: str, target: Path) -> None:
     start = context / source
-    files = [start] if start.is_file() else [path for path in sorted(start.rglob("*")) if path.is_file()]
+    files = (
+        [start]
+        if start.is_file()
+        else [path for path in sorted(start.rglob("*")) if path.is_file() or path.is_symlink()]
+    )
     for file in files:
         if sent(ignore, file.relative_to(context).as_posix()):
             place = target / (file.name if file == start else file.relative_to(start))
             place.parent.mkdir(parents=True, exist_ok=True)
-            shutil.copy2(file, place)
+            shutil.copy2(file, place, follow_symlinks=False)
 
 
 def importable(python: Path, modules: list[str]) -> list[str]:

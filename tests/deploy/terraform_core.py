@@ -20,7 +20,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 ROOT = Path(__file__).parents[2]
-MODULE, WORKFLOW = "deploy/terraform", "src/bqdump/render/workflow.yaml"
+MODULE, WORKFLOW = "deploy/terraform", "deploy/terraform/workflow.yaml"
 SCHEMA = Path(__file__).with_name("google_provider_schema.json")
 # https://registry.terraform.io/providers/hashicorp/time/latest/docs
 TIME = {
@@ -111,7 +111,6 @@ def _write(folder: Path, cases: Mapping[str, Mapping[str, Any]], outputs: tuple[
         target = folder / path.relative_to(ROOT)
         target.parent.mkdir(parents=True, exist_ok=True)
         target.write_text(text)
-    (folder / WORKFLOW).parent.mkdir(parents=True)
     shutil.copy(ROOT / WORKFLOW, folder / WORKFLOW)
     modules = {name: {"source": f"./{module}", **variables} for name, variables in cases.items()}
     shown = {

@@ -33,7 +33,7 @@ from bqdump.render.scripts import grants_script
 from bqdump.render.terraform import module_call
 from core.test_settings import VALUES
 from deploy import discovery
-from deploy.terraform import check_call, load, load_module, named
+from deploy.terraform import check_call, check_references, load, load_module, named
 from programs import python_program
 
 ROOT = Path(__file__).parents[2]
@@ -447,6 +447,40 @@ def test_the_terraform_call_has_the_job_of_another_command(words: list[str], ent
     assert check_call(call, load_module(ROOT / "deploy/terraform")) == []
     (job,) = [job for name, job in call["jobs"].items() if name == words[0]]
     assert {name.strip('"'): json.loads(value) for name, value in job.items() if not name.startswith("__")} == entry
+
+
+def test_terraform_is_written_with_its_module_where_there_is_no_clone(tmp_path: Path) -> None:
+    folder = tmp_path / "my infra"
+    said = printed("terraform", *FLAGS, "--output", str(folder))
+    assert said.endswith(f"Continue with: terraform -chdir='{folder}' init\n")
+    call = named(load((folder / "main.tf").read_text()), "module")["bqdump"]
+    assert call["source"] == '"./bqdump"'
+    assert check_call(call, load_module(folder / "bqdump")) == []
+    assert check_references(load_module(folder / "bqdump")) == []
+    written = {path.relative_to(folder / "bqdump") for path in (folder / "bqdump").rglob("*") if path.is_file()}
+    module = {path.relative_to(ROOT / "deploy/terraform") for path in (ROOT / "deploy/terraform").rglob("*.*")}
+    assert module - written == {Path("example/main.tf")}
+    # What the module calls and reads is written, too.
+    for name in written:
+        text = (folder / "bqdump" / name).read_text()
+        for file in re.findall(r'(?:source\s+= "|file\("\$\{path\.module\}/)(\.?[^"]+/?[^"]*)"', text):
+            if not file.startswith("hashicorp/"):
+                assert (folder / "bqdump" / name.parent / file).resolve().is_relative_to(folder / "bqdump"), file
+                assert (folder / "bqdump" / name.parent / file).exists(), file
+
+
+def test_files_of_terraform_that_differ_are_overwritten_only_by_force(tmp_path: Path) -> None:
+    printed("terraform", *FLAGS, "--output", str(tmp_path))
+    printed("terraform", *FLAGS, "--output", str(tmp_path))
+    changed = tmp_path / "bqdump/jobs/main.tf"
+    wanted = changed.read_text()
+    changed.write_text("# mine")
+    (tmp_path / "main.tf").unlink()
+    with pytest.raises(UsageError, match=f"{changed}: the file exists, with other content. Overwrite it with"):
+        printed("terraform", *FLAGS, "--output", str(tmp_path))
+    assert not (tmp_path / "main.tf").exists()
+    printed("terraform", *FLAGS, "--output", str(tmp_path), "--force")
+    assert changed.read_text() == wanted
 
 
 def test_each_dataset_and_bucket_has_its_grants() -> None:

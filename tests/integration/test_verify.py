@@ -143,7 +143,7 @@ def test_without_its_libraries_reading_names_the_extra(
     assert called.code == 2
     (error,) = called.errors
     assert error.startswith("bqdump: reading files needs duckdb, which is not installed. Install it")
-    assert error.endswith("pip install '.[verify]'")
+    assert error.endswith("pip install 'bqdump[verify]'")
 
 
 def test_rows_that_a_policy_may_hide_are_not_missed(stage: Stage) -> None:

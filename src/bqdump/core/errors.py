@@ -222,4 +222,4 @@ def words_of(error: BaseException) -> str:
 
 def install_hint(extra: str) -> str:
     """The hint of an error about packages that are not installed."""
-    return f"Install it from a clone of bqdump: pip install '.[{extra}]'"
+    return f"Install the extra {extra}: pip install 'bqdump[{extra}]'"

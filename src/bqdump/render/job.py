@@ -176,7 +176,7 @@ def job(made: Container) -> dict[str, Any]:
 
 def workflow_source() -> str:
     """The workflow's source. It reads the job's name from the variable BQDUMP_JOB, and the exports from its input."""
-    return resources.files("bqdump.render").joinpath("workflow.yaml").read_text(encoding="utf-8")
+    return resources.files("bqdump.render").joinpath("module/workflow.yaml").read_text(encoding="utf-8")
 
 
 def workflow(deployment: Deployment) -> dict[str, Any]:

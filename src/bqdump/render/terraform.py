@@ -1,10 +1,11 @@
-"""A call to the Terraform module in deploy/terraform."""
+"""The Terraform module in deploy/terraform: a call to it, and its files."""
 
 from __future__ import annotations
 
 import json
 import re
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Any
 
 from bqdump.core.errors import UsageError
@@ -21,6 +22,8 @@ OWN_VARIABLES = (
     "BQDUMP_JOB_PROJECT",
     "BQDUMP_KMS_KEY",
 )
+# The package has the module: a clone by a link to deploy/terraform.
+MODULE = Path(__file__).with_name("module")
 UNICODE = {"b": "\\u0008", "f": "\\u000c"}
 
 
@@ -90,6 +93,13 @@ def module_call(made: Container, work: Work, source: str, channels: Sequence[str
     listed = _value(list(channels)) if channels else "var.notification_channels"
     lines += ["", f"  notification_channels = {listed}"]
     return "\n".join(['module "bqdump" {', *lines, "}"]) + "\n" + ("" if channels else CHANNELS)
+
+
+def module_files() -> dict[str, str]:
+    """The module: the content of each file by its path. `example` needs a clone, and is left out."""
+    files = sorted(path for path in MODULE.rglob("*") if path.suffix in (".tf", ".json", ".yaml"))
+    named = {path.relative_to(MODULE).as_posix(): path.read_text(encoding="utf-8") for path in files}
+    return {name: text for name, text in named.items() if not name.startswith("example/")}
 
 
 def _entry(made: Container, work: Work) -> dict[str, str]:

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Callable
+import shlex
+from collections.abc import Callable, Mapping
+from pathlib import Path
 from typing import Any, TypeVar
 
 import click
@@ -12,6 +14,7 @@ import msgspec
 from click.core import ParameterSource
 
 from bqdump.cli.options import ALL, Command, Subcommands, flags_given, load_settings, settings_options
+from bqdump.cli.output import unwritten
 from bqdump.core.copy.plan import RULES
 from bqdump.core.errors import UsageError
 from bqdump.core.settings.settings import REQUIRED
@@ -31,7 +34,7 @@ from bqdump.render.job import workflow as workflow_body
 from bqdump.render.kubernetes import cron_job, service_account
 from bqdump.render.kubernetes import job as kubernetes_job
 from bqdump.render.scripts import alerts_script, grants_script
-from bqdump.render.terraform import module_call
+from bqdump.render.terraform import module_call, module_files
 from bqdump.render.watched import watched_by
 
 Decorated = TypeVar("Decorated", bound=Callable[..., Any])
@@ -267,18 +270,52 @@ def kubernetes(part: str, **options: Any) -> None:
 
 @render.command(cls=Command, needs=REQUIRED)
 @click.option("--source", metavar="PATH", default="./deploy/terraform", show_default=True, help="Path of the module.")
+@click.option(
+    "--output",
+    "-o",
+    metavar="FOLDER",
+    type=click.Path(path_type=Path, file_okay=False),
+    help="Write the call to FOLDER/main.tf, and the module to FOLDER/bqdump. Needs no clone.",
+)
+@click.option("--force", is_flag=True, help="With --output: overwrite files.")
 @click.option("--notification-channel", "channels", metavar="CHANNEL", multiple=True, help="Channel of notifications.")
 @work_options
-def terraform(source: str, channels: tuple[str, ...], **options: Any) -> None:
+def terraform(source: str, output: Path | None, force: bool, channels: tuple[str, ...], **options: Any) -> None:
     """Print a call of the Terraform module; with --command also the job of that command.
 
     \b
     Examples:
+      bqdump render terraform --region europe-west1 --output infra
       bqdump render terraform --region europe-west1 > main.tf
       bqdump render terraform --region europe-west1 --command drill --schedule '0 6 * * 0' > main.tf
     """
     deployment, work = _work(options)
-    click.echo(module_call(container_of(deployment, work), work, source, channels), nl=False)
+    made = container_of(deployment, work)
+    if output is None:
+        click.echo(module_call(made, work, source, channels), nl=False)
+        return
+    if click.get_current_context().get_parameter_source("source") is not ParameterSource.DEFAULT:
+        raise UsageError("write", str(output), "its call is of the module next to it", "Remove --source or --output.")
+    files = {f"bqdump/{name}": text for name, text in module_files().items()}
+    _write(output, files | {"main.tf": module_call(made, work, "./bqdump", channels)}, force=force)
+    first = f"Wrote {output / 'main.tf'} and the module in {output / 'bqdump'}."
+    click.echo(f"{first}\nContinue with: terraform -chdir={shlex.quote(str(output))} init")
+
+
+def _write(folder: Path, files: Mapping[str, str], *, force: bool) -> None:
+    """Write the files. Raises UsageError, having written nothing, if one is there with other content."""
+    paths = {folder / name: text for name, text in files.items()}
+    path = folder
+    try:
+        for path, text in paths.items():
+            if not force and path.exists() and path.read_text(encoding="utf-8") != text:
+                cause = "the file exists, with other content"
+                raise UsageError("write", str(path), cause, "Overwrite it with {setting:force}.")
+        for path, text in paths.items():
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.write_text(text, encoding="utf-8")
+    except OSError as error:
+        raise unwritten(path, error) from None
 
 
 def _print_json(document: dict[str, Any]) -> None:
