@@ -92,5 +92,5 @@ def test_a_copy_in_s3_is_refused_before_anything_is_read(stage: Stage) -> None:
     for arguments in (["copy", "s3://bucket/p"], ["runs", "--to", "s3://bucket/p"]):
         done = without(stage, "botocore", *arguments)
         assert done.returncode == 2, done
-        assert "s3://bucket/p/: S3 needs botocore, which is not installed. Install it" in done.stderr
+        assert "s3://bucket/p/: S3 needs botocore, which is not installed. Install the extra s3: " in done.stderr
         assert done.stderr.endswith("pip install 'bqdump[s3]'\n")

@@ -275,9 +275,9 @@ def kubernetes(part: str, **options: Any) -> None:
     "-o",
     metavar="FOLDER",
     type=click.Path(path_type=Path, file_okay=False),
-    help="Write the call to FOLDER/main.tf, and the module to FOLDER/bqdump. Needs no clone.",
+    help="Write main.tf and the module.",
 )
-@click.option("--force", is_flag=True, help="With --output: overwrite files.")
+@click.option("--force", is_flag=True, help="Overwrite files.")
 @click.option("--notification-channel", "channels", metavar="CHANNEL", multiple=True, help="Channel of notifications.")
 @work_options
 def terraform(source: str, output: Path | None, force: bool, channels: tuple[str, ...], **options: Any) -> None:
@@ -286,7 +286,6 @@ def terraform(source: str, output: Path | None, force: bool, channels: tuple[str
     \b
     Examples:
       bqdump render terraform --region europe-west1 --output infra
-      bqdump render terraform --region europe-west1 > main.tf
       bqdump render terraform --region europe-west1 --command drill --schedule '0 6 * * 0' > main.tf
     """
     deployment, work = _work(options)
