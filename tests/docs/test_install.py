@@ -35,7 +35,8 @@ def test_install_lines_name_this_repository_and_extras_that_exist() -> None:
     for page, one in found:
         place = re.fullmatch(r"(?:bqdump)?(\.?)(?:\[([a-z0-9,]+)\])?( @ git\+\$REPOSITORY@main)?", one)
         assert place, (page, one)
-        assert place[1] or place[3], (page, one)
+        # A message is read where bqdump is installed: pip adds the extra to that, wherever it came from.
+        assert place[1] or place[3] or page == "errors.py", (page, one)
         extras = place[2].split(",") if place[2] else []
         assert set(extras) <= set(PROJECT["optional-dependencies"]), (page, one)
 
