@@ -119,7 +119,7 @@ ASIDE = {
     ),
     "walks": Aside(
         ("docs/test_disaster.py", "docs/test_install.py", "docs/test_notebook.py", "docs/test_recipes.py",
-         "docs/test_site.py"),
+         "docs/test_samples.py", "docs/test_site.py"),
         ("README.md", "deploy", "docs", "src/bqdump_local", "tests/docs"),
     ),
 }  # fmt: skip

@@ -5,6 +5,7 @@ from __future__ import annotations
 import inspect
 import re
 from collections.abc import Iterator
+from pathlib import Path
 from typing import NamedTuple
 
 import click
@@ -27,6 +28,7 @@ HEAD = """\
 - `--quiet` (`-q`) prints only warnings and errors.
 - Colours and progress bars appear on terminals only. `NO_COLOR` turns colours off.
 """
+SAMPLES = Path(__file__).with_name("samples.txt")
 # An option of many commands.
 QUIET = "quiet"
 
@@ -89,6 +91,8 @@ def _section(command: NamedCommand) -> str:
         parts.append(f"```\n{usage.replace(' [OPTIONS]', '')}\n```\n")
     if examples:
         parts.append(f"```sh\n{examples}\n```\n")
+    if not isinstance(command.command, click.Group) and (shown := _samples(name)):
+        parts.append(f"```text\n{shown}```\n")
     options = [param for param in command.command.params if isinstance(param, click.Option)]
     shared = _shared(command.group)
     own = [row for row in _rows(command.command) if row not in shared]
@@ -112,6 +116,12 @@ def _section(command: NamedCommand) -> str:
     elif command.json:
         parts.append(f"Also takes `--json` ([document]({command.schema})).\n")
     return "\n".join(parts)
+
+
+def _samples(name: str) -> str:
+    """What the command prints in a story, which tests/docs/story.py has."""
+    found = re.split(r"^(?=\$ )", SAMPLES.read_text(), flags=re.MULTILINE)
+    return "\n".join(sample for sample in found if re.match(rf"\$ {re.escape(name)}( |$)", sample, re.MULTILINE))
 
 
 def _settings(names: list[str]) -> list[str]:

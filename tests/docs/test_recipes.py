@@ -1,4 +1,4 @@
-"""Every recipe is short, and does on a local stack what it says."""
+"""Every recipe is short, and does on a local stack what it says and shows."""
 
 from __future__ import annotations
 
@@ -17,6 +17,7 @@ from google.cloud import bigquery
 
 from bqdump_local.seed import Source, seed
 from bqdump_local.stack import Stack, running
+from docs.samples import below, differs
 from docs.walk import ROOT, shell
 from hooks import hook
 from programs import python_program
@@ -64,13 +65,15 @@ class Kitchen(NamedTuple):
 
     def cook(self, title: str, folder: Path, change: Mapping[str, str] = {}) -> str:
         """Run the commands of a recipe in a folder, which may have settings of its own; with these words changed."""
-        (commands,) = re.findall(r"^```sh\n(.*?)^```", RECIPES[title], re.MULTILINE | re.DOTALL)
+        ((commands, shown),) = below(RECIPES[title])
         for old, new in change.items():
             assert old in commands
-            commands = commands.replace(old, new)
+            commands, shown = commands.replace(old, new), shown.replace(old, new)
         if "bqdump init" not in commands and not (folder / "bqdump.toml").exists():
             shutil.copy(self.folder / "bqdump.toml", folder)
-        return self.shell(commands, folder)
+        printed = self.shell(commands, folder)
+        assert differs(shown, printed) == ""
+        return printed
 
     def settings(self, folder: Path, **changed: str) -> None:
         """Write a settings file like the page's, with these settings changed."""
@@ -135,7 +138,8 @@ def test_there_are_twenty_recipes_and_the_page_begins_with_links_to_all() -> Non
 
 @pytest.mark.parametrize("title", RECIPES)
 def test_a_recipe_has_fewer_than_15_lines(title: str) -> None:
-    assert len([line for line in RECIPES[title].splitlines() if line]) + 1 < 15
+    without = re.sub(r"^```text\n.*?^```\n", "", f"{RECIPES[title]}\n", flags=re.MULTILINE | re.DOTALL)
+    assert len([line for line in without.splitlines() if line]) + 1 < 15
 
 
 def test_every_recipe_is_run_here() -> None:

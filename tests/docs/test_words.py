@@ -14,7 +14,8 @@ PAGES = {page.stem: page.read_text() for page in ROOT.glob("docs/*.md")}
 
 
 def words(text: str) -> int:
-    """Words, also in tables and code; not the marks of tables and lists."""
+    """Words, also in tables and commands; not the marks of tables and lists, and not what commands print."""
+    text = re.sub(r"^```text\n.*?^```", "", text, flags=re.MULTILINE | re.DOTALL)
     return sum(1 for word in text.split() if re.search(r"\w", word))
 
 

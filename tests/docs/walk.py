@@ -13,6 +13,7 @@ from pathlib import Path
 
 from bqdump_local.seed import Source, dummies, seed
 from bqdump_local.stack import Stack
+from docs.samples import below, differs
 from docs.warm_shell import commands
 
 ROOT = Path(__file__).parents[2]
@@ -30,9 +31,17 @@ def blocks(page: str) -> list[str]:
 
 
 def follow(page: str, folder: Path, variables: Mapping[str, str] = {}) -> str:
-    """Run every block, in order, in one shell that stops at the first failure; returns all that was printed."""
-    script = "\n".join(line for line in "\n".join(blocks(page)).splitlines() if not line.startswith("pip install"))
-    return shell(script, folder, variables)
+    """Run every block, in order, in one shell that stops at the first failure; returns all that was printed.
+
+    What the page shows below a block must be what the block prints.
+    """
+    samples = below((ROOT / page).read_text())
+    texts = [re.sub(r"^pip install.*\n", "", sample.commands, flags=re.MULTILINE) for sample in samples]
+    printed = shell("".join(f"{text}\nprintf '\\036'\n" for text in texts), folder, variables)
+    for sample, found in zip(samples, printed.split("\x1e"), strict=False):
+        different = differs(sample.shown, found)
+        assert not different, different
+    return printed.replace("\x1e", "")
 
 
 def shell(script: str, folder: Path, variables: Mapping[str, str] = {}) -> str:
