@@ -50,7 +50,7 @@ class Pings:
 
 @pytest.fixture
 def served(monkeypatch: pytest.MonkeyPatch) -> Iterator[Pings]:
-    monkeypatch.setattr(webhook, "PAUSES", (0.0,))
+    monkeypatch.setattr(webhook, "PING_PAUSES", (0.0,))
     pings = Pings()
 
     class Handler(BaseHTTPRequestHandler):

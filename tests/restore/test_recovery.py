@@ -6,13 +6,19 @@ import asyncio
 import time
 import zlib
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
 import pytest
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 from msgspec.structs import replace
 
 from bqdump.adapters.memory import MemoryStore
 from bqdump.cli.main import start
+from bqdump.core.documents.codec import decode, encode
+from bqdump.core.documents.copying import CopyOf
+from bqdump.core.documents.manifest import Manifest
 from bqdump.core.documents.run import Owner
 from bqdump.core.recovery import NEWEST, Recovery, Took, basis_of, expected_seconds
 from bqdump.core.restore.drill import Sample
@@ -29,6 +35,7 @@ from bqdump.restoration.task import Request, Task
 from bqdump_memory import MemoryDestination
 from opened import everywhere, open_given
 from restore.world import SETTINGS
+from sets.restores import RestoreWorld
 
 HOUR, DAY = 3600, 86_400
 EVERYTHING = Sample()
@@ -223,6 +230,33 @@ def test_a_proven_run_that_cannot_be_read_any_more_is_none(lost: str) -> None:
     assert after.broken[0].startswith("nothing that is published can be read, so --rpo 1d is broken. Export it again: ")
 
 
+def test_a_copy_is_fixed_by_another_copy_and_a_damaged_export_with_the_settings_of_its_own_run() -> None:
+    async def work(place: Place) -> list[str]:
+        await exported(place, "r1")
+        name = "_bqdump/runs/r1/manifest.json"
+        stored = place.store.peek(name)
+        assert stored
+        manifest = decode(stored[0], Manifest, name)
+        at = CopyOf(source="gs://first/x/", content="0" * 64, tool="1", at=1)
+        sentences = list[str]()
+        for made in (manifest, replace(manifest, copy_of=at)):
+            place.store.put_now(name, encode(made))
+            await asyncio.sleep(2)
+            sentences += (await place.recovery(rpo=1)).broken
+        lost = place.store.peek("r1/one_000000000000.csv")
+        assert lost
+        await place.store.delete([("r1/one_000000000000.csv", lost[1].generation)])
+        place.store.put_now(name, encode(manifest))
+        return [*sentences, *(await place.recovery(rpo=1, rto=1)).broken]
+
+    exports, copies, rpo, rto = run_place(work)
+    again = "Export it again: bqdump run --project project --dataset data --bucket memory --no-header --path "
+    assert again in exports
+    assert copies.endswith("Copy a newer run here: bqdump copy gs://memory/ --to gs://first/x/")
+    assert rpo.startswith(f"nothing that is published can be read, so --rpo 1s is broken. {again}")
+    assert rto.startswith(f"nothing that is published can be read, so --rto 1s is broken. {again}")
+
+
 def test_where_the_newest_run_is_damaged_the_proven_one_before_it_counts() -> None:
     async def work(place: Place) -> Recovery:
         await exported(place, "r1")
@@ -330,6 +364,29 @@ def test_the_status_exits_with_4_for_a_broken_objective_and_says_how_safe_each_d
     assert status(monkeypatch, place, "--rpo", "26h", "--json", now=late) == 4
     assert '"age": 97200.' in capsys.readouterr().out
     assert status(monkeypatch, place, now=late) == 0
+
+
+def test_each_dataset_of_a_set_is_named_and_what_must_be_signed_says_so(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    world = RestoreWorld()
+    open_given(monkeypatch, lambda _: world.store)
+    flags = ["status", "--bucket", "memory", "--prefix", "x", "--rpo", "3650d", "--rto", "1s"]
+    assert start(flags) == 4
+    out, err = capsys.readouterr()
+    assert [line.partition(":")[0] for line in out.splitlines() if "objectives broken: no proven run" in line] == [
+        "ops_eu",
+        "ops_us",
+        "sales",
+    ]
+    assert "bqdump: ops_us: no run is proven, so --rpo 3650d is broken" in err
+    assert "Prove it: bqdump drill --project p --bucket memory --prefix x" in err
+    key = tmp_path / "k.pub"
+    key.write_bytes(
+        Ed25519PrivateKey.generate().public_key().public_bytes(Encoding.PEM, PublicFormat.SubjectPublicKeyInfo)
+    )
+    assert start([*flags, "--trust", str(key)]) == 4
+    assert "Export it again with --sign: bqdump run --project p --dataset" in capsys.readouterr().err
 
 
 def test_an_empty_place_breaks_every_objective(

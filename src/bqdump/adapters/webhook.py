@@ -103,6 +103,7 @@ class Webhook:
 
 # Seconds: the end of a command waits for its last ping for so long, and for one that it has begun with.
 PING_DEADLINE, START_DEADLINE = 10.0, 3.0
+PING_PAUSES = (1.0, 3.0)
 # Services keep at least the first 10 kB. https://healthchecks.io/docs/http_api/
 MOST_BYTES = 9_000
 
@@ -117,7 +118,7 @@ class Ping:
         headers = {"Content-Type": "text/plain; charset=utf-8"}
         # One try is enough to start.
         self._first = Address("ping", url, headers, (), START_DEADLINE)
-        self._address = Address("ping", url, headers, pauses, deadline)
+        self._address = Address("ping", url, headers, PING_PAUSES if pauses is None else pauses, deadline)
         self._starting: asyncio.Task[None] | None = None
         self.problem: BqdumpError | None = None
 

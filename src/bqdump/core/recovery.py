@@ -86,6 +86,8 @@ class Recovery(Result, frozen=True, kw_only=True):
     @property
     def time_text(self) -> str:
         """The expected time of a restore in words, with its basis."""
+        if not self.published:
+            return NOTHING
         if self.restore_seconds is None:
             return "restore time unknown before the first drill"
         return f"a restore is expected to take {duration_text(self.restore_seconds)} ({self.basis})"
@@ -155,10 +157,19 @@ def _newest(earlier: Sequence[Took]) -> list[Took]:
 
 
 class Fixes(NamedTuple):
-    """What fixes a broken objective. publish: as a sentence. drill: the command, as a placeholder."""
+    """What fixes a broken objective.
+
+    publish: a sentence.
+    drill: the command, as a placeholder.
+    signing: what it needs in addition, in words.
+    """
 
     publish: str
     drill: str
+    signing: str = ""
+
+
+NOTHING = "nothing that is published can be read"
 
 
 def broken(found: Recovery, rpo: int | None, rto: int | None, fixes: Fixes) -> Iterator[tuple[str, str]]:
@@ -167,23 +178,28 @@ def broken(found: Recovery, rpo: int | None, rto: int | None, fixes: Fixes) -> I
         yield "rpo", _why_rpo(found, days_text(rpo), rpo, fixes)
     if rto is None:
         return
-    limit = f"{{setting:rto}} {days_text(rto)}"
-    if found.restore_seconds is None:
+    limit = f"{{setting:rto={days_text(rto)}}}"
+    if not found.published:
+        yield "rto", f"{NOTHING}, so {limit} is broken. {fixes.publish}"
+    elif found.restore_seconds is None:
         why = f"how long a restore takes is unknown, so {limit} cannot be shown: no drill or restore was measured here"
-        yield "rto", f"{why}. Measure it: {fixes.drill}"
+        yield "rto", f"{why}. Measure it{fixes.signing}: {fixes.drill}"
     elif found.restore_seconds > rto:
         why = f"{found.time_text}, more than {limit}"
-        yield "rto", f"{why}. Export as Parquet or in smaller datasets, then measure it again: {fixes.drill}"
+        yield (
+            "rto",
+            f"{why}. Export as Parquet or in smaller datasets, then measure it again{fixes.signing}: {fixes.drill}",
+        )
 
 
 def _why_rpo(found: Recovery, limit: str, rpo: int, fixes: Fixes) -> str:
-    objective = f"{{setting:rpo}} {limit}"
+    objective = f"{{setting:rpo={limit}}}"
     if found.published_age is None:
-        return f"nothing that is published can be read, so {objective} is broken. {fixes.publish}"
+        return f"{NOTHING}, so {objective} is broken. {fixes.publish}"
     if found.published_age > rpo:
         old = f"the published run {found.published} is {duration_text(found.published_age)} old"
         return f"{old}, more than {objective}. {fixes.publish}"
     proven = f"{found.proven_tables:,} of {counted(found.of, 'table')}"
     newest = f"the newest proven run {found.run} is {duration_text(found.age)} old" if found.age else "no run is proven"
     of_it = f"of the published run {found.published} drills have proven {proven}"
-    return f"{newest}, so {objective} is broken: {of_it}. Prove it: {fixes.drill}"
+    return f"{newest}, so {objective} is broken: {of_it}. Prove it{fixes.signing}: {fixes.drill}"

@@ -12,6 +12,7 @@ from msgspec.structs import replace
 from bqdump.check.findings import FindingKind
 from bqdump.check.verify import compare_files
 from bqdump.concurrency import gathered
+from bqdump.core.documents.manifest import Manifest
 from bqdump.core.documents.manifest_index import Contents
 from bqdump.core.documents.sets import SetPlan
 from bqdump.core.documents.target import Drill
@@ -22,7 +23,6 @@ from bqdump.core.restore.drill import Proof
 from bqdump.core.restore.objects import RESTORABLE
 from bqdump.core.settings.file import resume_call, settings_of_run
 from bqdump.core.settings.settings import Settings
-from bqdump.core.settings.target import is_elsewhere, recorded_target
 from bqdump.core.times import time_of
 from bqdump.core.wording import Words, fill, placeholder
 from bqdump.ports.store import ObjectStore
@@ -58,8 +58,8 @@ async def recoveries(exports: Exports, now: int, words: Words) -> list[Recovery]
 
     async def recovery(export: ExportAt) -> Recovery:
         with about(export.dataset):
-            found, recorded, project = await _recovery(export, now)
-            fixes = _fixes(of_set[0].settings if of_set else recorded, given, project)
+            found, origin = await _recovery(export, now)
+            fixes = _fixes(origin._replace(settings=of_set[0].settings) if of_set else origin, given)
             missed = list(broken(found, given.rpo, given.rto, fixes))
             return replace(
                 found,
@@ -68,6 +68,14 @@ async def recoveries(exports: Exports, now: int, words: Words) -> list[Recovery]
             )
 
     return await gathered(recovery, each, AT_ONCE)
+
+
+class _Origin(NamedTuple):
+    """Where the newest run whose manifest can be read came from: its settings and project, and what it is a copy of."""
+
+    settings: Mapping[str, Any] | None = None
+    project: str = ""
+    source: str = ""
 
 
 class _Run(NamedTuple):
@@ -81,11 +89,11 @@ class _Run(NamedTuple):
         return len(self.proof.tables) >= self.proof.restorable.of
 
 
-async def _recovery(export: ExportAt, now: int) -> tuple[Recovery, Mapping[str, Any] | None, str]:
-    """How safe a dataset is, apart from objectives; the settings and the project of its published run."""
+async def _recovery(export: ExportAt, now: int) -> tuple[Recovery, _Origin]:
+    """How safe a dataset is, apart from objectives."""
     store, settings, dataset = export
     drills = await read_drills(store, settings.layout)
-    runs = await _readable_runs(export, await visible_log(store, settings), drills)
+    runs, origin = await _readable_runs(export, await visible_log(store, settings), drills)
     took = [*_drills_took(drills), *await restores_took(export)]
     found = Recovery(dataset=dataset or settings.dataset, basis=basis_of(took))
     latest = runs[0] if runs else None
@@ -98,16 +106,18 @@ async def _recovery(export: ExportAt, now: int) -> tuple[Recovery, Mapping[str, 
     if proven := next((run.contents for run in runs if run.whole), None):
         age = (now - proven.snapshot) / 1000
         found = replace(found, run=proven.run, snapshot_time=time_of(proven.snapshot), age=age)
-    return (found, latest.contents.settings, latest.contents.project) if latest else (found, None, "")
+    return found, origin
 
 
-async def _readable_runs(export: ExportAt, log: Sequence[LogLine], drills: Sequence[Drill]) -> list[_Run]:
+async def _readable_runs(
+    export: ExportAt, log: Sequence[LogLine], drills: Sequence[Drill]
+) -> tuple[list[_Run], _Origin]:
     """The published run, and those before it down to one that is proven in every table, as far as they can be read."""
     store, settings, _ = export
-    runs = list[_Run]()
+    runs, origin = list[_Run](), _Origin()
     proven = {(drill.run, drill.snapshot) for drill in drills if drill.altogether >= drill.of and drill.of}
     for number, line in enumerate(log):
-        # Where every run that a drill has proven by itself is newer, nothing older can be the newest one.
+        # Then none is proven.
         if runs and not drills:
             break
         if number >= LOOKS and (line.run, line.snapshot) not in proven:
@@ -119,14 +129,18 @@ async def _readable_runs(export: ExportAt, log: Sequence[LogLine], drills: Seque
                 continue
             run = _Run(contents, await proof_of(store, settings.layout, contents, drills))
             if not runs or run.whole:
-                await _refuse_lost_files(store, settings, contents.run)
-        except (DocumentError, VerificationError, NotFoundError) as error:
-            log_refused(line.name, error)
+                manifest = await read_manifest(store, settings, contents.run)
+                source = manifest.copy_of.source if manifest.copy_of else ""
+                origin = origin if origin.project else _Origin(contents.settings, contents.project, source)
+                if await _lacks_files(store, settings, manifest):
+                    continue
+        except (DocumentError, VerificationError, NotFoundError):
+            # The status has logged it.
             continue
         runs.append(run)
         if run.whole:
             break
-    return runs
+    return runs, origin
 
 
 async def _contents(store: ObjectStore, settings: Settings, line: LogLine) -> Contents:
@@ -138,13 +152,14 @@ async def _contents(store: ObjectStore, settings: Settings, line: LogLine) -> Co
     return contents
 
 
-async def _refuse_lost_files(store: ObjectStore, settings: Settings, run: str) -> None:
-    """Raise VerificationError where a listing shows that files of a run are missing or changed."""
-    compared = await compare_files(store, settings, await read_manifest(store, settings, run))
+async def _lacks_files(store: ObjectStore, settings: Settings, manifest: Manifest) -> bool:
+    """Whether a listing shows that files of a run are missing or changed, which is logged."""
+    run, compared = manifest.run, await compare_files(store, settings, manifest)
     if wrong := [finding for finding in compared.findings if finding.kind not in HARMLESS]:
         cause = f"{wrong[0].file}: {wrong[0].kind.value}"
         hint = f"Show all differences: {placeholder('verify', {'run': run})}"
-        raise VerificationError("read", f"the files of run {run}", cause, hint)
+        log_refused(manifest.run, VerificationError("read", f"the files of run {run}", cause, hint))
+    return bool(wrong)
 
 
 async def _with_published(found: Recovery, run: _Run, store: ObjectStore, settings: Settings, now: int) -> Recovery:
@@ -212,14 +227,15 @@ async def _restore_took(restore: FoundRestore) -> Took | None:
     return None
 
 
-def _fixes(recorded: Mapping[str, Any] | None, settings: Settings, project: str) -> Fixes:
-    """recorded: the settings of what is published, None where none can be read. project: of the dataset."""
-    owner = {} if settings.project or not project else {"project": project}
-    drill, publish = placeholder("drill", owner), resume_call("", settings)
-    if recorded is not None:
-        if is_elsewhere(recorded, settings.target):
-            places = {"dest": str(settings.target), "to": str(recorded_target(recorded))}
-            return Fixes(f"Copy a newer run here: {placeholder('copy', places)}", drill)
-        with suppress(ValueError):
-            publish = resume_call("", settings_of_run(recorded, settings.target))
-    return Fixes(f"Export it again: {publish}", drill)
+def _fixes(origin: _Origin, settings: Settings) -> Fixes:
+    """settings: those that were given."""
+    drill = placeholder("drill", {} if settings.project or not origin.project else {"project": origin.project})
+    # What no trusted key has signed counts no more than what is not there.
+    signing = " with {setting:sign}" if settings.trust and not settings.sign else ""
+    if origin.source:
+        copy = placeholder("copy", {"dest": str(settings.target), "to": origin.source})
+        return Fixes(f"Copy a newer run here{signing}: {copy}", drill, signing)
+    with suppress(ValueError):
+        if origin.settings is not None:
+            settings = settings_of_run(origin.settings, settings.target)
+    return Fixes(f"Export it again{signing}: {resume_call('', settings)}", drill, signing)

@@ -77,7 +77,12 @@ def status(run: str | None, watch: bool, metrics: Path | None, as_json: bool, qu
     progress = _look(settings, name, words=words() if metrics or settings.has_objectives else None)
     if metrics:
         write_whole(metrics, metrics_text(progress.recovery, settings, time.time()))
-    broken = [sentence for recovery in progress.recovery for sentence in recovery.broken]
+    several = len(progress.recovery) > 1
+    broken = [
+        f"{recovery.dataset}: {sentence}" if several else sentence
+        for recovery in progress.recovery
+        for sentence in recovery.broken
+    ]
     if as_json:
         print_json(progress)
     elif not quiet:
