@@ -14,6 +14,7 @@ from click.shell_completion import BashComplete, FishComplete, ShellComplete, Zs
 from bqdump.cli.exit_codes import MEANINGS
 from bqdump.cli.main import bqdump
 from bqdump.cli.options import setting_record
+from bqdump.cli.setup.man import manual
 from bqdump.core.errors import UsageError
 from bqdump.core.formats.fidelity import CELLS
 from bqdump.core.formats.formats import FORMATS
@@ -34,8 +35,9 @@ OTHERS = [
 
 
 @click.command()
+@click.option("--man", is_flag=True, help="Print the manual page of COMMAND, in roff.")
 @click.argument("command", nargs=-1)
-def help(command: tuple[str, ...]) -> None:  # noqa: A001 (the name of the command)
+def help(command: tuple[str, ...], man: bool) -> None:  # noqa: A001 (the name of the command)
     """Show the help of COMMAND, or a topic: settings, formats, retention, exit-codes.
 
     \b
@@ -44,9 +46,14 @@ def help(command: tuple[str, ...]) -> None:  # noqa: A001 (the name of the comma
       bqdump help local up
       bqdump help settings
       bqdump help retention
+      bqdump help --man run | man -l -
     """
-    topic = TOPICS.get(" ".join(command))
-    sys.stdout.write(topic() if topic else _help_of(command))
+    topic = None if man else TOPICS.get(" ".join(command))
+    if topic:
+        sys.stdout.write(topic())
+    else:
+        context = _context(command)
+        sys.stdout.write(manual(context) if man else context.get_help() + "\n")
 
 
 def settings_text() -> str:
@@ -120,8 +127,8 @@ TOPICS: dict[str, Callable[[], str]] = {
 }
 
 
-def _help_of(words: tuple[str, ...]) -> str:
-    context = click.Context(bqdump, info_name="bqdump")
+def _context(words: tuple[str, ...]) -> click.Context:
+    context = click.Context(bqdump, info_name="bqdump", **bqdump.context_settings)
     for word in words:
         group = context.command
         subcommand = group.get_command(context, word) if isinstance(group, click.Group) else None
@@ -135,7 +142,7 @@ def _help_of(words: tuple[str, ...]) -> str:
             )
             raise UsageError("show the help of", " ".join(words), "unknown command", hint)
         context = click.Context(subcommand, parent=context, info_name=word)
-    return context.get_help() + "\n"
+    return context
 
 
 SHELLS: dict[str, type[ShellComplete]] = {"bash": BashComplete, "zsh": ZshComplete, "fish": FishComplete}
