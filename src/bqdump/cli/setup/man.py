@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 
 import click
@@ -46,7 +46,7 @@ class _Roff(click.HelpFormatter):
         self.buffer.append(f".SH {_text(name.upper())}\n")
         yield
 
-    def write_dl(self, rows: Sequence[tuple[str, str]], col_max: int = 30, col_spacing: int = 2) -> None:
+    def write_dl(self, rows: Iterable[tuple[str, str]], col_max: int = 30, col_spacing: int = 2) -> None:
         for term, definition in rows:
             self.buffer.append(f".TP\n.B {_text(term.strip())}\n{_text(definition)}\n")
 
