@@ -60,7 +60,7 @@ PAGES = (
     "docs/test_architecture.py",
     "docs/test_log_events.py",
     "docs/test_pages.py",
-    "docs/test_readme_ja.py",
+    "docs/test_japanese.py",
     "docs/test_reference.py",
     "docs/test_source.py",
     "docs/test_words.py",

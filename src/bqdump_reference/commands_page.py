@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import inspect
 import re
+from collections import Counter
 from collections.abc import Iterator
+from functools import cache
 from pathlib import Path
 from typing import NamedTuple
 
@@ -28,6 +30,8 @@ HEAD = """\
 - `--quiet` (`-q`) prints only warnings and errors.
 - Colours and progress bars appear on terminals only. `NO_COLOR` turns colours off.
 """
+# The variable of an option, in its help.
+ENVIRONMENT = re.compile(r" \[BQDUMP_\w+\]")
 SAMPLES = Path(__file__).with_name("samples.txt")
 # An option of many commands.
 QUIET = "quiet"
@@ -77,7 +81,8 @@ def _exit_codes() -> str:
 def _common() -> str:
     flags = ", ".join(f"`{BY_NAME[name].flag}`" for name in COMMON)
     rows = "\n".join(f"| `{names}` | {text} |" for names, text in OTHERS)
-    return f"## Common options\n\n| option | |\n|---|---|\n{rows}\n\nAnd the [settings](settings.md) {flags}.\n"
+    common = f"## Common options\n\n| option | |\n|---|---|\n{rows}\n\nAnd the [settings](settings.md) {flags}.\n"
+    return "\n".join([common, "Of several commands:\n", "| option | |", "|---|---|", *_several(), ""])
 
 
 def _section(command: NamedCommand) -> str:
@@ -95,7 +100,9 @@ def _section(command: NamedCommand) -> str:
         parts.append(f"```text\n{shown}```\n")
     options = [param for param in command.command.params if isinstance(param, click.Option)]
     shared = _shared(command.group)
-    own = [row for row in _rows(command.command) if row not in shared]
+    rows = [row for row in _rows(command.command) if row not in shared]
+    own = [row for row in rows if ENVIRONMENT.sub("", row) not in _several()]
+    others = [_named(row) for row in rows if row not in own]
     if isinstance(command.command, click.Group) and _shared(command.command):
         parts.append("All of its commands take every [setting](settings.md) and these options:\n")
         own = _shared(command.command)
@@ -106,6 +113,7 @@ def _section(command: NamedCommand) -> str:
         planned = ", [plan](restore.schema.json)" if command.words == ("drill",) else ""
         also = [f"`--json` ([document]({command.schema}){planned})"] if command.json else []
         also += ["`--quiet`"] if any(option.name == QUIET for option in options) else []
+        also += others
         if len(used) < len(ALL):
             also += _settings([str(name) for name in used])
         elif not shared:
@@ -145,6 +153,25 @@ def _shared(group: click.Group) -> list[str]:
         return []
     first, *rest = (_rows(command.command) for command in commands(group))
     return [row for row in first if all(row in rows for rows in rest)]
+
+
+@cache
+def _several() -> list[str]:
+    """The rows that three commands have, or more, without the variables, which differ. The page explains them once."""
+    found = Counter(
+        ENVIRONMENT.sub("", row)
+        for named in commands()
+        if not isinstance(named.command, click.Group)
+        for row in _rows(named.command)
+        if row not in _shared(named.group)
+    )
+    return [row for row, count in found.items() if count > 2]
+
+
+def _named(row: str) -> str:
+    """The option of a row, with the variable that it has in its command."""
+    (flag,) = re.findall(r"^\| (`--[a-z-]+)", row)
+    return " ".join([f"{flag}`", *(f"({variable[2:-1]})" for variable in ENVIRONMENT.findall(row))])
 
 
 def _help(command: click.Command) -> tuple[str, str]:
