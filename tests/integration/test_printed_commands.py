@@ -143,3 +143,32 @@ def test_a_copy_without_the_prefix_of_the_settings_is_found_as_printed(
     assert other.code == 0
     assert "name it" not in other.out
     assert call(capsys, "verify", "n1", "--to", f"gs://{flags[-1]}/other").code == 0
+
+
+def test_what_a_broken_objective_prints_is_pasted_until_it_is_met(
+    stage: Stage, flags: list[str], capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    """In the place itself, where the drill needs a project that the status does not, and in a copy of it."""
+    stage.table("a")
+    place = ["--to", f"gs://{flags[-1]}/night ly"]
+    kept = ["--path", "{run}/{table}_*.{ext}", "--format", "parquet"]
+    assert call(capsys, "run", *flags, "--prefix", "night ly", *kept, "--run-id", "n1").code == 0
+    objective = ["--rpo", "1d", "--rto", "4h"]
+    unproven = call(capsys, "status", *place, *objective)
+    assert unproven.code == 4
+    assert call(capsys, *printed(unproven, "drill")).code == 0
+    met = call(capsys, "status", *place, *objective)
+    assert met.code == 0, met.text
+    assert "objectives met: proven run n1" in met.out
+    old = call(capsys, "status", *place, "--rpo", "1s")
+    assert old.code == 4
+    again = printed(old, "run")
+    assert call(capsys, *again).code == 0
+    assert len([name for name in stage.objects() if name.startswith("night ly/_bqdump/log/")]) == 2
+    copied = str(tmp_path / "co py")
+    assert call(capsys, "copy", copied, *place).code == 0
+    behind = call(capsys, "status", "--to", copied, "--rpo", "1s")
+    assert behind.code == 4
+    assert call(capsys, *again).code == 0
+    assert call(capsys, *printed(behind, "copy")).code == 0
+    assert len(list((tmp_path / "co py/_bqdump/log").glob("*.json"))) == 2

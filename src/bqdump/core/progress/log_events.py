@@ -223,9 +223,9 @@ class LogEvent(enum.StrEnum):
 
     # Notices
     NOTIFIED = "notified"
-    """A notice about the run or drill was delivered."""
+    """A notice about the run or drill, or a ping, was delivered."""
     NOTIFY_FAILED = "notify_failed"
-    """A notice was not delivered. The run is not affected."""
+    """A notice or a ping was not delivered. Nothing else is affected."""
 
     # Services and files
     REQUEST_RETRIED = "request_retried"
