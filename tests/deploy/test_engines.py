@@ -25,7 +25,7 @@ ROOT = Path(__file__).parents[2]
 
 KUBERNETES = ROOT / "deploy/kubernetes"
 FLAGS = ["--project", "my-project", "--dataset", "sales", "--bucket", "my-project-exports", "--region", "europe-west1",
-         "--image", "europe-west1-docker.pkg.dev/my-project/bqdump/bqdump:0.1.0"]  # fmt: skip
+         "--image", "europe-west1-docker.pkg.dev/my-project/bqdump/bqdump:0.2.0"]  # fmt: skip
 FILES = {"account": "service-account.yaml", "job": "job.yaml", "cronjob": "cronjob.yaml"}
 
 

@@ -59,12 +59,12 @@ bqdump keys new signing
 bqdump run --run-id thursday --sign signing.key
 bqdump runs --trust signing.pub
 bqdump verify --trust signing.pub --newest-within 26h
-bqdump render job --region europe-west1 --image registry/bqdump:0.1.0
+bqdump render job --region europe-west1 --image registry/bqdump:0.2.0
 bqdump render iam --region europe-west1
 bqdump render scheduler --region europe-west1
 bqdump render alerts --region europe-west1 --notification-channel projects/my-project/notificationChannels/1
 bqdump render terraform --region europe-west1
-bqdump render kubernetes --region europe-west1 --image registry/bqdump:0.1.0
+bqdump render kubernetes --region europe-west1 --image registry/bqdump:0.2.0
 bqdump render workflow --region europe-west1 --part input
 """.splitlines()
 # What happens to the dataset before a command.

@@ -8,6 +8,8 @@ from pathlib import Path
 
 import pytest
 
+from bqdump import __version__
+from bqdump.repository.complete_runs import LAST_WITHOUT_LOG
 from docs.walk import ROOT
 
 
@@ -60,3 +62,9 @@ def test_documented_commands_that_select_tables_write_below_a_prefix_of_their_ow
     lines = [line for line in text.splitlines() if "--include" in line and "--bucket" in line]
     assert lines
     assert [line for line in lines if "--prefix" not in line] == []
+
+
+def test_the_changelog_begins_with_this_version_and_the_upgrade_page_names_what_reads_older_exports() -> None:
+    sections = re.findall(r"^## (\S+)", (ROOT / "CHANGELOG.md").read_text(), re.MULTILINE)
+    assert sections[0] == __version__
+    assert f"names the last commit which reads them: `{LAST_WITHOUT_LOG}`" in (ROOT / "docs/upgrade.md").read_text()

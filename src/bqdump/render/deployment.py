@@ -311,7 +311,7 @@ def check(deployment: Deployment) -> Deployment:
             "--image",
             deployment.image,
             r"\S*",
-            "an image such as europe-west1-docker.pkg.dev/my-project/bqdump/bqdump:0.1.0",
+            "an image such as europe-west1-docker.pkg.dev/my-project/bqdump/bqdump:0.2.0",
         ),
         ("--service-account", deployment.job_account, r"\S+@\S+", "the email address of a service account"),
     )
