@@ -2,12 +2,13 @@
 
     import bqdump
 
-    backup = {"bucket": "my-exports", "path": "{run}/{table}/{table}_*.{ext}"}
-    bqdump.run(project="my-project", dataset="sales", format="parquet", incremental=True, **backup)
-    bqdump.manifest(**backup)["orders"].uris        # the addresses of a table's files
-    bqdump.restore(into="my-project.sales_copy", **backup)
+    sales = bqdump.Backup(project="my-project", dataset="sales", bucket="my-exports", format="parquet")
+    sales.run(path="{run}/{table}/{table}_*.{ext}", incremental=True)
+    sales.manifest()["orders"].uris        # the addresses of a table's files
+    sales.restore(into="my-project.sales_copy")
 
-Each command of the command line is a function. Settings are keyword arguments; help(bqdump.run) lists them.
+Each command of the command line is a function, and a method of Backup. Settings are keyword arguments; help(bqdump.run)
+lists them.
 
     export   doctor          permissions and risks before a run
              plan            what a run would do, and what it costs
@@ -42,6 +43,7 @@ __all__ = [
     "AlteredColumn",
     "Answer",
     "AnswerError",
+    "Backup",
     "BqdumpError",
     "Check",
     "CheckOutcome",

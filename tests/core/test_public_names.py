@@ -128,7 +128,43 @@ def test_help_opens_with_an_example_and_every_function() -> None:
     assert [name for name in functions if not any(re.search(rf" {name}  ", line) for line in screen)] == []
     example = "\n".join(line.strip() for line in screen if "=" in line)
     compile(example, "help", "exec")
-    assert "bqdump.run(project=" in example
+    assert "bqdump.Backup(project=" in example
+
+
+def test_a_backup_has_each_function_as_a_method_but_what_needs_none() -> None:
+    functions = {name for name in bqdump.__all__ if inspect.isfunction(getattr(bqdump, name))}
+    assert {name for name in vars(bqdump.Backup) if not name.startswith("_")} == functions - {"check_service"}
+    for name in functions - {"check_service"}:
+        own, bound = getattr(bqdump, name), getattr(bqdump.Backup(bucket="my-exports"), name)
+        assert inspect.signature(bound) == inspect.signature(own)
+        assert inspect.getdoc(bound) == inspect.getdoc(own)
+
+
+def test_a_backup_gives_a_function_the_settings_that_it_uses_and_a_call_takes_precedence(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    asked: list[dict[str, object]] = []
+
+    def settings_of(options: dict[str, object], required: object) -> object:
+        asked.append(dict(options))
+        raise KeyboardInterrupt
+
+    backup = bqdump.Backup(bucket="my-exports", dataset="sales", include="a*", format="parquet", prefix="x")
+    for module in ("operations", "inspection"):
+        monkeypatch.setattr(f"bqdump.api.{module}.settings_of", settings_of)
+    with pytest.raises(KeyboardInterrupt):
+        backup.plan(format="csv")
+    with pytest.raises(KeyboardInterrupt):
+        backup.ls(prefix="y")
+    everything = {"bucket": "my-exports", "dataset": "sales", "include": "a*", "format": "csv", "prefix": "x"}
+    assert asked == [everything, {"bucket": "my-exports", "prefix": "y"}]
+
+
+def test_a_backup_refuses_wrong_settings_at_once_and_shows_no_address_of_its_notices() -> None:
+    with pytest.raises(bqdump.UsageError, match="file_size"):
+        bqdump.Backup(bucket="my-exports", file_size="much")
+    backup = bqdump.Backup(bucket="my-exports", prefix="x", notify="https://chat.example/secret")
+    assert repr(backup) == "Backup(bucket='my-exports', prefix='x')"
 
 
 def test_a_line_shows_the_first_fields_of_a_result_and_counts_what_is_long() -> None:

@@ -8,6 +8,7 @@ Each name that `bqdump` offers is imported here from its home, and listed in `bq
 """
 
 from bqdump.api.arguments import Options as Options
+from bqdump.api.backup import Backup as Backup
 from bqdump.api.inspection import diff as diff
 from bqdump.api.inspection import ls as ls
 from bqdump.api.inspection import manifest as manifest

@@ -156,9 +156,16 @@ def with_settings(names: Collection[str] = ()) -> Callable[[Function], Function]
         documented.__doc__ = f"{inspect.cleandoc(function.__doc__ or '')}\n\nSettings:{lines}{further}"
         documented.__signature__ = _signature(function, list(helps))
         documented.__module__ = "bqdump"
+        documented.settings = frozenset(helps)
         return function
 
     return shown
+
+
+def settings_shown(function: Callable[..., Any]) -> frozenset[str]:
+    """The settings that a function uses, as `with_settings` names them."""
+    used: frozenset[str] = vars(function)["settings"]
+    return used
 
 
 def _signature(function: Callable[..., Any], names: list[str]) -> inspect.Signature:
