@@ -12,7 +12,6 @@ from typing import NamedTuple
 
 import click
 
-from bqdump.cli.exit_codes import MEANINGS
 from bqdump.cli.main import bqdump
 from bqdump.cli.options import ALL, COMMON, CommonOption, JsonOption, SettingOption
 from bqdump.cli.setup.help import OTHERS
@@ -26,9 +25,10 @@ HEAD = """\
 
 - A command that works on an export takes [settings](settings.md): flags, environment variables or keys of
   `bqdump.toml`, in this order of precedence. It also takes the [common options](#common-options).
-- The output of `--json` follows the linked schema. Log lines go to standard error.
+- `--json` links to the schema of its output. Log lines go to standard error.
 - `--quiet` (`-q`) prints only warnings and errors.
 - Colours and progress bars appear on terminals only. `NO_COLOR` turns colours off.
+- [Exit codes](events.md#exit-codes) are the same for all commands; `bqdump help exit-codes` prints them.
 """
 # The variable of an option, in its help.
 ENVIRONMENT = re.compile(r" \[BQDUMP_\w+\]")
@@ -68,14 +68,9 @@ def commands(group: click.Group = bqdump, words: tuple[str, ...] = ()) -> Iterat
 
 def commands_page() -> str:
     """The page of commands."""
-    parts = [HEAD, _exit_codes(), _common()]
+    parts = [HEAD, _common()]
     parts += [_section(command) for command in commands()]
     return "\n".join(parts)
-
-
-def _exit_codes() -> str:
-    rows = "\n".join(f"| {', '.join(map(str, codes))} | {meaning} |" for codes, meaning in MEANINGS)
-    return f"## Exit codes\n\n| code | means |\n|---|---|\n{rows}\n"
 
 
 def _common() -> str:
@@ -110,8 +105,8 @@ def _section(command: NamedCommand) -> str:
         parts.append("\n".join(["| option | |", "|---|---|", *own, ""]))
     if any(isinstance(option, CommonOption) for option in options):
         used = [option.name for option in options if isinstance(option, SettingOption)]
-        planned = ", [plan](restore.schema.json)" if command.words == ("drill",) else ""
-        also = [f"`--json` ([document]({command.schema}){planned})"] if command.json else []
+        planned = " ([with `--plan`](restore.schema.json))" if command.words == ("drill",) else ""
+        also = [f"[`--json`]({command.schema}){planned}"] if command.json else []
         also += ["`--quiet`"] if any(option.name == QUIET for option in options) else []
         also += others
         if len(used) < len(ALL):
@@ -122,7 +117,7 @@ def _section(command: NamedCommand) -> str:
         if also:
             parts.append(f"Also takes {listed(also, 'and')}.\n")
     elif command.json:
-        parts.append(f"Also takes `--json` ([document]({command.schema})).\n")
+        parts.append(f"Also takes [`--json`]({command.schema}).\n")
     return "\n".join(parts)
 
 

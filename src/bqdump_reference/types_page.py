@@ -131,7 +131,7 @@ def _line(type_: str, alike: list[str], cell: Cell, seen: str) -> str:
 def _back(back: Back) -> str:
     cast = f"load as STRING, then `{back.cast.partition('(')[0]}`" if back.cast else ""
     words = ": ".join(filter(None, (back.words, cast)))
-    return "; ".join(filter(None, (words, ", ".join(_options(back.options))))) or "by schema"
+    return "; ".join(filter(None, (words, ", ".join(_options(back.options)))))
 
 
 def _options(options: Mapping[str, object]) -> Iterator[str]:

@@ -39,7 +39,7 @@ def row(folder: Path, start: str) -> str:
 def test_a_confirmed_point_has_the_date_instead_of_a_mark(tmp_path: Path) -> None:
     checked(tmp_path, "a.json", 0, csv_TIME_extract="confirmed", csv_TIME_query="confirmed")
     assert row(tmp_path, "| TIME | extract, query | 23:59") == (
-        "| TIME | extract, query | 23:59:59.999999 (confirmed on 2026-11-26) |  | by schema |"
+        "| TIME | extract, query | 23:59:59.999999 (confirmed on 2026-11-26) |  |  |"
     )
     assert "23:59:59.999999 (confirmed" not in PAGES[0]
     page = with_claims(PAGES[1], read_confirmed(tmp_path))
