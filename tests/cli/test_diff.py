@@ -23,7 +23,9 @@ def test_one_table_differs_and_two_differ(
     asyncio.run(scene.export("two"))
     open_given(monkeypatch, lambda _: scene.store)
     assert start(["diff", "one", "two", "--bucket", "exports"]) == 0
-    assert capsys.readouterr().out.splitlines()[-1] == output
+    shown = capsys.readouterr()
+    assert shown.out.splitlines()[-1] == output
+    assert shown.err.endswith("changes from run one to run two\n")
 
 
 def test_without_runs_the_published_one_is_compared_with_the_one_before(
@@ -39,5 +41,5 @@ def test_without_runs_the_published_one_is_compared_with_the_one_before(
     asyncio.run(scene.export("three"))
     assert start(["diff", "--bucket", "exports"]) == 0
     shown = capsys.readouterr()
-    assert shown.err.endswith("changes since run two\n")
+    assert shown.err.endswith("changes from run two to the published run\n")
     assert shown.out.splitlines()[-1] == "1 table differs."

@@ -38,6 +38,7 @@ def test_an_erased_table_is_named_as_such_wherever_a_run_is_read(
     assert (missing.code, "--reason: missing. Say why the table is erased" in missing.text) == (2, True)
     done = call(capsys, "erase", "customers", *REASON, "--yes")
     assert (done.code, "Copies of these runs in other places are not touched" in done.out) == (0, True), done.text
+    assert done.out.splitlines()[-1].startswith("Erased 2 files, ")
     assert [name for name in kept.objects() if "customers" in name] == []
     assert call(capsys, "verify", "--read").code == 0
     for run in ("r1", "r2"):

@@ -47,10 +47,10 @@ def diff(before: str | None, after: str | None, as_of: str | None, values: bool,
     before = run_of(settings, before, as_of, files=values)
     if not before:
         before = finish(serve(settings, lambda services: verbs.previous_run(services.store_at, settings)))
-        tell(f"changes since run {before}")
     with following(quiet=as_json or not values, lines=partial(Lines, say=error_line), stage="reading") as follower:
         ask = partial(verbs.diff, before=before, after=after or "", values=values, tell=follower.hear)
         changes = finish(serve(settings, lambda services: ask(services.store_at, settings)))
+    tell(f"changes from run {before} to {f'run {after}' if after else 'the published run'}")
     if as_json:
         print_json(changes)
         return

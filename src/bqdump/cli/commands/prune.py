@@ -157,5 +157,8 @@ def _print_erased(result: Erasures) -> None:
         sys.stdout.write(f"{line}\n")
     for note in result.notes:
         sys.stdout.write(f"{note}\n")
-    if not result.erased:
+    if result.erased:
+        files = counted(sum(export.files for export in result.exports), "file")
+        sys.stdout.write(f"Erased {files}, {size_text(sum(export.bytes for export in result.exports))}.\n")
+    else:
         sys.stdout.write("Nothing was erased: add --yes to erase. Files that other runs still name stay.\n")
