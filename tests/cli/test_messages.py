@@ -124,7 +124,5 @@ def test_hints_in_python_have_values_that_python_takes() -> None:
     values = {match for _, text in MESSAGES for match in re.findall(SETTING, text) if match[1] and "�" not in match[1]}
     assert values
     for name, value in values:
-        assert ast.literal_eval(fill(f"{{setting:{name}={value}}}").split("=", 1)[1]) in (
-            value,
-            int(value) if value.isdecimal() else "",
-        )
+        meant = True if value == "True" else int(value) if value.isdecimal() else value
+        assert ast.literal_eval(fill(f"{{setting:{name}={value}}}").split("=", 1)[1]) == meant

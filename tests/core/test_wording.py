@@ -16,6 +16,7 @@ from bqdump.core.wording import fill
 MESSAGES = [
     ("Leave it out with {setting:exclude}.", "Leave it out with exclude.", "Leave it out with --exclude."),
     ("Use {setting:allow=a,b-c}.", "Use allow='a,b-c'.", "Use --allow a,b-c."),
+    ("Use {setting:replace=True}.", "Use replace=True.", "Use --replace."),
     ("Set {setting:keep_others}.", "Set keep_others.", "Set --keep-others."),
     ("missing: {required:dataset}.", "missing: dataset.", "missing: --dataset (SOURCE_DATASET)."),
     ("Start one: {call:run}", "Start one: bqdump.run()", "Start one: bqdump run"),

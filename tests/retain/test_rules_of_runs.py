@@ -46,7 +46,7 @@ def settings(**rules: Any) -> Settings:
     ],
 )
 def test_rules_of_less_than_a_day_are_to_be_confirmed(rules: dict[str, int]) -> None:
-    with pytest.raises(bqdump.UsageError, match=r"keeps less than a day of runs.*confirm it with yes"):
+    with pytest.raises(bqdump.UsageError, match=r"keeps less than a day of runs.*confirm it with yes=True"):
         refuse_short(settings(**rules), yes=False)
     refuse_short(settings(**rules), yes=True)
     refuse_short(settings(**rules, keep_last=2), yes=False)

@@ -1,8 +1,8 @@
 """How a message names settings and commands, so that each front end shows them in its own words.
 
-Messages contain placeholders: `{setting:exclude}`, `{setting:allow=skipped}`, `{required:dataset}`,
-`{call:run run_id=nightly}`. In those of commands, values are quoted as in an address, and a switch is its name alone:
-`{call:run path=%7Brun%7D/* incremental no_header}`.
+Messages contain placeholders: `{setting:exclude}`, `{setting:allow=skipped}`, `{setting:replace=True}`,
+`{required:dataset}`, `{call:run run_id=nightly}`. In those of commands, values are quoted as in an address, and a switch
+is its name alone: `{call:run path=%7Brun%7D/* incremental no_header}`.
 
 The name that was probably meant by a misspelt one.
 """
@@ -32,8 +32,8 @@ class Words:
         return self.setting(name, "")
 
     def setting(self, name: str, value: str) -> str:
-        """A setting to use, with this value ("": any)."""
-        shown = value if value.isdecimal() else repr(value)
+        """A setting to use, with this value ("": any). "True" turns a switch on."""
+        shown = value if value.isdecimal() or value == "True" else repr(value)
         return f"{name}={shown}" if value else name
 
     def required(self, name: str) -> str:
@@ -55,7 +55,7 @@ class Commands(Words):
     def setting(self, name: str, value: str) -> str:
         """See Words."""
         flag = "--" + name.rstrip("_").replace("_", "-")
-        return f"{flag} {value}" if value else flag
+        return f"{flag} {value}" if value not in ("", "True") else flag
 
     def required(self, name: str) -> str:
         """See Words."""

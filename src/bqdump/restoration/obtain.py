@@ -226,6 +226,6 @@ async def _manifest_at(task: Task, decision: Decision) -> Manifest:
         cause, erased = "it was replaced after the restore had been planned", stored.value.erased
         if erased:
             cause += f": table {max(erased, key=lambda note: note.at).table} was erased from the run"
-        hint = "Start a new restore; with {setting:missing_only}, it restores only what is missing or unfinished."
+        hint = "Start a new restore; with {setting:missing_only=True}, it restores only what is missing or unfinished."
         raise NotFoundError("read", f"the manifest of run {decision.run}", cause, hint)
     return stored.value

@@ -83,7 +83,7 @@ def _refuse_source(options: Options, manifest: Manifest, plan: RestorePlan) -> N
         return
     which = "the dataset that was exported" if options.dataset == manifest.dataset else "another dataset of the set"
     cause = f"it is {which}, and {named(replaced, SHOWN)} would be replaced"
-    hint = "Restore into another dataset, or confirm with {setting:yes}."
+    hint = "Restore into another dataset, or confirm with {setting:yes=True}."
     raise UsageError(RESTORE, f"{options.project}.{options.dataset}", cause, hint)
 
 
@@ -108,7 +108,7 @@ async def _refuse_changed_files(task: Task, plan: RestorePlan, manifest: Manifes
     cause = f"its files are not as exported: {named(files, SHOWN)}"
     replacing = await read_replacing(task.store, task.settings)
     if replacing and replacing.published == plan.run:
-        hint = f"{replacing.sentence}. Or let {{setting:finish_run}} finish it first, and restore that run."
+        hint = f"{replacing.sentence}. Or let {{setting:finish_run=True}} finish it first, and restore that run."
     else:
         hint = f"{{call:verify run={plan.run}}} lists all of them. Restore another run, or exclude these tables."
     raise VerificationError(RESTORE, f"run {plan.run}", cause, hint)

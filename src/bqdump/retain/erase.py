@@ -106,7 +106,7 @@ async def erase(task: Task) -> ErasedFrom:
         # Who has begun it, when and why, stays.
         task = task._replace(erasing=begun)
         if not task.delete:
-            raise _refused(task, "its erasure has begun and was interrupted", "Finish it with {setting:yes}.")
+            raise _refused(task, "its erasure has begun and was interrupted", "Finish it with {setting:yes=True}.")
     elif not task.delete:
         plan = await _plan(task)
         _refuse(task, plan)

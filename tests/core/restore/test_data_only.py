@@ -39,7 +39,7 @@ def test_an_empty_table_is_filled_and_keeps_its_own_definition() -> None:
 
 
 def test_rows_are_replaced_or_kept_only_on_request() -> None:
-    with pytest.raises(UsageError, match=r"the dataset has orders with rows\. Use replace to replace their rows"):
+    with pytest.raises(UsageError, match=r"the dataset has orders with rows\. Use replace=True to replace their rows"):
         filled(holding(*FIELDS, rows=3))
     with pytest.raises(UsageError, match="orders with rows"):
         filled(holding(*FIELDS, streamingBuffer={"estimatedRows": "1"}))

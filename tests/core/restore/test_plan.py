@@ -57,8 +57,8 @@ def test_a_target_that_is_not_empty_is_refused_with_some_of_what_is_there() -> N
         plan(manifest(*TWO), there._replace(routines=frozenset({"f"})))
     cause = "the dataset is not empty (view a, routine f, table t0 and 4 more objects)"
     assert (caught.value.subject, caught.value.cause) == ("proj.back", cause)
-    assert str(caught.value).endswith("use replace to replace what the export also has, or missing_only to restore "
-                                      "only what is missing.")  # fmt: skip
+    assert str(caught.value).endswith("use replace=True to replace what the export also has, or missing_only=True "
+                                      "to restore only what is missing.")  # fmt: skip
 
 
 def test_replace_replaces_what_the_export_has_and_touches_nothing_else() -> None:

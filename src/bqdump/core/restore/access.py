@@ -83,7 +83,7 @@ def _refuse_without_policies(manifest: Manifest, options: Options, restored: Col
         if policy.table not in restored or (options.with_policies and policy.grantees is not None):
             continue
         cause = f"table {policy.table} has row access policies, and without them all readers would read all rows"
-        hint = "Add {setting:with_policies}, or exclude the table."
+        hint = "Add {setting:with_policies=True}, or exclude the table."
         if policy.grantees is None:
             cause = f"table {policy.table} has row access policies whose members are not in the export"
             hint = "Without them all readers would read all rows. Exclude the table."

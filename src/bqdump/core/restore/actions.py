@@ -150,8 +150,8 @@ def _not_empty(into: Dataset, present: Mapping[str, str], left: Mapping[str, str
     shown = [f"{_words(kind).split(' ', 1)[1]} {name}" for name, kind in sorted(present.items())]
     cause = f"the dataset is not empty ({named(shown, SHOWN, 'object')})"
     hint = (
-        "Restore into a new dataset, or use {setting:replace} to replace what the export also has, or "
-        "{setting:missing_only} to restore only what is missing."
+        "Restore into a new dataset, or use {setting:replace=True} to replace what the export also has, or "
+        "{setting:missing_only=True} to restore only what is missing."
     )
     if left:
         hint = f"{way} {hint[:-1]} or unfinished."
@@ -160,7 +160,7 @@ def _not_empty(into: Dataset, present: Mapping[str, str], left: Mapping[str, str
 
 def _taken(into: Dataset, names: Sequence[str], left: Mapping[str, str], way: str) -> UsageError:
     cause = f"the dataset already has {named(names, SHOWN, 'table')}{_begun(left)}"
-    hint = "Choose another name with {setting:as_}, or use {setting:replace} to replace what is there."
+    hint = "Choose another name with {setting:as_}, or use {setting:replace=True} to replace what is there."
     return UsageError(PLAN, f"{into.project}.{into.name}", cause, f"{way} {hint}".lstrip())
 
 
@@ -218,7 +218,10 @@ def filling(names: Sequence[str], options: Options, into: Dataset, target: Targe
     filled = [name for name in names if has_rows(definitions[name])]
     if filled and not options.replace and not options.missing_only:
         cause = f"the dataset has {named(filled, SHOWN, 'table')} with rows"
-        hint = "Use {setting:replace} to replace their rows, or {setting:missing_only} to fill empty tables only."
+        hint = (
+            "Use {setting:replace=True} to replace their rows, or {setting:missing_only=True} to fill empty tables "
+            "only."
+        )
         raise UsageError(PLAN, f"{into.project}.{into.name}", cause, hint, setting="data_only")
     kept: Action = "replace" if options.replace else "keep"
     return {name: kept if name in filled else "fill" for name in names}
@@ -237,8 +240,8 @@ def partition_action(name: str, options: Options, into: Dataset, target: TargetS
         return "keep" if len(filled) == len(rows) else "fill"
     cause = f"table {name} has rows in {named(filled, SHOWN, 'partition')}"
     hint = (
-        "Use {setting:replace} to replace these partitions, {setting:missing_only} to fill empty ones only, or "
-        "{setting:as_} to restore next to the table."
+        "Use {setting:replace=True} to replace these partitions, {setting:missing_only=True} to fill empty ones "
+        "only, or {setting:as_} to restore next to the table."
     )
     raise UsageError(PLAN, f"{into.project}.{into.name}", cause, hint, setting="partitions")
 
@@ -294,7 +297,7 @@ def lost_policies(
     ]
     if dropped and not rows_only and not options.with_policies:
         cause = f"row access policies would be removed: {named(dropped, SHOWN)}"
-        hint = "Restore them with {setting:with_policies}, or drop them first."
+        hint = "Restore them with {setting:with_policies=True}, or drop them first."
         raise UsageError(PLAN, f"{into.project}.{into.name}", cause, hint, setting="replace")
     unlisted = [NotRestored(name, POLICY, UNLISTED) for name in replaced if policies.get(name, {}) is None]
     return [*(NotRestored(f"{name}.{policy}", POLICY, FORGOTTEN) for name, policy, _ in lost), *unlisted]

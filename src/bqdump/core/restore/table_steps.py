@@ -272,5 +272,7 @@ def refuse_emptied(tables: Iterable[TableStep], begun: Iterable[str], into: Data
     emptied = [step.name for step in tables if step.action == "replace" and step.name not in left]
     if emptied:
         cause = f"{named(emptied, SHOWN, 'table')} would be replaced by tables without rows"
-        hint = "Leave them out with {setting:exclude}, keep them with {setting:missing_only}, or delete them first."
+        hint = (
+            "Leave them out with {setting:exclude}, keep them with {setting:missing_only=True}, or delete them first."
+        )
         raise UsageError(PLAN, f"{into.project}.{into.name}", cause, hint, setting="replace")

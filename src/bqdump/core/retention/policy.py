@@ -117,7 +117,7 @@ def refuse_idle(names: Collection[str], settings: Settings) -> None:
     rules = [name for name in RETENTION if name in names]
     if rules and not settings.prune:
         cause = "it has no effect, because this run does not prune"
-        raise UsageError("run", "", cause, "Add {setting:prune}, or leave it out.", setting=rules[0])
+        raise UsageError("run", "", cause, "Add {setting:prune=True}, or leave it out.", setting=rules[0])
 
 
 def refuse_short(settings: Settings, *, yes: bool) -> None:
@@ -136,7 +136,7 @@ def refuse_short(settings: Settings, *, yes: bool) -> None:
     rule, seconds = next((rule, seconds) for rule, seconds in spans.items() if seconds)
     kept = f"{{setting:{rule}={seconds // HOUR if rule == 'keep_hourly' else days_text(seconds)}}}"
     cause = f"{kept} keeps less than a day of runs, and all others would be deleted"
-    hint = "Keep more, such as {setting:keep_daily=7}, or confirm it with {setting:yes}."
+    hint = "Keep more, such as {setting:keep_daily=7}, or confirm it with {setting:yes=True}."
     raise UsageError("run", "", cause, hint, setting="prune")
 
 

@@ -159,7 +159,7 @@ def risks(value: Any) -> tuple[Risk, ...]:
     for name in names:
         if name not in REFUSED:
             if name in ("partial", "failures"):
-                raise ValueError("to publish without tables that fail: {setting:allow_partial}")
+                raise ValueError("to publish without tables that fail: {setting:allow_partial=True}")
             close = close_name(name, REFUSED)
             guess = f"did you mean {close}?" if close else f"expected {listed(REFUSED)}"
             raise ValueError(f"unknown risk {name!r}; {guess}")
