@@ -1,8 +1,8 @@
 """How a message names settings and commands, so that each front end shows them in its own words.
 
 Messages contain placeholders: `{setting:exclude}`, `{setting:allow=skipped}`, `{setting:replace=True}`,
-`{required:dataset}`, `{call:run run_id=nightly}`. In those of commands, values are quoted as in an address, and a switch
-is its name alone: `{call:run path=%7Brun%7D/* incremental no_header}`.
+`{required:dataset}`, `{call:run run_id=nightly}`. In those of commands, values are quoted as in an address, and a
+switch is its name alone: `{call:run path=%7Brun%7D/* incremental no_header}`.
 
 The name that was probably meant by a misspelt one.
 """
