@@ -328,7 +328,7 @@ def test_the_estimate_grows_with_what_is_restored_and_is_unknown_before_the_firs
     assert expected_seconds([Took("drill", 1, 5.0, 0, 0, 0)], 1, 1, 1) is None
     assert expected_seconds(took, 80, 8000, 800) == pytest.approx(800, rel=0.05)
     assert expected_seconds(took[:1], 1, 100, 10) == pytest.approx(10)
-    assert expected_seconds(took[:1], 2, 200, 20) == pytest.approx(17.5)
+    assert expected_seconds(took[:1], 2, 200, 20) == pytest.approx(19)
     assert basis_of(took).startswith(f"{NEWEST} drills of up to 39 tables, 3.9 KB, 390 rows took ")
     assert basis_of([*took[-1:], took[0]._replace(kind="restore")]).startswith("1 drill and 1 restore of up to")
 
