@@ -47,7 +47,7 @@ later() {
 at="--project=$project"
 # Names of datasets, in lines. A pattern has its grants on the project.
 datasets=$(printf '%s\n' "$SOURCE_DATASET" | tr ',' '\n' | tr -d ' \t' | sed '/^$/d')
-case $SOURCE_DATASET in *[*?]*) granted='' ;; *) granted=$datasets ;; esac
+case $SOURCE_DATASET in *[*?:]*) granted='' ;; *) granted=$datasets ;; esac
 buckets=$DESTINATION_BUCKET
 
 projects=$project

@@ -18,7 +18,7 @@ locals {
       bucket  = item.bucket
       folder  = item.prefix == "" ? "" : "${item.prefix}/"
       dataset = join(",", item.names)
-      is_set  = length(item.names) > 1 || length(regexall("[*?]", join(",", item.names))) > 0
+      is_set  = length(item.names) > 1 || length(regexall("[*?:]", join(",", item.names))) > 0
       target  = "${trimsuffix("gs://${item.bucket}/${item.prefix}", "/")}/"
     }
   ]
@@ -37,7 +37,7 @@ locals {
   # What grants are about: names of datasets, and "" for every dataset of the project, which a pattern needs.
   pairs = distinct(flatten([
     for item in local.items : [
-      for name in length(regexall("[*?]", join(",", item.names))) > 0 ? [""] : item.names : { project = item.project, dataset = name }
+      for name in length(regexall("[*?:]", join(",", item.names))) > 0 ? [""] : item.names : { project = item.project, dataset = name }
     ]
   ]))
   has_pattern    = contains(local.pairs, { project = local.source_project, dataset = "" })

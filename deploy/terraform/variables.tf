@@ -32,7 +32,7 @@ variable "source_project" {
 }
 
 variable "dataset" {
-  description = "Dataset to export, or several: names and patterns (* and ?), separated by commas."
+  description = "Dataset to export, or several: names and patterns (* and ?, label:KEY=VALUE), separated by commas."
   type        = string
 }
 

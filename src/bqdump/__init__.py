@@ -45,6 +45,7 @@ __all__ = [
     "AnswerError",
     "Backup",
     "BqdumpError",
+    "ByLabel",
     "Check",
     "CheckOutcome",
     "ConflictError",

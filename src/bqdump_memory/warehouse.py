@@ -15,6 +15,7 @@ from bqdump.core.dealing import Sharing
 from bqdump.core.documents.path_template import shard_name
 from bqdump.core.errors import ConflictError, NotFoundError, TableGoneError
 from bqdump.core.tables.catalog import Dataset, Listed, ListedDataset, Partition, Table
+from bqdump.core.tables.patterns import labels_in
 from bqdump.ports.warehouse import Estimate, ExtractRequest, Job, JobError, QueryRequest
 from bqdump_memory.definitions import MemoryDefinitions
 from bqdump_memory.lines import file_of
@@ -106,7 +107,10 @@ class MemoryWarehouse(MemoryDefinitions):
     async def list_datasets(self, project: str) -> list[ListedDataset]:
         """See Warehouse."""
         names = sorted(name for owner, name in self.datasets if owner == project and not name.startswith("_"))
-        return [ListedDataset(name, self.locations.get(name, self.location)) for name in names]
+        return [
+            ListedDataset(name, self.locations.get(name, self.location), labels=labels_in(self.resource(project, name)))
+            for name in names
+        ]
 
     async def dataset(self, project: str, name: str) -> Dataset:
         """See Warehouse."""
@@ -123,7 +127,7 @@ class MemoryWarehouse(MemoryDefinitions):
         """See Warehouse."""
         tables = self.datasets[dataset.project, dataset.name]
         return [
-            Listed(name, table.kind, table.created, table.partitioned)
+            Listed(name, table.kind, table.created, table.partitioned, labels_in(table.definition))
             for name, table in sorted(tables.items())
             if table.versions[-1].rows is not None
         ]

@@ -37,6 +37,10 @@ SIZE = r"[0-9]+(\.[0-9]+)?\s*([KMGTPkmgtp]?[iI]?[bB])?"
 TIME = r"[0-9]{1,9}\s*[smhdSMHD]|0+"
 KEY = r"env:[A-Za-z_][A-Za-z0-9_]*"
 TAG = r"[A-Za-z0-9][A-Za-z0-9._-]{0,29}"
+LOWER = r"[\p{Ll}\p{Lo}\p{N}_-]"
+BY_LABEL = rf"label:[\p{{Ll}}\p{{Lo}}]{LOWER}{{0,62}}(!?={LOWER}{{0,63}})?"
+OBJECT = rf"\s*([^,:]*|{BY_LABEL})\s*"
+DATASET = rf"\s*([\p{{L}}\p{{N}}_*?]+|{BY_LABEL})\s*"
 LABEL = r"\s*[\p{Ll}\p{Lo}][\p{Ll}\p{Lo}\p{N}_-]{0,62}\s*=\s*[\p{Ll}\p{Lo}\p{N}_-]{0,63}\s*"
 # By the parser of a row: the expression that complete values match, and what is expected. Spaces around are allowed.
 PATTERNS: dict[Callable[[Any], Any], tuple[str, str]] = {
@@ -51,6 +55,7 @@ PATTERNS: dict[Callable[[Any], Any], tuple[str, str]] = {
     parse.labels: (rf"({LABEL}(,{LABEL})*)?", "key=value, in lowercase"),
     parse.tags: (rf"(\s*{TAG}\s*(,\s*{TAG}\s*)*)?", "tags of up to 30 letters and digits"),
     parse.patterns: (r"[\s\S]*", ""),
+    parse.object_patterns: (rf"({OBJECT}(,{OBJECT})*)?", "names, patterns and label:KEY=VALUE"),
     amounts.count: (r"[1-9][0-9]{0,2}|1000", "an integer from 1 to 1000"),
     amounts.kept: (r"[0-9]+", "a number of runs"),
     amounts.rows: (r"[0-9]+", "a number of rows"),
@@ -62,7 +67,10 @@ PATTERNS: dict[Callable[[Any], Any], tuple[str, str]] = {
     amounts.age: (rf"({TIME})?", "a duration such as 7d"),
     amounts.objective: (rf"({TIME})?", "a duration such as 26h"),
     amounts.price: (r"([0-9]+(\.[0-9]+)?)?", "a price such as 6.25"),
-    parse_datasets: (r"[\p{L}\p{N}_*?,\s]*[\p{L}\p{N}_*?][\p{L}\p{N}_*?,\s]*", "ids and patterns, without the project"),
+    parse_datasets: (
+        rf"[,\s]*{DATASET}(,({DATASET}|\s*))*",
+        "ids and patterns (or label:KEY), without the project",
+    ),
     parse_tables: (r"\{[\s\S]*\}", "a JSON object"),
     PROJECT: (r"([A-Za-z0-9][A-Za-z0-9.-]{1,100}:)?[A-Za-z0-9][A-Za-z0-9_-]{1,100}", "a project id"),
     LOCATION: (r"([A-Za-z0-9-]+)?", "a location such as EU"),

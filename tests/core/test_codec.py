@@ -37,6 +37,7 @@ from bqdump.core.documents.manifest import (
     Totals,
 )
 from bqdump.core.documents.run import (
+    ByLabel,
     Failure,
     FileDigests,
     Flag,
@@ -92,11 +93,12 @@ SHAPE = st.builds(Shape, some(TEXT), st.dictionaries(TEXT, MASK, max_size=2), TE
 MOMENT = st.sampled_from(["snapshot", "job"])
 OWNER = st.builds(Owner, TEXT, COUNT)
 REMOVED = st.builds(
-    Removed, TEXT, st.sampled_from(["excluded", "dropped", "dataset-empty", "skipped"]), RUN, TEXT, MAYBE
+    Removed, TEXT, st.sampled_from(["excluded", "relabelled", "dropped", "dataset-empty", "skipped"]), RUN, TEXT, MAYBE
 )
 CARRIED = st.builds(Carried, RUN, TIME, TEXT, TEXT, SETTINGS, TIME)
 LOOK = st.builds(Reading, TIME, TIME, COUNT, COUNT, TEXT, TEXT, TIME)
 REUSED = st.builds(Reused, TEXT, RUN, TIME, COUNT, COUNT, COUNT)
+BY_LABEL = st.builds(ByLabel, st.sampled_from(["include", "exclude", "tables"]), TEXT, some(TEXT))
 SKIPPED = st.builds(Skipped, TEXT, TEXT, TEXT)
 FAILURE = st.builds(Failure, UNIT, TEXT, TEXT, ATTEMPT, TEXT, TEXT, OWNER)
 FLAG = st.builds(Flag, st.sampled_from(Risk), TEXT, some(TEXT), TEXT, st.booleans())
@@ -164,6 +166,7 @@ STRATEGIES: dict[type[msgspec.Struct], Any] = {
     Split: SPLIT,
     Partitioned: PARTITIONED,
     PartitionEntry: PARTITION,
+    ByLabel: BY_LABEL,
     Skipped: SKIPPED,
     Removed: REMOVED,
     ReusedPartitions: st.builds(ReusedPartitions, TEXT, some(TEXT), COUNT, COUNT, COUNT),
@@ -184,7 +187,7 @@ STRATEGIES: dict[type[msgspec.Struct], Any] = {
         Plan, run=RUN, tool=TEXT, nonce=st.just("00ff"), project=TEXT, dataset=TEXT, location=TEXT, snapshot=TIME,
         mode=MODE, settings=SETTINGS, digest=TEXT, units=TEXT, tables=COUNT, rows=COUNT, bytes=COUNT,
         shares=some(st.builds(Share, COUNT, COUNT, COUNT, COUNT, COUNT)),
-        skipped=some(SKIPPED), excluded=COUNT, bills=COUNT,
+        skipped=some(SKIPPED), by_label=some(BY_LABEL), excluded=COUNT, bills=COUNT,
         flags=some(FLAG), splits=some(SPLIT), over=TEXT, removed=some(REMOVED), kept=some(TEXT),
         reused=some(REUSED),
     ),

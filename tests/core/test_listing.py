@@ -54,8 +54,8 @@ def test_patterns_choose_tables_with_what_belongs_to_them(manifest: Manifest) ->
 
 def test_a_pattern_without_a_match_is_refused_with_a_guess(manifest: Manifest) -> None:
     names = listed_names(manifest)
-    refuse_unmatched(names, Patterns(include=("gone", "remote")))
+    refuse_unmatched(names, Patterns(include=("gone", "remote")), {})
     with pytest.raises(UsageError, match=r"did you mean 'one'\? \(case matters\)"):
-        refuse_unmatched(names, Patterns(include=("ONE",)))
+        refuse_unmatched(names, Patterns(include=("ONE",)), {})
     with pytest.raises(UsageError, match="did you mean 'remote'"):
-        refuse_unmatched(names, Patterns(exclude=("remoet",)))
+        refuse_unmatched(names, Patterns(exclude=("remoet",)), {})

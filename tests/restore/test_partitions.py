@@ -190,10 +190,11 @@ def test_what_the_second_try_of_a_copy_job_has_filled_is_known_once_the_command_
 
 def test_in_a_set_each_dataset_restores_the_partitions_of_its_own_tables() -> None:
     options = replace(CHOSEN, include=("days", "hours"), partitions=("days$20260101", "hours$2026010100"))
-    made = with_patterns_of(options, {"a": ["days", "x"], "b": ["hours", "days"], "c": ["x"]})
+    objects = {"a": ["days", "x"], "b": ["hours", "days"], "c": ["x"]}
+    made = with_patterns_of(options, objects, {name: {} for name in objects})
     assert {name: own.partitions for name, own in made.items()} == {
         "a": options.partitions[:1],
         "b": options.partitions,
     }
     with pytest.raises(UsageError, match="partitions 'dyas': matches no object of any dataset; did you mean 'days'"):
-        with_patterns_of(replace(CHOSEN, include=("dyas",), partitions=("dyas$20260101",)), {"a": ["days"]})
+        with_patterns_of(replace(CHOSEN, include=("dyas",), partitions=("dyas$20260101",)), {"a": ["days"]}, {"a": {}})

@@ -28,7 +28,7 @@ def world() -> SetWorld:
 
 
 def test_a_dataset_that_is_not_named_any_more_is_refused_unless_allowed(world: SetWorld) -> None:
-    with pytest.raises(UsageError, match=r"1 dataset of the last set would be missing: b .*not named by dataset"):
+    with pytest.raises(UsageError, match=r"1 dataset of the last set would be missing: b .*not chosen by dataset"):
         world.run("second", exclude_datasets=("b",))
     assert world.set_manifest().run == "first"
     world.run("second", exclude_datasets=("b",), allow=ALLOWED)

@@ -9,7 +9,7 @@ from bqdump.core.documents.manifest import Manifest
 from bqdump.core.documents.path_template import split_shard
 from bqdump.core.errors import TablesFailedError, UsageError, VerificationError
 from bqdump.core.risks import Risk
-from bqdump.core.tables.catalog import select
+from bqdump.core.tables.patterns import NO_LABELS, select
 from bqdump.export.act import TaskResult
 from simulation.executions import Execution
 from simulation.law import Law
@@ -138,7 +138,7 @@ def _refused_for_a_reason(world: SimulatedExport, run: str) -> bool:
         dropped = {unit.table for unit in view.units(plan) if unit.id in given_up}
         most = 2 * len(dropped.intersection(had)) > len(had) and Risk.REMOVED_TABLES not in settings.allow
         return world.switching or half or plan.mode == "keep" or most
-    chosen = [name for name, wanted in zip(had, select(had, (), settings.exclude), strict=True) if wanted]
+    chosen = [name for name, wanted in zip(had, select(had, (), settings.exclude, NO_LABELS), strict=True) if wanted]
     history = world.laws.histories[settings.dataset]
     steady = history.steady(settings.snapshot_ms or history.clock())
     gone = [name for name in chosen if name not in steady]

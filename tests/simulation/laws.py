@@ -11,7 +11,7 @@ from bqdump.core.documents.path_template import shard_name, split_shard
 from bqdump.core.documents.run import Plan
 from bqdump.core.documents.run_layout import unit_of
 from bqdump.core.risks import Risk
-from bqdump.core.tables.catalog import select
+from bqdump.core.tables.patterns import NO_LABELS, select
 from bqdump.core.units.tables import done_tables, table_plans
 from bqdump.ports.store import Copy, ObjectInfo
 from simulation.contents import in_order, lines_of
@@ -276,7 +276,7 @@ class Laws:
         had = {entry.table for entry in before.tables} | {table.table for table in before.left}
         here = {unit.table for unit in self.view.units(plan)} | {one.table for one in plan.reused}
         gone = sorted(had - here)
-        chosen = dict(zip(gone, select(gone, (), tuple(plan.settings["exclude"])), strict=True))
+        chosen = dict(zip(gone, select(gone, (), tuple(plan.settings["exclude"]), NO_LABELS), strict=True))
         kept = {table for table in gone if not chosen[table] and plan.settings["keep_others"]}
         removed = {one.table: one.reason for one in plan.removed}
         self.hold(
@@ -350,7 +350,7 @@ class Laws:
         named = {unit.table for unit in self.view.units(plan)} | {item.table for item in plan.skipped}
         named |= {one.table for one in plan.reused}
         every = sorted(listed | self.histories[plan.dataset].steady(plan.snapshot))
-        choice = select(every, (), tuple(plan.settings["exclude"]))
+        choice = select(every, (), tuple(plan.settings["exclude"]), NO_LABELS)
         wanted = {table for table, chosen in zip(every, choice, strict=True) if chosen}
         self.hold(
             Law.NAMED_LOSSES,

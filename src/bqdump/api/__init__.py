@@ -46,6 +46,7 @@ from bqdump.core.documents.definitions import Unread as Unread
 from bqdump.core.documents.manifest import Erased as Erased
 from bqdump.core.documents.manifest import File as File
 from bqdump.core.documents.manifest import Totals as Totals
+from bqdump.core.documents.run import ByLabel as ByLabel
 from bqdump.core.documents.run import Failure as Failure
 from bqdump.core.documents.run import Flag as Flag
 from bqdump.core.documents.run import Owner as Owner

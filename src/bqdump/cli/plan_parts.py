@@ -79,6 +79,10 @@ def print_parts(shown: Planned) -> None:
     print_section("Unchanged, so not exported again:", heads, unchanged, right=(1, 2, 3))
     billed = [(t.table, t.route, _bill(t), t.why) for t in shown.tables if t.route != "extract" or t.bills]
     print_section("Not exported by a free extract job:", ("table", "route", "bills", "why"), billed, right=(2,))
+    labels = [
+        (use.setting, use.pattern, counted(len(use.tables), "table"), named(use.tables, 3)) for use in shown.by_label
+    ]
+    print_section("By label:", ("setting", "label", "matches", "tables"), labels)
     skipped = [(item["table"], item["reason"]) for item in shown.skipped]
     print_section("Not exported:", ("object", "why"), skipped)
     removed = [

@@ -12,15 +12,16 @@ from bqdump.core.documents.manifest import Manifest, TableEntry
 from bqdump.core.documents.manifest_index import snapshot_of
 from bqdump.core.errors import UsageError
 from bqdump.core.plan.selection import unmatched
-from bqdump.core.restore.chosen import object_names
+from bqdump.core.restore.chosen import object_labels, object_names
 from bqdump.core.restore.plan import INDEX, POLICY, TABLE
 from bqdump.core.results import Result, public, rows_of
-from bqdump.core.tables.catalog import select
+from bqdump.core.tables.patterns import Labels, select
 from bqdump.core.times import time_of
 
 MODEL, DEFINITION, DATASET = "MODEL", "DEFINITION", "DATASET"
 REMOVED = {
     "excluded": "excluded since",
+    "relabelled": "its labels have changed since",
     "dropped": "dropped since",
     "dataset-empty": "the dataset was empty",
     "skipped": "skipped since",
@@ -128,10 +129,10 @@ def listed_names(manifest: Manifest) -> list[str]:
     return sorted({*object_names(manifest), *manifest.definitions.models, *(table.table for table in manifest.removed)})
 
 
-def refuse_unmatched(names: Sequence[str], patterns: Patterns) -> None:
-    """Raise UsageError for a pattern that matches none of these names."""
+def refuse_unmatched(names: Sequence[str], patterns: Patterns, labels: Labels) -> None:
+    """Raise UsageError for a pattern that matches none of these objects. labels: theirs."""
     for setting, some in (("include", patterns.include), ("exclude", patterns.exclude)):
-        for pattern, guess in unmatched(list(names), some):
+        for pattern, guess in unmatched(list(names), some, labels):
             cause, hint = f"matches no object of the run{guess}", "{call:ls} lists all."
             raise UsageError("list", repr(pattern), cause, hint, setting=setting)
 
@@ -139,7 +140,7 @@ def refuse_unmatched(names: Sequence[str], patterns: Patterns) -> None:
 def listing_of(manifest: Manifest, patterns: Patterns = EVERYTHING, *, replaced: bool = False) -> Listing:
     """What a run holds. A pattern that matches nothing is not refused here: another dataset may have its objects."""
     names = listed_names(manifest)
-    chosen = dict(zip(names, select(names, patterns.include, patterns.exclude), strict=True))
+    chosen = dict(zip(names, select(names, patterns.include, patterns.exclude, object_labels(manifest)), strict=True))
     tables = [_table(manifest, entry) for entry in manifest.tables if chosen[entry.table]]
     objects = sorted(_objects(manifest, chosen), key=lambda object_: (object_.kind, object_.table, object_.name))
     return Listing(

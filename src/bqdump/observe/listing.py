@@ -21,7 +21,9 @@ from bqdump.core.listing import (
     listing_of,
     refuse_unmatched,
 )
+from bqdump.core.restore.chosen import object_labels
 from bqdump.core.settings.settings import Settings
+from bqdump.core.tables.patterns import together
 from bqdump.ports.store import ObjectStore
 from bqdump.repository.exports import SetAt, published_set
 from bqdump.repository.published import missing_run, read_manifest, readable_latest
@@ -31,7 +33,7 @@ from bqdump.repository.repository import value_of
 async def list_run(store: ObjectStore, settings: Settings, run: str, patterns: Patterns) -> Listing:
     """What a run (default: the published run) holds. Raises NotFoundError, UsageError for a pattern without a match."""
     manifest = await read_manifest(store, settings, run)
-    refuse_unmatched(listed_names(manifest), patterns)
+    refuse_unmatched(listed_names(manifest), patterns, object_labels(manifest))
     return listing_of(manifest, patterns, replaced=await is_replaced(store, settings, manifest))
 
 
@@ -70,7 +72,8 @@ async def list_set(at: SetAt, run: str, patterns: Patterns) -> Listing:
     skipped = [LeftOut(dataset.dataset, DATASET, dataset.reason) for dataset in (() if run else project.skipped)]
     if not manifests:
         raise missing_run(run or project.run, at.settings)
-    refuse_unmatched(sorted({name for contents in manifests.values() for name in listed_names(contents)}), patterns)
+    names = sorted({name for contents in manifests.values() for name in listed_names(contents)})
+    refuse_unmatched(names, patterns, together(map(object_labels, manifests.values())))
     listings = {
         name: listing_of(contents, patterns, replaced=replaced[name]) for name, contents in sorted(manifests.items())
     }

@@ -21,6 +21,7 @@ from bqdump.core.restore.names import LABEL, job_id, load_id, scratch_name
 from bqdump.core.restore.plan import TableStep
 from bqdump.core.restore.table_requests import expirations_of
 from bqdump.core.tables.catalog import Dataset, Table
+from bqdump.core.tables.patterns import labels_in
 from bqdump.export.watch import Watch
 from bqdump.export.work.job import Work, ended_job
 from bqdump.ports.destination import CopyRequest, Destination, LoadRequest, StatementRequest, TableName
@@ -222,8 +223,7 @@ async def _is_ours(work: TableWork, table: Table) -> bool:
 
 def labels_of(table: Table) -> dict[str, str]:
     """The labels of a table."""
-    labels: dict[str, str] = (msgspec.json.decode(table.definition) or {}).get("labels") or {}
-    return labels
+    return labels_in(table.definition)
 
 
 async def is_written(work: TableWork) -> bool:

@@ -29,7 +29,7 @@ from bqdump.core.errors import (
 )
 from bqdump.core.progress.events import Together
 from bqdump.core.progress.log_events import LogEvent, about
-from bqdump.core.restore.chosen import object_names
+from bqdump.core.restore.chosen import object_labels, object_names
 from bqdump.core.restore.documents import DatasetRun, SetExecution
 from bqdump.core.restore.plan import SHOWN
 from bqdump.core.restore.request import PLACEHOLDER, RESTORE, filled
@@ -199,8 +199,11 @@ async def tasks_of(task: Task, chosen: SetExecution) -> dict[str, Task]:
     if not options.include and not options.exclude:
         return tasks
     exported = await all_or_none(list(tasks.values()), find_manifest)
-    objects = {name: object_names(run.manifest) for name, run in zip(tasks, exported, strict=True)}
-    return {name: tasks[name].requesting(options=own) for name, own in with_patterns_of(options, objects).items()}
+    manifests = {name: run.manifest for name, run in zip(tasks, exported, strict=True)}
+    objects = {name: object_names(manifest) for name, manifest in manifests.items()}
+    labels = {name: object_labels(manifest) for name, manifest in manifests.items()}
+    of_each = with_patterns_of(options, objects, labels)
+    return {name: tasks[name].requesting(options=own) for name, own in of_each.items()}
 
 
 def _refuse_other(task: Task, chosen: SetExecution, choice: Choice) -> None:

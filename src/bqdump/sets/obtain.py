@@ -36,6 +36,7 @@ from bqdump.core.settings.resolve import refuse_other_settings
 from bqdump.core.settings.settings import Settings
 from bqdump.core.sizes import counted, named
 from bqdump.core.tables.catalog import Dataset, Listed, ListedDataset
+from bqdump.core.tables.patterns import labels_in
 from bqdump.core.times import rfc3339
 from bqdump.core.version import VERSION
 from bqdump.core.wording import COMMANDS, fill
@@ -68,7 +69,7 @@ async def list_project(warehouse: Warehouse, settings: Settings) -> list[ListedD
         if name not in known:
             with suppress(NotFoundError):
                 hidden = await warehouse.dataset(settings.project, name)
-                listing.append(ListedDataset(hidden.name, hidden.location))
+                listing.append(ListedDataset(hidden.name, hidden.location, labels=labels_in(hidden.definition)))
     return sorted(listing, key=lambda dataset: dataset.name)
 
 

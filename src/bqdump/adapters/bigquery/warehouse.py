@@ -238,12 +238,12 @@ def _listed_dataset(item: Any) -> ListedDataset:
     """A line of a project's listing. Google's client has no names for some of what is in it."""
     properties = item._properties
     kind = "EXTERNAL" if properties.get("externalDatasetReference") else properties.get("type") or "DEFAULT"
-    return ListedDataset(item.dataset_id, str(properties.get("location", "")), str(kind))
+    return ListedDataset(item.dataset_id, str(properties.get("location", "")), str(kind), dict(item.labels))
 
 
 def _listed(item: Any) -> Listed:
     partitioned = not {"timePartitioning", "rangePartitioning"}.isdisjoint(item._properties)
-    return Listed(item.table_id, item.table_type, milliseconds(item.created), partitioned)
+    return Listed(item.table_id, item.table_type, milliseconds(item.created), partitioned, dict(item.labels))
 
 
 def _extracted(request: ExtractRequest) -> str:

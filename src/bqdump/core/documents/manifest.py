@@ -10,7 +10,7 @@ from msgspec import Meta
 from bqdump.core.documents.copying import CopyOf
 from bqdump.core.documents.definitions import Definitions
 from bqdump.core.documents.document import FORMAT_VERSION, Count, ExportDocument, Mode, ReadAt, RunId, Time, UnitId
-from bqdump.core.documents.run import Failure, Flag, Skipped
+from bqdump.core.documents.run import ByLabel, Failure, Flag, Skipped
 from bqdump.core.documents.unchanged import Reading, Removed, RemovedPartitions
 from bqdump.core.results import public
 from bqdump.core.tables.catalog import WHOLE, Shape
@@ -237,6 +237,8 @@ class Head(ExportDocument, msgspec.Struct, frozen=True, kw_only=True):
     """Objects of the dataset that are not exported."""
     failed: tuple[Failure, ...]
     """Tables that are missing because they failed."""
+    by_label: tuple[ByLabel, ...] = ()
+    """What label patterns have brought in, left out, or applied to."""
     flags: tuple[Flag, ...] = ()
     """Risks of the export, each allowed."""
     removed: tuple[Removed, ...] = ()

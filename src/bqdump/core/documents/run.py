@@ -5,7 +5,7 @@ Those of a published export are in `manifest`. Units of the fields: see `documen
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, Literal
 
 import msgspec
 
@@ -151,6 +151,21 @@ class TablePlan(msgspec.Struct, frozen=True, omit_defaults=True):
         return self.partitions or (self,)
 
 
+LabelSetting = Literal["include", "exclude", "tables"]
+
+
+@public
+class ByLabel(msgspec.Struct, frozen=True):
+    """What a label pattern has matched.
+
+    setting: `include` brought these tables in, `exclude` left them out, and a section of `tables` applies to them.
+    """
+
+    setting: LabelSetting
+    pattern: str
+    tables: tuple[str, ...]
+
+
 class Plan(ExportDocument, msgspec.Struct, frozen=True, kw_only=True):
     """What a run does, the same for all its tasks. Its units are in an object of their own, one JSON line each."""
 
@@ -195,6 +210,8 @@ class Plan(ExportDocument, msgspec.Struct, frozen=True, kw_only=True):
     """Objects of the dataset that are not exported."""
     excluded: Count
     """The number of tables that the patterns leave out."""
+    by_label: tuple[ByLabel, ...] = ()
+    """What label patterns have brought in, left out, or applied to."""
     bills: Count = 0
     """The bytes that its queries bill."""
     flags: tuple[Flag, ...] = ()

@@ -69,7 +69,7 @@ class ReusedPartitions(msgspec.Struct, frozen=True, array_like=True):
 
 
 # Why a table of the published export is not in the next one.
-RemovalReason = Literal["excluded", "dropped", "dataset-empty", "skipped"]
+RemovalReason = Literal["excluded", "relabelled", "dropped", "dataset-empty", "skipped"]
 
 
 @public

@@ -19,9 +19,10 @@ from bqdump.core.formats.types import columns
 from bqdump.core.plan.routes import Routed, RoutedPartition, obstacle, requirements_of
 from bqdump.core.settings.settings import Settings
 from bqdump.core.sizes import size_text
-from bqdump.core.tables.catalog import Listed, Partition, Table, select, state_of
+from bqdump.core.tables.catalog import Listed, Partition, Table, labels_of, state_of
 from bqdump.core.tables.columns import as_they_are
 from bqdump.core.tables.partitioning import Partitioning, partitioning_of
+from bqdump.core.tables.patterns import select
 
 # The least that a query bills. https://cloud.google.com/bigquery/pricing#on_demand_pricing
 LEAST_BILLED = 10 << 20
@@ -74,7 +75,7 @@ class SeenPartitions(NamedTuple):
 
 def candidates(settings: Settings, listing: Sequence[Listed]) -> list[Listed]:
     """The tables that have partitions, among those that the patterns choose."""
-    chosen = select([item.name for item in listing], settings.include, settings.exclude)
+    chosen = select([item.name for item in listing], settings.include, settings.exclude, labels_of(listing))
     return [
         item for item, yes in zip(listing, chosen, strict=True) if yes and item.partitioned and item.kind == "TABLE"
     ]

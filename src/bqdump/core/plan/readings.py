@@ -21,6 +21,7 @@ from bqdump.core.documents.run import Flag
 from bqdump.core.documents.unchanged import Reading, RemovalReason, Removed
 from bqdump.core.plan.hidden_data import Captured, protected_columns
 from bqdump.core.tables.catalog import EXTRACTABLE, KIND_WORDS, WHOLE, Shape, Table, is_iceberg, state_of
+from bqdump.core.tables.patterns import Labelled, Labels
 from bqdump.core.times import rfc3339
 
 # Fields that differ from one reading to the next although nothing changed; so does every field of a size or count.
@@ -141,6 +142,7 @@ class PublishedTable(msgspec.Struct, frozen=True):
     """A table of the published export; see TableEntry. An entry of `left` has a name and files only."""
 
     table: str
+    definition: Labelled | None = None
     kind: str = ""
     route: str = ""
     planned_rows: Count | None = None
@@ -159,7 +161,7 @@ class PublishedTable(msgspec.Struct, frozen=True):
 
 
 class Published(ExportDocument, msgspec.Struct, frozen=True):
-    """The published manifest, without definitions."""
+    """The published manifest, of definitions with the labels only."""
 
     run: RunId
     snapshot: Time
@@ -173,6 +175,11 @@ class Published(ExportDocument, msgspec.Struct, frozen=True):
     tool: str = ""
     settings: dict[str, Any] = {}
     flags: tuple[Flag, ...] = ()
+
+    @property
+    def labels(self) -> Labels:
+        """The labels that its tables had, by name."""
+        return {table.table: table.definition.labels or {} for table in self.tables if table.definition}
 
     def without(self, tables: Collection[str]) -> dict[str, PublishedTable]:
         """Its tables by name, except these."""

@@ -95,6 +95,7 @@ def make_manifest(record: Record) -> Manifest:
         tables=tuple(sorted((*own, *carry.tables, *carry.reused), key=lambda entry: entry.table)),
         skipped=(*plan.skipped, *_not_exported(record)),
         failed=tuple(failed),
+        by_label=plan.by_label,
         left=record.placed.left,
         found=record.placed.found,
         flags=tuple(dict.fromkeys((*with_jobs(plan.flags, risks), *map(_dropped, record.dropped), *carry.flags))),

@@ -18,12 +18,16 @@ from bqdump.core.plan.readings import Published, PublishedTable
 from bqdump.core.risks import Risk
 from bqdump.core.settings.settings import Settings
 from bqdump.core.sizes import counted, named
-from bqdump.core.tables.catalog import select, state_of
+from bqdump.core.tables.catalog import state_of
 from bqdump.core.tables.partitioning import partitioning_of
+from bqdump.core.tables.patterns import Labels, select
 
 NAMED = 5
+# What the settings leave out: refused unless allowed.
+EXCLUDED = ("excluded", "relabelled")
 WHY: dict[RemovalReason, str] = {
     "excluded": "excluded by the patterns",
+    "relabelled": "its labels have changed",
     "dropped": "dropped from the dataset",
     "dataset-empty": "the dataset is empty",
     "skipped": "not exported any more",
@@ -31,29 +35,32 @@ WHY: dict[RemovalReason, str] = {
 
 
 def leaving(
-    published: Published, exported: Collection[str], listed: Collection[str], settings: Settings
+    published: Published, exported: Collection[str], listed: Labels, settings: Settings
 ) -> tuple[tuple[Removed, ...], tuple[str, ...]]:
     """The tables of the published export that the next one would remove, and those that it carries over.
 
     exported: what the next one exports.
-    listed: what the dataset has.
+    listed: what the dataset has, with its labels. Of what it has no more, the published labels count.
     """
-    gone = published.without(exported)
+    gone, patterns = published.without(exported), (settings.include, settings.exclude)
     removed, kept = [], []
-    for entry, chosen in zip(gone.values(), select(list(gone), settings.include, settings.exclude), strict=True):
+    now = select(gone, *patterns, {**published.labels, **listed})
+    before = select(gone, *patterns, published.labels)
+    for entry, chosen, was_chosen in zip(gone.values(), now, before, strict=True):
         if not chosen and settings.keep_others:
             kept.append(entry.table)
             continue
         reason: RemovalReason = "dropped" if listed else "dataset-empty"
         if entry.table in listed:
             reason = "skipped"
-        removed.append(published.removed(entry, reason if chosen else "excluded"))
+        excluded: RemovalReason = "relabelled" if was_chosen else "excluded"
+        removed.append(published.removed(entry, reason if chosen else excluded))
     return tuple(sorted(removed, key=lambda table: table.table)), tuple(sorted(kept))
 
 
 def is_mass(removed: Iterable[Removed], published: Published) -> bool:
     """Whether more than half of the published tables would go without being excluded."""
-    unasked = sum(table.reason != "excluded" for table in removed)
+    unasked = sum(table.reason not in EXCLUDED for table in removed)
     return 2 * unasked > len(published.without(()))
 
 
@@ -66,7 +73,7 @@ def removal_flags(plan: Plan, published: Published) -> Iterator[Flag]:
     reasons = {item.table: item.reason for item in plan.skipped}
     mass = is_mass(plan.removed, published)
     for table in plan.removed:
-        risk = Risk.REMOVED_TABLES if mass or table.reason == "excluded" else Risk.DROPPED_TABLES
+        risk = Risk.REMOVED_TABLES if mass or table.reason in EXCLUDED else Risk.DROPPED_TABLES
         detail = reasons.get(table.table) if table.reason == "skipped" else None
         yield Flag(risk, table.table, (), detail or table.reason.replace("-", " "), allowed=False)
     counts = {entry.table: len(entry.partitions) for entry in published.tables}

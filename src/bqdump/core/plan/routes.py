@@ -28,6 +28,7 @@ from bqdump.core.settings.values import ROUTES
 from bqdump.core.tables.catalog import EXTRACTABLE, KIND_WORDS, WHOLE, Shape, Table, is_iceberg, state_of, unknown_kind
 from bqdump.core.tables.columns import as_they_are, fitted
 from bqdump.core.tables.partitioning import column_name, has_partition_times
+from bqdump.core.tables.patterns import NO_LABELS, Labels, labels_in
 
 # Time travel does not cover views and external tables.
 WITHOUT_PAST = ("VIEW", "MATERIALIZED_VIEW", "EXTERNAL")
@@ -184,7 +185,8 @@ def requirements_of(settings: Settings, table: Table) -> Requirements:
 
     The last section that matches it determines its route, format and compression. Raises UsageError as shape_of does.
     """
-    name, sections = table.name, sections_of(settings.tables, table.name)
+    name, labels = table.name, labels_in(table.definition) if settings.tables else {}
+    sections = sections_of(settings.tables, name, labels)
     own = [section.route for section in sections if section.route]
     format_ = next((section.format for section in reversed(sections) if section.format), settings.format)
     own_codecs = [section.compression for section in sections if section.compression]
@@ -236,15 +238,21 @@ def _ours(settings: Settings, format_: str) -> str:
 
 
 def route_tables(
-    settings: Settings, tables: Sequence[Table], unchosen: Sequence[str] = (), captured: Collection[str] = ()
+    settings: Settings,
+    tables: Sequence[Table],
+    unchosen: Sequence[str] = (),
+    captured: Collection[str] = (),
+    labels: Labels = NO_LABELS,
 ) -> Routing:
     """The route of every table. captured: those into which changes are streamed.
 
-    unchosen: tables of the dataset that are not exported; settings may still name them.
+    unchosen: tables of the dataset that are not exported; settings may still name them, or their `labels`.
     Raises UsageError for a route that cannot export its table.
     """
     if settings.tables:
-        check_columns(settings.tables, {table.name: columns(table.definition) for table in tables}, unchosen)
+        own = {table.name: labels_in(table.definition) for table in tables}
+        known = {table.name: columns(table.definition) for table in tables}
+        check_columns(settings.tables, known, unchosen, {**labels, **own})
     routed, skipped = [], []
     for table in tables:
         if reason := unknown_kind(table.kind):

@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from fnmatch import fnmatchcase
 
 import msgspec
 
-from bqdump.core.documents.run import Skipped
+from bqdump.core.documents.run import ByLabel, LabelSetting, Skipped
 from bqdump.core.errors import PLAN, UsageError
 from bqdump.core.plan.names import refuse_name
 from bqdump.core.settings.settings import Settings
-from bqdump.core.tables.catalog import Listed, same_names, select, unknown_kind
+from bqdump.core.tables.catalog import Listed, labels_of, same_names, unknown_kind
+from bqdump.core.tables.patterns import Labels, is_label, label_hint, matching, pattern_problem, select
 from bqdump.core.times import rfc3339
 from bqdump.core.wording import close_name
 
@@ -19,11 +20,15 @@ MOST_RECOMMENDED, TABLES_A_TASK, READ_BYTES_A_TASK = 20, 500, 10 * 10**9
 
 
 class Selection(msgspec.Struct, frozen=True):
-    """The objects of a listing that are exported, those skipped, and the number of tables excluded by patterns."""
+    """The objects of a listing that are exported, those skipped, and the number of tables excluded by patterns.
+
+    by_label: what the label patterns have matched.
+    """
 
     chosen: tuple[Listed, ...]
     skipped: tuple[Skipped, ...]
     excluded: int
+    by_label: tuple[ByLabel, ...] = ()
 
 
 def choose(listing: Sequence[Listed], settings: Settings, snapshot: int) -> Selection:
@@ -32,15 +37,16 @@ def choose(listing: Sequence[Listed], settings: Settings, snapshot: int) -> Sele
     Raises UsageError where an include matches no table, or a file cannot have the name of a chosen table.
     """
     names = [item.name for item in listing]
-    known = set(names)
+    known, labels = set(names), labels_of(listing)
     for pattern in settings.include:
-        if pattern not in known and not any(select(names, (pattern,), ())):
+        if pattern not in known and not matching(pattern, names, labels):
             close = close_name(pattern, names)
             otherwise = "Separate patterns by commas; without {setting:include}, a plan lists all tables."
             hint = f"Did you mean {close!r}?" if close else otherwise
+            hint = label_hint(pattern, labels) if is_label(pattern) else hint
             raise UsageError(PLAN, repr(pattern), f"matches no table of {settings.dataset}", hint, setting="include")
     chosen, skipped, excluded = [], [], 0
-    for item, included in zip(listing, select(names, settings.include, settings.exclude), strict=True):
+    for item, included in zip(listing, select(names, settings.include, settings.exclude, labels), strict=True):
         if not included:
             excluded += 1
         elif item.created > snapshot:
@@ -51,7 +57,21 @@ def choose(listing: Sequence[Listed], settings: Settings, snapshot: int) -> Sele
         else:
             refuse_name(item.name)
             chosen.append(item)
-    return Selection(tuple(chosen), tuple(skipped), excluded)
+    return Selection(tuple(chosen), tuple(skipped), excluded, tuple(_by_label(settings, listing, chosen)))
+
+
+def _by_label(settings: Settings, listing: Sequence[Listed], chosen: Sequence[Listed]) -> Iterator[ByLabel]:
+    """What each label pattern has matched: of those to include, and of sections, only tables that are exported."""
+    every, exported = labels_of(listing), labels_of(chosen)
+    sections = tuple(section.name for section in settings.tables)
+    of_each: tuple[tuple[LabelSetting, tuple[str, ...], Labels], ...] = (
+        ("include", settings.include, exported),
+        ("exclude", settings.exclude, every),
+        ("tables", sections, exported),
+    )
+    for setting, patterns, labels in of_each:
+        for pattern in filter(is_label, patterns):
+            yield ByLabel(setting, pattern, tuple(sorted(matching(pattern, labels, labels))))
 
 
 def refuse_same_names(names: Sequence[str], dataset: str) -> None:
@@ -61,11 +81,17 @@ def refuse_same_names(names: Sequence[str], dataset: str) -> None:
         raise UsageError(PLAN, f"tables {same[0]}", cause, "Rename one, or leave it out with {setting:exclude}.")
 
 
-def unmatched(names: list[str], patterns: Sequence[str]) -> list[tuple[str, str]]:
-    """Patterns that match no name, each with a suggestion ("" where there is none). Case matters, as in BigQuery."""
+def unmatched(names: list[str], patterns: Sequence[str], labels: Labels) -> list[tuple[str, str]]:
+    """Patterns that match nothing, each with a suggestion ("" where there is none). Case matters, as in BigQuery."""
     guesses, known = [], set(names)
     for pattern in patterns:
-        if pattern not in known and not any(select(names, (pattern,), ())):
+        if pattern in known or matching(pattern, names, labels):
+            continue
+        if problem := pattern_problem(pattern):
+            guesses.append((pattern, f"; {problem}"))
+        elif is_label(pattern):
+            guesses.append((pattern, ""))
+        else:
             folded = [name for name in names if fnmatchcase(name.casefold(), pattern.casefold())]
             guess = next(iter(folded), close_name(pattern, names))
             case = " (case matters)" if folded else ""

@@ -9,7 +9,7 @@ from typing import Any
 import msgspec
 
 from bqdump.core.documents.path_template import PARTITION
-from bqdump.core.documents.run import Flag, Plan, TablePlan
+from bqdump.core.documents.run import ByLabel, Flag, Plan, TablePlan
 from bqdump.core.documents.sets import RemovedDataset, SkippedDataset
 from bqdump.core.documents.unchanged import Removed, Reused
 from bqdump.core.plan.altered import AlteredColumn
@@ -102,6 +102,7 @@ class Planned(Result, frozen=True, kw_only=True):
     removed: tables of that run that the export removes.
     kept: tables that it carries over, as they are excluded.
     unchanged: tables that an incremental export does not export again; `tables` and `totals` are without them.
+    by_label: what label patterns have brought in, left out, or applied to.
     usd: what the queries cost in US dollars, by the setting price_per_tib or the location's list price.
     altered: columns of exported and unchanged tables that may hold values which a restore brings back as other ones.
     datasets: each dataset, where several are exported; tables then have their dataset's name.
@@ -128,6 +129,7 @@ class Planned(Result, frozen=True, kw_only=True):
     removed_datasets: tuple[RemovedDataset, ...] = ()
     unchanged: tuple[UnchangedTable, ...] = ()
     altered: tuple[AlteredColumn, ...] = ()
+    by_label: tuple[ByLabel, ...] = ()
     usd: float = 0.0
 
     def to_dicts(self) -> list[dict[str, Any]]:
@@ -173,6 +175,7 @@ def planned(
         kept=plan.kept,
         unchanged=tuple(map(_unchanged, plan.reused)),
         altered=altered,
+        by_label=plan.by_label,
         usd=round(dollars(plan.bills, plan.location, price_per_tib), 6),
     )
 

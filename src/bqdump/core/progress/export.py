@@ -165,6 +165,10 @@ def planned_together(settings: Settings, drafted: SetPlan, parts: Sequence[Datas
         kept=tuple(f"{name}.{table}" for name, plan in plans.items() for table in plan.kept),
         unchanged=tuple(_in(name, table) for name, plan in plans.items() for table in plan.unchanged),
         altered=tuple(_in(name, table) for name, plan in plans.items() for table in plan.altered),
+        by_label=tuple(
+            msgspec.structs.replace(label, tables=tuple(f"{name}.{table}" for table in label.tables))
+            for name, plan in plans.items() for label in plan.by_label
+        ),
         datasets=tuple(map(_summary, parts)),
         usd=round(sum(plan.usd for plan in plans.values()), 6),
         skipped_datasets=drafted.skipped,

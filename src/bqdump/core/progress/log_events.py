@@ -84,6 +84,8 @@ class LogEvent(enum.StrEnum):
     """Another run has published this table since this run was planned; the manifest keeps it."""
     TABLES_CARRIED_OVER = "tables_carried_over"
     """The plan carries tables over from the published run."""
+    LABEL_MATCHED = "label_matched"
+    """A label pattern has brought tables in, left them out, or applies to them."""
     TABLE_NOT_ICEBERG = "table_not_iceberg"
     """The table is exported, but not as an Iceberg table, or without a column that Iceberg has no type for."""
     ICEBERG_METADATA_LOST = "iceberg_metadata_lost"

@@ -36,8 +36,8 @@ from bqdump.core.restore.plan import (
     TargetState,
 )
 from bqdump.core.sizes import named
-from bqdump.core.tables.catalog import select
 from bqdump.core.tables.partitioning import partitioning_of
+from bqdump.core.tables.patterns import Labels, labels_in, select
 
 # Reasons in one message.
 NAMED = 3
@@ -135,13 +135,13 @@ def chosen_by(options: Options, manifest: Manifest) -> Mapping[str, bool]:
 
     Raises UsageError for a pattern that matches none.
     """
-    names = object_names(manifest)
+    names, labels = object_names(manifest), object_labels(manifest)
     for setting, patterns in (("include", options.include), ("exclude", options.exclude)):
-        for pattern, guess in unmatched(names, patterns):
+        for pattern, guess in unmatched(names, patterns, labels):
             cause = f"matches no object of the export{guess}"
             where = "partitions" if options.partitions else setting
             raise UsageError(PLAN, repr(pattern), cause, "{call:ls} lists all.", setting=where)
-    return dict(zip(names, select(names, options.include, options.exclude), strict=True))
+    return dict(zip(names, select(names, options.include, options.exclude, labels), strict=True))
 
 
 def refuse_nothing(manifest: Manifest, options: Options, chosen: Chosen) -> None:
@@ -160,6 +160,13 @@ def refuse_nothing(manifest: Manifest, options: Options, chosen: Chosen) -> None
         cause = f"nothing that it names can be restored ({reasons})"
         where = "partitions" if options.partitions else "include"
         raise UsageError(PLAN, patterns, cause, "{call:ls} lists what the export holds.", setting=where)
+
+
+def object_labels(manifest: Manifest) -> Labels:
+    """The labels of tables and other objects, by name."""
+    defined = [(entry.table, entry.definition) for entry in manifest.tables]
+    defined += [(object_.name, object_.definition) for object_ in manifest.definitions.objects]
+    return {name: labels_in(definition) for name, definition in defined}
 
 
 def object_names(manifest: Manifest) -> list[str]:

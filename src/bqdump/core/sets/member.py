@@ -8,7 +8,6 @@ Each task begins with datasets that no other task begins with, and helps with th
 from __future__ import annotations
 
 from collections.abc import Sequence
-from fnmatch import fnmatchcase
 
 import msgspec
 
@@ -17,7 +16,8 @@ from bqdump.core.documents.sets import SetPlan
 from bqdump.core.errors import PLAN, UsageError
 from bqdump.core.settings.settings import Settings
 from bqdump.core.settings.values import prefix
-from bqdump.core.tables.catalog import Listed, select
+from bqdump.core.tables.catalog import Listed, labels_of
+from bqdump.core.tables.patterns import matching, select
 from bqdump.core.times import rfc3339
 
 
@@ -45,34 +45,36 @@ def member_settings(settings: Settings, plan: SetPlan, dataset: str, listing: Se
     Every pattern matches a table of some dataset: see `refuse_unmatched`.
     """
     own = one_dataset(settings, dataset)
-    names = [item.name for item in listing]
+    labels = labels_of(listing)
     return msgspec.structs.replace(
         own,
         snapshot_time=rfc3339(plan.snapshot),
-        include=tuple(pattern for pattern in own.include if any(select(names, (pattern,), ()))),
-        exclude=tuple(pattern for pattern in own.exclude if any(select(names, (pattern,), ()))),
-        tables=tuple(section for section in own.tables if any(fnmatchcase(name, section.name) for name in names)),
+        include=tuple(pattern for pattern in own.include if matching(pattern, labels, labels)),
+        exclude=tuple(pattern for pattern in own.exclude if matching(pattern, labels, labels)),
+        tables=tuple(section for section in own.tables if matching(section.name, labels, labels)),
     )
 
 
 def matches_include(settings: Settings, listing: Sequence[Listed]) -> bool:
     """Whether a dataset has a table that --include names; any dataset has where nothing is named."""
-    return not settings.include or any(select([item.name for item in listing], settings.include, ()))
+    labels = labels_of(listing)
+    return not settings.include or any(select(labels, settings.include, (), labels))
 
 
 def chosen_tables(settings: Settings, listing: Sequence[Listed]) -> int:
     """How many of a dataset's tables the patterns choose."""
-    return sum(select([item.name for item in listing], settings.include, settings.exclude))
+    labels = labels_of(listing)
+    return sum(select(labels, settings.include, settings.exclude, labels))
 
 
 def refuse_unmatched(settings: Settings, listings: Sequence[Sequence[Listed]]) -> None:
     """Raise UsageError for a pattern of --include, or a section of a table, that matches no table of any dataset."""
-    names = sorted({item.name for listing in listings for item in listing})
+    every = [labels_of(listing) for listing in listings]
     for pattern in settings.include:
-        if not any(select(names, (pattern,), ())):
+        if not any(matching(pattern, labels, labels) for labels in every):
             raise UsageError(PLAN, repr(pattern), "matches no table of any dataset", setting="include")
     for section in settings.tables:
-        if not any(fnmatchcase(name, section.name) for name in names):
+        if not any(matching(section.name, labels, labels) for labels in every):
             raise UsageError(PLAN, f"[tables.{section.name}]", "matches no table of any dataset")
 
 

@@ -13,7 +13,7 @@ from bqdump.core.restore.names import partition_range
 from bqdump.core.restore.plan import PLAN, Options
 from bqdump.core.restore.request import PLACEHOLDER, RESTORE, filled
 from bqdump.core.sizes import named
-from bqdump.core.tables.catalog import select
+from bqdump.core.tables.patterns import NO_LABELS, Labels, is_label, matching, select, together
 
 NAMED = 10
 OF_A_SET = "only datasets of a set can be chosen, and this is the export of one dataset"
@@ -40,10 +40,15 @@ def chosen_datasets(names: Sequence[str], choice: Choice) -> list[str]:
     """Those that the patterns choose, sorted. Raises UsageError for a pattern that matches none, or if none is left."""
     known = sorted(names)
     for setting, patterns in (("datasets", choice.include), ("exclude_datasets", choice.exclude)):
-        for pattern, guess in unmatched(known, patterns):
+        for pattern in filter(is_label, patterns):
+            cause = "a restore chooses datasets by name: their labels are not in the export of the set"
+            raise UsageError(RESTORE, repr(pattern), cause, "Name them.", setting=setting)
+        for pattern, guess in unmatched(known, patterns, NO_LABELS):
             cause, hint = f"matches no dataset of the set{guess}", f"Its datasets: {named(known, NAMED, 'dataset')}."
             raise UsageError(RESTORE, repr(pattern), cause, hint, setting=setting)
-    chosen = [name for name, yes in zip(known, select(known, choice.include, choice.exclude), strict=True) if yes]
+    chosen = [
+        name for name, yes in zip(known, select(known, choice.include, choice.exclude, NO_LABELS), strict=True) if yes
+    ]
     if not chosen:
         raise UsageError(RESTORE, "", "no dataset of the set is left", setting="exclude_datasets")
     return chosen
@@ -58,15 +63,17 @@ def refuse_one_target(options: Options, datasets: Sequence[str]) -> None:
         raise UsageError(RESTORE, "", cause, hint, setting="into")
 
 
-def with_patterns_of(options: Options, objects: Mapping[str, list[str]]) -> dict[str, Options]:
-    """The options for each dataset with the patterns that match one of its objects, whose names are given.
+def with_patterns_of(
+    options: Options, objects: Mapping[str, list[str]], labels: Mapping[str, Labels]
+) -> dict[str, Options]:
+    """The options for each dataset with the patterns that match one of its objects, whose names and labels are given.
 
     Without the datasets that have no object which `include` names. Raises UsageError for a pattern that matches no
     object of any dataset.
     """
     everything = sorted({name for names in objects.values() for name in names})
     for setting, patterns in (("include", options.include), ("exclude", options.exclude)):
-        for pattern, guess in unmatched(everything, patterns):
+        for pattern, guess in unmatched(everything, patterns, together(labels.values())):
             cause = f"matches no object of any dataset{guess}"
             where = "partitions" if options.partitions else setting
             dataset, _, name = pattern.partition(".")
@@ -76,14 +83,14 @@ def with_patterns_of(options: Options, objects: Mapping[str, list[str]]) -> dict
                 hint = f"The dataset is chosen with {both}."
             raise UsageError(PLAN, repr(pattern), cause, hint, setting=where)
 
-    def those_of(patterns: tuple[str, ...], names: list[str]) -> tuple[str, ...]:
-        return tuple(pattern for pattern in patterns if any(select(names, (pattern,), ())))
+    def those_of(patterns: tuple[str, ...], dataset: str) -> tuple[str, ...]:
+        return tuple(pattern for pattern in patterns if matching(pattern, objects[dataset], labels[dataset]))
 
     by_dataset = {
         dataset: msgspec.structs.replace(
             options,
-            include=those_of(options.include, names),
-            exclude=those_of(options.exclude, names),
+            include=those_of(options.include, dataset),
+            exclude=those_of(options.exclude, dataset),
             partitions=tuple(some for some in options.partitions if partition_range(some).table in names),
         )
         for dataset, names in objects.items()

@@ -18,7 +18,8 @@ from bqdump.core.risks import Risk
 from bqdump.core.settings.settings import Settings
 from bqdump.core.settings.target import NAME
 from bqdump.core.sizes import counted, named
-from bqdump.core.tables.catalog import ListedDataset, select
+from bqdump.core.tables.catalog import ListedDataset, labels_of
+from bqdump.core.tables.patterns import is_label, label_hint, matching, select
 from bqdump.core.wording import close_name
 
 NAMED = 10
@@ -49,23 +50,23 @@ def choose_datasets(listing: Sequence[ListedDataset], settings: Settings) -> Cho
     names, patterns = names_of(settings)
     known = {dataset.name: dataset for dataset in listing}
     visible = [name for name in known if not name.startswith("_")]
+    labels, excluded = labels_of(listing), settings.exclude_datasets
     for name in names:
         if name not in known:
             cause = f"there is no dataset of this name in project {settings.project}, or it may not be seen"
             raise UsageError(PLAN, name, cause, _guess(name, list(known)), setting="dataset")
     for pattern in patterns:
-        if not any(select(visible, (pattern,), ())):
+        if not matching(pattern, visible, labels):
             cause = f"matches no dataset of project {settings.project}"
-            raise UsageError(PLAN, repr(pattern), cause, _guess(pattern, visible), setting="dataset")
-    matched = {name for name, yes in zip(visible, select(visible, patterns or ("",), ()), strict=True) if yes}
+            hint = label_hint(pattern, labels) if is_label(pattern) else _guess(pattern, visible)
+            raise UsageError(PLAN, repr(pattern), cause, hint, setting="dataset")
+    matched = {name for pattern in patterns for name in matching(pattern, visible, labels)}
     candidates = sorted(matched.union(names))
-    for name, kept in zip(names, select(list(names), (), settings.exclude_datasets), strict=True):
+    for name, kept in zip(names, select(names, (), excluded, labels), strict=True):
         if not kept:
             cause = f"it leaves out {name}, which {{setting:dataset}} names"
             raise UsageError(PLAN, "", cause, "Remove one of the two.", setting="exclude_datasets")
-    left = [
-        name for name, kept in zip(candidates, select(candidates, (), settings.exclude_datasets), strict=True) if kept
-    ]
+    left = [name for name, kept in zip(candidates, select(candidates, (), excluded, labels), strict=True) if kept]
     elsewhere = [name for name in left if settings.location and not _is_in(known[name], settings.location)]
     for name in elsewhere:
         if name in names:
@@ -129,7 +130,7 @@ def locations_of(datasets: Sequence[ListedDataset]) -> Mapping[str, str]:
 
 
 WHY: dict[LeavingReason, str] = {
-    "excluded": "not named by {setting:dataset} any more",
+    "excluded": "not chosen by {setting:dataset} any more",
     "dropped": "not in the project any more, or not visible to this account",
     "skipped": "not exported any more",
 }

@@ -17,7 +17,7 @@ from bqdump.core.settings.settings import BY_NAME, REQUIRED, RETENTION, RULES, S
 from bqdump.core.settings.target import BUCKET, Target
 from bqdump.core.settings.values import SecretValueError
 from bqdump.core.sizes import listed
-from bqdump.core.tables.catalog import select
+from bqdump.core.tables.patterns import NO_LABELS, is_label, select
 from bqdump.core.wording import close_name
 
 READ = "read the settings"
@@ -225,7 +225,10 @@ def check(settings: Settings) -> Settings:
         hint = "Remove {partition}, or export a dataset with large partitioned tables by itself."
         raise UsageError(READ, "", cause, hint, setting="path")
     single = settings.dataset and not settings.names_several
-    if single and not all(select([settings.dataset], (), settings.exclude_datasets)):
+    if single and (labels := [pattern for pattern in settings.exclude_datasets if is_label(pattern)]):
+        cause = f"{labels[0]} leaves out datasets of several, and {settings.dataset} is one"
+        raise UsageError(READ, "", cause, "Remove it.", setting="exclude_datasets")
+    if single and not all(select([settings.dataset], (), settings.exclude_datasets, NO_LABELS)):
         raise UsageError(READ, "", f"it leaves out the only dataset, {settings.dataset}", setting="exclude_datasets")
     if settings.delimiter in settings.null_marker:
         cause = f"{settings.null_marker!r} contains the delimiter {settings.delimiter!r}"

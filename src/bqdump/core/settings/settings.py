@@ -199,8 +199,10 @@ CODECS = tuple(sorted({codec for kind in FORMATS.values() for codec in kind.code
 WHERE = (
     "Target instead of {setting:bucket}: gs://BUCKET/PREFIX, a local folder (with the read route), or a copy in s3://."
 )
-DATASETS = "Dataset to export, or several: names and patterns (* and ?), each in its own folder."
+DATASETS = "Dataset to export, or several: names and patterns (* and ?, label:KEY=VALUE), each in its own folder."
 LEAVE_OUT = "Leave out datasets that match (* and ? allowed), where {setting:dataset} has a pattern."
+ONLY = "Export only tables that match (* and ? allowed, or label:KEY=VALUE)."
+NOT = "Exclude tables that match (* and ? allowed, or label:KEY=VALUE)."
 KEEP = "Carry tables excluded by {setting:include}/{setting:exclude} over from the published export, unchanged."
 INCREMENTAL = "Export only tables that changed; reuse earlier files for others."
 FULL = "With {setting:incremental}: export even unchanged tables after this time (default: 30d); 0: never."
@@ -242,12 +244,12 @@ TABLES = "Settings of single tables as JSON; in bqdump.toml: sections [tables.NA
 SETTINGS: tuple[Setting, ...] = (
     Setting("project", PROJECT, "ID", "Project of the dataset.", variable="PROJECT_ID"),
     Setting("dataset", parse_datasets, "NAME", DATASETS, variable="SOURCE_DATASET"),
-    Setting("exclude_datasets", parse.patterns, "PATTERN,…", LEAVE_OUT),
+    Setting("exclude_datasets", parse.object_patterns, "PATTERN,…", LEAVE_OUT),
     Setting("bucket", parse.bucket, "NAME", "Bucket of the exports, without gs://.", variable="DESTINATION_BUCKET"),
     Setting("to", parse_target, "TARGET", WHERE),
     Setting("prefix", parse.prefix, "FOLDER", "Folder in the target. Each dataset needs its own."),
-    Setting("include", parse.patterns, "PATTERN,…", "Export only tables that match (* and ? allowed)."),
-    Setting("exclude", parse.patterns, "PATTERN,…", "Exclude tables that match (* and ? allowed)."),
+    Setting("include", parse.object_patterns, "PATTERN,…", ONLY),
+    Setting("exclude", parse.object_patterns, "PATTERN,…", NOT),
     Setting("keep_others", parse.flag, "BOOL", KEEP),
     Setting("incremental", parse.flag, "BOOL", INCREMENTAL),
     Setting("full_every", amounts.period, "TIME", FULL),

@@ -1,4 +1,4 @@
-"""Settings of single tables: `[tables.NAME]` in bqdump.toml, where NAME may be a pattern. From text to a Shape.
+"""Settings of single tables: `[tables.NAME]` in bqdump.toml, where NAME may be a pattern, or label:KEY=VALUE.
 
 If several sections match a table, their restrictions add up (excluded columns, masks, filters); the last section
 determines format, compression, route and partition_times.
@@ -13,7 +13,6 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Mapping, Sequence
-from fnmatch import fnmatchcase
 from typing import Any, cast
 
 import msgspec
@@ -23,6 +22,7 @@ from bqdump.core.formats.types import Column
 from bqdump.core.settings import values as parse
 from bqdump.core.sizes import counted, listed, named
 from bqdump.core.tables.catalog import WHOLE, Constant, Mask, Shape
+from bqdump.core.tables.patterns import NO_LABELS, Labels, is_exact, is_label, label_hint, matching, pattern_problem
 from bqdump.core.wording import close_name
 
 # Strings and quoted names first: their content is not examined. A backslash escapes the next character, in raw strings
@@ -84,7 +84,11 @@ class TableSettings(msgspec.Struct, frozen=True, omit_defaults=True):
     @property
     def exact(self) -> bool:
         """Whether it matches one table, not a pattern."""
-        return not any(char in self.name for char in "*?[")
+        return is_exact(self.name)
+
+    def matches(self, table: str, labels: Mapping[str, str]) -> bool:
+        """Whether it is for a table with these labels."""
+        return bool(matching(self.name, (table,), {table: labels}))
 
 
 def parse_tables(value: Any) -> tuple[TableSettings, ...]:
@@ -115,6 +119,8 @@ def _section(name: str, section: Any) -> TableSettings:
             f'tables.{name}: expected a section with settings, such as [tables.{name}] with columns = ["id"]'
         )
     known = TableSettings.__struct_fields__[1:]
+    if problem := pattern_problem(name):
+        raise ValueError(f"tables: {problem}")
     if unknown := [key for key in section if key not in known]:
         raise ValueError(f"tables.{name}: unknown setting {unknown[0]!r}; expected {listed(known)}")
     words = {key: str(section[key]).strip().lower() for key in ("format", "compression", "route") if key in section}
@@ -168,9 +174,9 @@ def _mask(place: str, value: Any) -> Mask:
     return mask
 
 
-def sections_of(tables: Sequence[TableSettings], table: str) -> list[TableSettings]:
-    """The sections that match a table, in order."""
-    return [section for section in tables if fnmatchcase(table, section.name)]
+def sections_of(tables: Sequence[TableSettings], table: str, labels: Mapping[str, str]) -> list[TableSettings]:
+    """The sections that match a table, in order. labels: the table's."""
+    return [section for section in tables if section.matches(table, labels)]
 
 
 def shape_of(sections: Sequence[TableSettings], table: str, columns: Sequence[Column]) -> Shape:
@@ -214,19 +220,25 @@ def shape_of(sections: Sequence[TableSettings], table: str, columns: Sequence[Co
 
 
 def check_columns(
-    tables: Sequence[TableSettings], columns: Mapping[str, Sequence[Column]], unchosen: Sequence[str] = ()
+    tables: Sequence[TableSettings],
+    columns: Mapping[str, Sequence[Column]],
+    unchosen: Sequence[str] = (),
+    labels: Labels = NO_LABELS,
 ) -> None:
     """Raise UsageError for a section that matches no table, and for a column that none of its tables has.
 
     columns: those of every exported table.
     unchosen: the other tables of the dataset.
+    labels: of all of them.
     """
     for section in tables:
-        matched = [name for name in columns if fnmatchcase(name, section.name)]
-        if not matched and any(fnmatchcase(name, section.name) for name in unchosen):
+        matched = matching(section.name, columns, labels)
+        if not matched and matching(section.name, unchosen, labels):
             continue
         if not matched:
             hint = close(section.name, list(columns), f"Tables: {named(sorted(columns), NAMED)}." if columns else "")
+            if is_label(section.name):
+                hint = label_hint(section.name, labels)
             raise UsageError(PLAN, f"[tables.{section.name}]", "matches no table of the dataset", hint)
         existing = {_any_case(column.name): column.name for name in matched for column in columns[name]}
         for name in () if section.exact else _named(section):

@@ -16,6 +16,7 @@ import msgspec
 
 from bqdump.core.documents.document import STATE
 from bqdump.core.settings import values as parse
+from bqdump.core.tables.patterns import LABEL_PATTERN, is_label
 
 BUCKET, FOLDER, S3 = "gs", "file", "s3"
 
@@ -127,9 +128,10 @@ SCHEMES: dict[str, Callable[[str, str], Target]] = {BUCKET: _in_bucket, S3: _in_
 NAME = re.compile(r"\w{1,1024}")
 # One dataset, by its name.
 DATASET = parse.name(NAME.pattern, "a dataset id: letters, digits and _, without the project")
-PATTERN = re.compile(r"[\w*?]{1,1024}")
+PATTERN = re.compile(rf"[\w*?]{{1,1024}}|{LABEL_PATTERN.pattern}")
 NAMES_EXPECTED = (
-    "a dataset id: letters, digits and _, without the project; or ids and patterns (* and ?) separated by commas"
+    "a dataset id: letters, digits and _, without the project; or ids and patterns (* and ?, or label:KEY=VALUE) "
+    "separated by commas"
 )
 
 
@@ -140,11 +142,11 @@ QUALIFIED_MEANT = "A project is named with {setting:project}, tables with {setti
 
 def parse_datasets(value: Any) -> str:
     """A dataset's name, or names and patterns of several, separated by commas. Raises ValueError."""
-    names = parse.patterns(value)
+    names = parse.object_patterns(value)
     if not names and value not in ("", []):
         raise ValueError(f"no dataset is named; expected {NAMES_EXPECTED}")
     for name in names:
-        if re.fullmatch(QUALIFIED, name):
+        if re.fullmatch(QUALIFIED, name) and not is_label(name):
             raise ValueError(f"expected {NAMES_EXPECTED}. {QUALIFIED_MEANT}")
         if not PATTERN.fullmatch(name):
             raise ValueError(f"expected {NAMES_EXPECTED}")

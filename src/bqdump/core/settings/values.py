@@ -17,16 +17,14 @@ from bqdump.core.formats.formats import ALIASES, FORMATS
 from bqdump.core.risks import REFUSED, Risk
 from bqdump.core.sizes import listed
 from bqdump.core.tables.columns import POLICIES
+from bqdump.core.tables.patterns import LABEL_KEY, LABEL_VALUE, pattern_problem
 from bqdump.core.times import parse_time
 from bqdump.core.wording import close_name
 
 # An object name has at most 1,024 bytes, of which bqdump's own documents take about 300 after the prefix.
 LONGEST_PREFIX = 600
 ROUTES = ("extract", "query", "read")
-# https://cloud.google.com/bigquery/docs/labels-intro#requirements
 MOST_LABELS = 64
-LABEL_KEY = r"[^\W\dA-Z_][\w-]{0,62}"
-LABEL_VALUE = r"[\w-]{0,63}"
 # Where an address without encryption stays on this machine.
 LOOPBACK = ("localhost", "127.0.0.1", "::1")
 
@@ -151,6 +149,14 @@ def patterns(value: Any) -> tuple[str, ...]:
     if not isinstance(value, Sequence) or not all(isinstance(item, str) for item in value):
         raise ValueError("expected a list of patterns")
     return tuple(item.strip() for item in value if item.strip())
+
+
+def object_patterns(value: Any) -> tuple[str, ...]:
+    """Patterns of names and labels: a list, or a string that separates them by commas."""
+    for pattern in (chosen := patterns(value)):
+        if problem := pattern_problem(pattern):
+            raise ValueError(problem)
+    return chosen
 
 
 def risks(value: Any) -> tuple[Risk, ...]:

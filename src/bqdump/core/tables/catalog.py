@@ -16,11 +16,12 @@ from __future__ import annotations
 
 import re
 import unicodedata
-from collections.abc import Iterable, Iterator
-from fnmatch import fnmatchcase
+from collections.abc import Iterable
 from typing import Any
 
 import msgspec
+
+from bqdump.core.tables.patterns import Labels
 
 EXTRACTABLE = ("TABLE", "SNAPSHOT")
 KIND_WORDS = {
@@ -51,15 +52,22 @@ class ListedDataset(msgspec.Struct, frozen=True):
     name: str
     location: str
     kind: str = "DEFAULT"
+    labels: dict[str, str] = {}
 
 
-class Listed(msgspec.Struct, frozen=True):
+class Listed(msgspec.Struct, frozen=True, omit_defaults=True):
     """One line of a dataset's listing. `created` is in milliseconds since 1970 UTC. partitioned: it has partitions."""
 
     name: str
     kind: str
     created: int
     partitioned: bool = False
+    labels: dict[str, str] = {}
+
+
+def labels_of(listing: Iterable[Listed | ListedDataset]) -> Labels:
+    """The labels in a listing, by name."""
+    return {item.name: item.labels for item in listing}
 
 
 class Partition(msgspec.Struct, frozen=True):
@@ -76,10 +84,6 @@ class Partition(msgspec.Struct, frozen=True):
     rows: int
     bytes: int
     modified: int
-
-
-# What makes a pattern of a name.
-WILDCARDS = frozenset("*?[")
 
 
 class Table(msgspec.Struct, frozen=True):
@@ -131,25 +135,6 @@ def is_iceberg(definition: msgspec.Raw) -> bool:
     """Whether a table stores its rows as Iceberg files in a bucket."""
     state = state_of(definition)
     return state is not None and state.biglake_configuration is not None
-
-
-def select(names: Iterator[str] | list[str], include: tuple[str, ...], exclude: tuple[str, ...]) -> Iterator[bool]:
-    """For each name whether the patterns choose it. Case matters, as in BigQuery."""
-    included, excluded = _Patterns(include), _Patterns(exclude)
-    for name in names:
-        yield (not include or included.match(name)) and not excluded.match(name)
-
-
-class _Patterns:
-    """Patterns. Thousands of them may be plain names."""
-
-    def __init__(self, patterns: tuple[str, ...]) -> None:
-        self._names = frozenset(patterns)
-        self._others = [pattern for pattern in patterns if WILDCARDS & set(pattern)]
-
-    def match(self, name: str) -> bool:
-        """Whether one of them matches."""
-        return name in self._names or any(fnmatchcase(name, pattern) for pattern in self._others)
 
 
 Constant = str | int | float | bool

@@ -76,6 +76,7 @@ def make_plan(planning: RunToPlan, selection: Selection, routing: Routing, tasks
         bytes=sum(part.bytes for item in routed for part in item.partitions or (item.table,)),
         skipped=(*selection.skipped, *routing.skipped),
         excluded=selection.excluded,
+        by_label=selection.by_label,
         bills=sum(item.bills or 0 for item in routed),
         splits=dealt.splits,
         partitioned=dealt.partitioned,

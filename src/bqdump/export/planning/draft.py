@@ -34,7 +34,7 @@ from bqdump.core.plan.routes import Routed, Routing, route_tables
 from bqdump.core.plan.selection import Selection, choose, refuse_same_names, unmatched
 from bqdump.core.progress.log_events import LogEvent
 from bqdump.core.settings.settings import Settings
-from bqdump.core.tables.catalog import Table, ignores_case
+from bqdump.core.tables.catalog import Table, ignores_case, labels_of
 from bqdump.core.units.plan import RunToPlan, make_plan, unchanged_plans
 from bqdump.core.units.shares import read_tables
 from bqdump.export.carry import refuse_other_mode
@@ -108,7 +108,9 @@ async def draft_plan(warehouse: Warehouse, request: Request) -> Draft:
     selection = choose(surveyed.listing, settings, surveyed.snapshot)
     if ignores_case(surveyed.dataset.definition):
         refuse_same_names([item.name for item in selection.chosen], settings.dataset)
-    for pattern, guess in unmatched([item.name for item in surveyed.listing], settings.exclude):
+    for pattern, guess in unmatched(
+        [item.name for item in surveyed.listing], settings.exclude, labels_of(surveyed.listing)
+    ):
         message = "exclude %r: no table of %s matches%s"
         log.warning(message, pattern, settings.dataset, guess, extra=LogEvent.PATTERN_UNMATCHED.extra())
     answers = await _ask(warehouse, surveyed, selection)
@@ -146,7 +148,7 @@ def plan_of(survey: Survey, selection: Selection, answers: Answers, nonce: str) 
         flags += target_flags(location, bucket.location, bucket.soft_delete_seconds, versions=bucket.versions)
         flags += lifecycle_flags(bucket.lifecycle, settings, request.run, every)
     if (published := request.earlier.published) and published.age < plan.age:
-        listed = {item.name for item in listing}
+        listed = labels_of(listing)
         removed, kept = leaving(published, {table.table for table in every}, listed, settings)
         refuse_other_mode(published, plan, kept)
         parts = leaving_partitions(published, plan, planned)
@@ -191,7 +193,8 @@ async def _ask_tables(
     captured = await captured_tables(warehouse, dataset, settings, described.tables)
     chosen = {item.name for item in selection.chosen}
     unchosen = [item.name for item in survey.listing if item.name not in chosen]
-    routing = route_tables(settings, described.tables, unchosen, captured.tables or ())
+    labels = labels_of(survey.listing)
+    routing = route_tables(settings, described.tables, unchosen, captured.tables or (), labels)
     refuse_missing_packages(routing.routed)
     candidates = [_seen(item, readings, listed, captured) for item in routing.routed]
     reusable = await find_reusable(survey, candidates)

@@ -19,7 +19,7 @@ from bqdump.core.plan.reuse import bytes_saved
 from bqdump.core.plan.summary import Planned, planned
 from bqdump.core.progress.log_events import LogEvent
 from bqdump.core.risks import Risk
-from bqdump.core.sizes import counted, size_text
+from bqdump.core.sizes import counted, named, size_text
 from bqdump.core.times import rfc3339
 from bqdump.export.carry import read_over, read_published
 from bqdump.export.placement.choose import placement_of, running_export
@@ -37,6 +37,7 @@ from bqdump.repository.repository import replace, value_of
 
 log = logging.getLogger(__name__)
 
+NAMED = 5
 FLAGS_LOGGED = 20
 # Risks that have log lines of their own.
 NAMED_ABOVE = (Risk.REMOVED_TABLES, Risk.DROPPED_TABLES, Risk.REMOVED_PARTITIONS, Risk.DROPPED_PARTITIONS)
@@ -165,6 +166,9 @@ def _log_plan(export: RunningExport) -> None:
         settings, nothing = export.task.settings, LogEvent.NOTHING_EXPORTED.extra()
         why = ": include and exclude leave out all that it has" if settings.include or settings.exclude else ""
         log.warning("%s has no table to export%s", settings.dataset, why, extra=nothing)
+    for use in plan.by_label:
+        matched = f"{counted(len(use.tables), 'table')} ({named(use.tables, NAMED)})" if use.tables else "no table"
+        log.info("%s %s: %s", use.setting, use.pattern, matched, extra=LogEvent.LABEL_MATCHED.extra())
     if plan.all_reused:
         partitions = sum(len(table.partitions) for table in plan.reused_partitions)
         unchanged, saved = unchanged_parts(len(plan.reused), partitions), size_text(bytes_saved(plan.all_reused))

@@ -24,7 +24,8 @@ from bqdump.core.plan.guards import refuse_snapshot
 from bqdump.core.plan.readings import Published, changing, reading_of
 from bqdump.core.plan.reuse import Comparison, ExpectedReuse, expected_to_change
 from bqdump.core.settings.settings import Settings
-from bqdump.core.tables.catalog import Dataset, Listed, Partition, select
+from bqdump.core.tables.catalog import Dataset, Listed, Partition
+from bqdump.core.tables.patterns import select
 from bqdump.export.planning.definitions import DESCRIBE_AT_ONCE
 from bqdump.export.planning.target import find_dataset
 from bqdump.export.task import SetContext
@@ -216,7 +217,8 @@ async def read_early(
 def chosen_to_change(published: Published, settings: Settings) -> list[str]:
     """The tables that are expected to change, of those that the patterns choose."""
     names = expected_to_change(published)
-    return [name for name, yes in zip(names, select(names, settings.include, settings.exclude), strict=True) if yes]
+    chosen = select(names, settings.include, settings.exclude, published.labels)
+    return [name for name, yes in zip(names, chosen, strict=True) if yes]
 
 
 async def early_reading(warehouse: Warehouse, dataset: Dataset, name: str) -> Reading | None:
