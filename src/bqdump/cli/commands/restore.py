@@ -33,6 +33,7 @@ from bqdump.core.exit_codes import DIFFERENCE, DONE, TABLES_FAILED
 from bqdump.core.prices import dollars, money_text, price_text
 from bqdump.core.progress.events import Listener
 from bqdump.core.restore.access import UNREQUESTED as WITHOUT_ACCESS
+from bqdump.core.restore.chosen import EXISTING
 from bqdump.core.restore.chosen import UNREQUESTED as WITHOUT_POLICIES
 from bqdump.core.restore.request import RESTORE_SETTINGS, Asked, Requested, requested
 from bqdump.core.restore.result import Restoration, RestoredTable, with_objects
@@ -260,7 +261,8 @@ def print_altered(title: str, tables: Sequence[RestoredTable]) -> None:
 def _print_not_restored(shown: Restoration) -> None:
     datasets = {dataset.dataset for dataset in shown.datasets}
     left = [object_.name for object_ in shown.not_restored if object_.reason == WITHOUT_ACCESS]
-    lost = [object_ for object_ in shown.not_restored if object_.reason != WITHOUT_ACCESS]
+    existing = [object_.name for object_ in shown.not_restored if object_.reason == EXISTING]
+    lost = [object_ for object_ in shown.not_restored if object_.reason not in (WITHOUT_ACCESS, EXISTING)]
     said = Counter((object_.kind, object_.reason) for object_ in lost if object_.name in datasets)
     of_all = [what for what, times in said.items() if times == len(datasets) > 1]
     of_some = [
@@ -269,6 +271,8 @@ def _print_not_restored(shown: Restoration) -> None:
     rows = [("every dataset", kind_text(kind), _why(reason)) for kind, reason in of_all]
     rows += [(object_.name, kind_text(object_.kind), _why(object_.reason)) for object_ in of_some]
     print_section("Not restored:", ("object", "kind", "why"), rows)
+    if existing:
+        sys.stdout.write(f"\nLeft as they are: the properties of {named(existing, 3)}, as the target exists\n")
     if left:
         sys.stdout.write(f"\nLeft as it is: access to {named(left, 3)} ({words().setting('with_access', '')})\n")
 
