@@ -115,6 +115,7 @@ def test_the_document_that_leads_to_the_metadata_and_what_prune_has_written_are_
 def test_a_copy_has_other_generations(scene: Scene) -> None:
     scene.run("r1", **LAKE)
     copy = Scene()
+    copy.now = scene.now
     for name in scene.names():
         stored = scene.store.peek(name)
         assert stored

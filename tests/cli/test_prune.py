@@ -37,24 +37,42 @@ def test_shows_each_run_with_the_rules_that_keep_it(scene: Scene, capsys: pytest
     assert c.endswith("Z complete 2 48 B 48 B kept: published, last, daily")
     assert b.endswith("Z complete 2 48 B 48 B kept: last")
     assert a.endswith("Z complete 2 48 B 48 B remove")
-    assert last == "Would remove 1 run (2 files, 48 B) and keep 2 runs. Nothing was deleted: add --yes to delete."
+    assert last == (
+        "Would remove 1 run (0 files, 0 B now; 2 files, 48 B a day later) and keep 2 runs. "
+        "Nothing was deleted: add --yes to delete."
+    )
     assert scene.names() == before
 
 
 def test_deletes_with_yes_and_then_has_nothing_to_do(scene: Scene, capsys: pytest.CaptureFixture[str]) -> None:
     assert start(["prune", *TARGET, "--keep-last", "2", "--yes"]) == 0
-    assert said(capsys)[-1] == "Removed 1 run (2 files, 48 B); 2 runs kept."
+    assert said(capsys)[-1] == "Removed 1 run (0 files, 0 B now; 2 files, 48 B a day later); 2 runs kept."
     assert start(["prune", *TARGET, "--keep-last", "2", "--yes", "--quiet"]) == 0
     assert said(capsys) == []
+    scene.now += 86_400_000
+    assert start(["prune", *TARGET, "--keep-last", "2", "--yes"]) == 0
+    assert said(capsys)[-1] == "Removed 1 run (2 files, 48 B); 2 runs kept."
     assert start(["prune", *TARGET, "--keep-last", "2"]) == 0
     assert said(capsys)[-1] == "Nothing to remove: 2 runs kept."
+
+
+def test_with_now_the_files_go_at_once(scene: Scene, capsys: pytest.CaptureFixture[str]) -> None:
+    assert start(["prune", *TARGET, "--keep-last", "2", "--now", "--yes"]) == 0
+    note, last = said(capsys)[-2:]
+    assert note.startswith("Files are deleted at once: no restore, verification")
+    assert last == "Removed 1 run (2 files, 48 B); 2 runs kept."
+    assert scene.names("x/a/") == []
+    scene.abandon("d")
+    assert start(["prune", *TARGET, "--keep-last", "1", "--now", "--yes"]) == 2
+    assert "run d has not ended" in (error := capsys.readouterr().err)
+    assert "leave --now out" in error
 
 
 def test_a_dry_run_lists_every_run_as_json(scene: Scene, capsys: pytest.CaptureFixture[str]) -> None:
     assert start(["prune", *TARGET, "--keep-last", "1", "--json"]) == 0
     found = json.loads(capsys.readouterr().out)
     assert [(one["run"], one["removed"]) for one in found["runs"]] == [("c", False), ("b", True), ("a", True)]
-    assert (found["deleted"], found["files"]) == (False, 4)
+    assert (found["deleted"], found["files"], found["later_files"]) == (False, 0, 4)
 
 
 @pytest.mark.parametrize(

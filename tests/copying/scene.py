@@ -111,7 +111,8 @@ class Copies:
         return asyncio.run(verify(self.target, self.there, run))
 
     def prune(self, days: int = 1, named: tuple[str, ...] = (), **settings: Any) -> Sequence[str]:
-        """Prune the copy by its own policy, or these runs, some days after the last run; the runs that went.
+        """Prune the copy by its own policy, or these runs, some days after the last run, and once more when their
+        day is over; the runs that went.
 
         A dry run before shows the same.
         """
@@ -119,8 +120,13 @@ class Copies:
         now = self.source.now + days * DAY
         task = Pruning(self.target, chosen, policy_for(chosen, named), now)
         shown, pruned = asyncio.run(prune(task)), asyncio.run(prune(task._replace(delete=True)))
-        assert (shown.runs, shown.files, shown.bytes) == (pruned.runs, pruned.files, pruned.bytes)
-        return [run.run for run in pruned.removed]
+        assert (shown.files, shown.later_files) == (pruned.files, pruned.later_files)
+        assert [run.run for run in shown.removed] == [run.run for run in pruned.removed]
+        if not any("/log/pruned/" in name for name in self.target.names_now()):
+            return [run.run for run in pruned.removed]
+        self.source.now += DAY
+        followed = asyncio.run(prune(task._replace(delete=True, now=now + DAY)))
+        return list(dict.fromkeys(run.run for run in (*pruned.removed, *followed.removed)))
 
 
 def complete(copies: Copies) -> None:

@@ -256,14 +256,18 @@ def test_kept_runs_stay_complete_when_a_run_is_copied_after_a_prune(copies: Copi
         assert not copies.verify(night).findings
 
 
-def test_a_run_that_was_pruned_in_the_copy_is_not_copied_again_while_others_use_its_files() -> None:
+def test_a_run_that_was_pruned_in_the_copy_is_not_copied_again() -> None:
     copies = Copies()
     copies.export("a", "b", "c", incremental=True)
     copies.copy("b", "c")
     copies.prune(keep_last=1)
-    with pytest.raises(UsageError, match=r"^run b: it was pruned in gs://second/copies/, where later runs still use"):
+    with pytest.raises(UsageError, match=r"^run b: it was pruned in gs://second/copies/\."):
         copies.copy("b")
-    assert [one.state for one in copies.copy(every=True).runs] == ["copied", "not copied", "there"]
+    assert [(one.run, one.state) for one in copies.copy(every=True).runs] == [("a", "copied"), ("c", "there")]
+    assert copies.prune(keep_last=1) == ["a"]
+    # A place with a shorter policy settles.
+    assert [(one.run, one.state) for one in copies.copy(every=True).runs] == [("c", "there")]
+    assert copies.prune(keep_last=1) == []
 
 
 def test_an_unknown_run_is_not_found() -> None:

@@ -16,7 +16,7 @@ from bqdump.adapters.movers import StreamMover
 from bqdump.copying.run import copy as copy_runs
 from bqdump.copying.survey import Locking, Place, Task
 from bqdump.core.documents.codec import encode
-from bqdump.core.documents.retention import Tombstone
+from bqdump.core.documents.retention import PrunedRun
 from bqdump.core.documents.run import Owner
 from bqdump.core.documents.run_layout import RunLayout
 from bqdump.core.documents.sets import DatasetEntry, SetManifest
@@ -225,7 +225,7 @@ def test_a_dataset_that_could_not_be_copied_keeps_the_last_run_that_the_copy_has
     sets.export("n3")
     there, names = sets.world.store, one_dataset(sets.here, "sales").layout.run("n3")
     there._objects.pop(names.manifest.name)
-    there.put_now(names.tombstone.name, encode(Tombstone(run="n3", decided=True)))
+    there.put_now(one_dataset(sets.here, "sales").layout.mark("n3").name, encode(PrunedRun(run="n3")))
     # A later one of the dataset, which somebody has planted.
     layout = one_dataset(sets.there, "sales").layout
     peeked = sets.target.peek(layout.run("n1").manifest.name)
@@ -250,7 +250,7 @@ def test_a_copy_that_is_not_locked_keeps_the_last_run_of_a_dataset_as_well() -> 
     sets.export("n2")
     there, names = sets.world.store, one_dataset(sets.here, "sales").layout.run("n2")
     there._objects.pop(names.manifest.name)
-    there.put_now(names.tombstone.name, encode(Tombstone(run="n2", decided=True)))
+    there.put_now(one_dataset(sets.here, "sales").layout.mark("n2").name, encode(PrunedRun(run="n2")))
     sets.copy(lock=0)
     assert sets.tied() == {"ops": "n2", "sales": "n1"}
 

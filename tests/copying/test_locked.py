@@ -15,7 +15,7 @@ from bqdump.adapters.movers import StreamMover
 from bqdump.check.verify import verify
 from bqdump.copying.run import copy
 from bqdump.core.documents.codec import encode
-from bqdump.core.documents.retention import Tombstone
+from bqdump.core.documents.retention import PrunedRun
 from bqdump.core.documents.run import Owner
 from bqdump.core.documents.target import Drill
 from bqdump.core.errors import BqdumpError, DeniedError, NotFoundError, UsageError, VerificationError
@@ -124,10 +124,9 @@ def test_no_document_of_an_export_decides_about_a_locked_copy(vault: Copies) -> 
         night(vault, run, 3)
     vault.target.lock = None
     names = vault.there.layout.run("r2")
-    tombstone = encode(Tombstone(run="r2", decided=True))
     for name, planted in (
-        (names.tombstone.name, tombstone),
-        (vault.there.layout.run("r1").tombstone.name, b"junk"),
+        (vault.there.layout.mark("r2").name, encode(PrunedRun(run="r2"))),
+        (vault.there.layout.mark("r1").name, b"junk"),
         (names.plan.name, b"junk"),
         (vault.there.layout.publishing.name, b"junk"),
     ):
@@ -254,16 +253,16 @@ def test_whoever_reads_a_locked_run_while_it_is_pruned_is_told_so(vault: Copies,
     async def prune_now() -> None:
         await prune_place(Task(vault.target, settings, policy_of(settings), vault.source.now, delete=True))
 
-    with pytest.raises(NotFoundError, match=r"run r1: it was pruned meanwhile\. bqdump\.runs\(\) lists"):
+    with pytest.raises(NotFoundError, match=r"run r1: it was pruned\. bqdump\.runs\(\) lists"):
         asyncio.run(read(vault, Overtaken(vault, prune_now)))
 
 
 @pytest.mark.parametrize("read", [verifying, restoring], ids=["verify", "restore"])
-def test_a_planted_tombstone_explains_no_damage_of_a_locked_run(vault: Copies, read: Read) -> None:
+def test_a_planted_mark_explains_no_damage_of_a_locked_run(vault: Copies, read: Read) -> None:
     night(vault, "r1")
     vault.target.lock = None
-    name = vault.there.layout.run("r1").tombstone.name
-    vault.target.put_now(name, encode(Tombstone(run="r1", decided=True)))
+    vault.target.put_now(vault.there.layout.mark("r1").name, encode(PrunedRun(run="r1")))
+    assert published(vault) == "r1"
     vault.source.now += 30 * DAY
     damaged = next(name for name in vault.data() if "/items/" in name)
 

@@ -20,7 +20,7 @@ from bqdump.copying.sets import copy_exports
 from bqdump.copying.survey import Place, Task
 from bqdump.core.copy.manifest import pointer_to
 from bqdump.core.documents.codec import decode, encode
-from bqdump.core.documents.retention import Tombstone
+from bqdump.core.documents.retention import PrunedRun
 from bqdump.core.documents.run import Owner
 from bqdump.core.documents.sets import Ended
 from bqdump.core.documents.target import Latest, Newest
@@ -221,7 +221,7 @@ def test_a_set_that_lacks_a_dataset_gets_another_manifest_once_that_is_copied(va
     there = vault.world.store
     names = one_dataset(vault.here, "sales").layout.run("n2")
     lost = there._objects.pop(names.manifest.name)
-    there.put_now(names.tombstone.name, encode(Tombstone(run="n2", decided=True)))
+    there.put_now(one_dataset(vault.here, "sales").layout.mark("n2").name, encode(PrunedRun(run="n2")))
     done = vault.copy()
     assert {(run.dataset, run.state) for run in done.runs} == {("ops", "copied"), ("sales", "not copied")}
     partial = vault.published()
@@ -232,7 +232,7 @@ def test_a_set_that_lacks_a_dataset_gets_another_manifest_once_that_is_copied(va
     assert "pruned" in partial.datasets[1].problem
     assert vault.tied() == {"ops": "n2", "sales": "n1"}
     there._objects[names.manifest.name] = lost
-    there._objects.pop(names.tombstone.name)
+    there._objects.pop(one_dataset(vault.here, "sales").layout.mark("n2").name)
     vault.copy()
     assert vault.tied() == {"ops": "n2", "sales": "n2"}
     # The other manifest is still there: nothing is written again.

@@ -15,7 +15,7 @@ from bqdump.copying.run import copy
 from bqdump.core.copy import plan
 from bqdump.core.copy.plan import Copied
 from bqdump.core.documents.codec import encode
-from bqdump.core.documents.retention import ObjectVersion, Tombstone
+from bqdump.core.documents.retention import PrunedRun
 from bqdump.core.documents.run import Owner
 from bqdump.core.errors import VerificationError
 from bqdump.core.retention.policy import Policy
@@ -262,7 +262,6 @@ def test_two_copies_and_a_prune_between_them_replace_no_file_that_the_manifest_o
     copies.export("n1", "n2", "n3", incremental=True)
     copies.copy("n2")
     [(_, shared)] = [found for name in copies.data() if "/sales/" in name and (found := copies.target.peek(name))]
-    tombstone = Tombstone(run="n2", decided=True, files=(ObjectVersion(shared.name, shared.generation, shared.size),))
 
     async def both() -> None:
         first, second = Held(copies.target, "write", "n3/manifest.json"), Held(copies.target, "stream", "/sales/")
@@ -270,7 +269,8 @@ def test_two_copies_and_a_prune_between_them_replace_no_file_that_the_manifest_o
         one, other = (copy(copies.task(None, store), ("n3",), Policy(), every=False) for store in stores)
         begun = asyncio.ensure_future(one)
         await first.there.wait()
-        copies.target.put_now(copies.there.layout.run("n2").tombstone.name, encode(tombstone))
+        copies.target.put_now(copies.there.layout.mark("n2").name, encode(PrunedRun(run="n2")))
+        copies.source.now += 86_400_000
         later = asyncio.ensure_future(other)
         held = asyncio.ensure_future(second.there.wait())
         await asyncio.wait([later, held], return_when=asyncio.FIRST_COMPLETED)

@@ -64,13 +64,13 @@ def test_a_note_is_known_by_its_name_and_is_small() -> None:
     run, restore, project = layout.run("r"), Restores(layout).restore("0123456789ab-1"), layout.set_run("r")
     notes = [
         run.claim("00000-00000"), run.read_attempt("00000-00000", 1), run.receipt("00000-00000"),
-        run.failure("00000-00000", 1, "e"), run.reference("later"), restore.receipt(1), restore.failure(1, 1, "e"),
+        run.failure("00000-00000", 1, "e"), restore.receipt(1), restore.failure(1, 1, "e"),
         project.planned(1), project.receipt(1), project.failure(1, "e"), layout.stages("r"),
-        layout.entry("r", 1), layout.drill("d"), layout.tags("r"),
+        layout.entry("r", 1), layout.mark("r"), layout.drill("d"), layout.tags("r"),
     ]  # fmt: skip
     assert [note.name for note in notes if not is_note(note.name) or most_bytes(note.name) != SMALL] == []
     assert {note.style for note in notes} == {"note"}
-    others = [run.plan, run.tombstone, run.session("00000-00000"), run.notified("failed", "e"), layout.latest]
+    others = [run.plan, run.session("00000-00000"), run.notified("failed", "e"), layout.latest]
     assert [one.name for one in others if is_note(one.name)] == []
     assert not is_note("a/b/_bqdump/tags/")
     assert not is_note("a/b/_bqdump/tags/README.txt")

@@ -22,7 +22,7 @@ def names() -> list[str]:
     """An object of each kind that RunLayout names."""
     found = []
     for name in dir(RUN):
-        if name.startswith("_") or name in ("root", "tombstone", "pool", "item_of"):
+        if name.startswith("_") or name in ("root", "pool", "item_of"):
             continue
         value = getattr(RUN, name)
         if callable(value):

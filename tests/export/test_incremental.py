@@ -9,11 +9,10 @@ import msgspec
 import pytest
 from msgspec.structs import replace
 
-from bqdump.adapters.memory import MemoryStore
 from bqdump.cli.commands.plan import print_plan
 from bqdump.core.documents.manifest import TableEntry
 from bqdump.core.documents.manifest_index import read_time_of, snapshot_of
-from bqdump.core.documents.retention import Tombstone
+from bqdump.core.documents.retention import PrunedRun
 from bqdump.core.errors import UsageError, VerificationError
 from bqdump.core.plan.summary import Planned, planned
 from bqdump.core.risks import Risk
@@ -29,7 +28,7 @@ from bqdump.export.planning.draft import draft_plan
 from bqdump.export.planning.survey import Earlier, Request
 from bqdump.export.run import run
 from bqdump.ports.warehouse import JobError
-from bqdump.repository.repository import create, exists, overwrite
+from bqdump.repository.repository import create
 from bqdump_memory import MemoryWarehouse
 from export.overlap import Overlap, in_a_loop, published
 
@@ -357,7 +356,7 @@ async def test_a_file_that_disappears_after_planning_refuses_the_run(settings: S
     assert (await world.manifest()).run == "r2"
 
 
-async def test_a_planner_refers_to_the_run_whose_manifest_it_relies_on() -> None:
+async def test_a_run_reuses_no_files_of_a_run_that_was_pruned_when_it_was_planned() -> None:
     world = UnchangedTables(KEEPING)
     layout = world.settings.layout
     for name in ("r1", "r2"):
@@ -366,39 +365,12 @@ async def test_a_planner_refers_to_the_run_whose_manifest_it_relies_on() -> None
     for name in ("r3", "r4"):
         await world.run(name)
     assert await world.origins() == {"a": "r2", "b": "r4"}
+    # What a run in the log names stays, whichever run has exported it.
+    await create(world.store, layout.mark("r2"), PrunedRun(run="r2"))
     assert await world.reasons() == {}
-    # A plan that is only shown refers to nothing.
-    assert not await exists(world.store, layout.run("r4").reference("next"))
-    await world.run("r5")
-    assert await exists(world.store, layout.run("r4").reference("r5"))
-    # What a kept manifest names is not pruned, whichever run has exported it.
-    await create(world.store, layout.run("r2").tombstone, Tombstone(run="r2", decided=True))
-    assert await world.reasons() == {}
-    # What is only proposed is withdrawn by the run that relies on the files.
-    await overwrite(world.store, layout.run("r5").tombstone, Tombstone(run="r5"))
-    assert await world.reasons() == {}
-    await overwrite(world.store, layout.run("r5").tombstone, Tombstone(run="r5", decided=True))
-    assert await world.reasons() == dict.fromkeys("ab", "run r5 is being pruned")
-
-
-async def test_a_run_that_prune_begins_to_delete_after_the_draft_is_not_named() -> None:
-    world = UnchangedTables(KEEPING)
-    for name in ("r1", "r2"):
-        await world.run(name)
-    layout = world.settings.layout
-
-    class Pruning(MemoryStore):
-        """Writes a tombstone just before the reference that should have kept the run."""
-
-        async def write_note(self, name: str, data: bytes, expect: int | None) -> int:
-            if name == layout.run("r2").reference("r3").name:
-                await create(world.store, layout.run("r2").tombstone, Tombstone(run="r2", decided=True))
-            return await super().write_note(name, data, expect)
-
-    pruning = Pruning()
-    pruning.__dict__.update(world.store.__dict__)
-    await run(replace(world.task("r3"), store=pruning))
-    assert await world.origins() == {"a": "r3", "b": "r3"}
+    for name in ("r1", "r3", "r4"):
+        await create(world.store, layout.mark(name), PrunedRun(run=name))
+    assert (await world.reasons()).keys() == {"a", "b"}
 
 
 @BOTH

@@ -14,7 +14,7 @@ from bqdump.export.placement.choose import running_export
 from bqdump.export.run import obtain_plan, run
 from bqdump.export.work.work import work
 from bqdump.ports.warehouse import ExtractRequest
-from export.test_partitions import KEEP, MODES, REPLACE, ROWS, PartitionedExport, by_day
+from export.test_partitions import MODES, REPLACE, ROWS, PartitionedExport, by_day
 
 LATER = [*ROWS, "20260102:late"]
 
@@ -206,20 +206,6 @@ def test_a_table_of_which_all_partitions_are_unchanged_stays_complete(settings: 
     assert sorted(origins(entry).values()) == ["", "r1"]
     (gone,) = world.manifest().removed_partitions
     assert gone.partitions == ("20260101",)
-
-
-def test_the_run_whose_manifest_names_the_files_is_referred_to() -> None:
-    world = incremental(KEEP)
-    world.export()
-    world.put(LATER)
-    world.export("r2")
-    world.put([*LATER, "20260103:new"])
-    entry = world.export("r3")
-    assert {file.name.partition("/")[0] for file in entry.files} == {"r1", "r2", "r3"}
-    names = [name for name in world.store.names_now() if "/references/" in name]
-    assert sorted(name.removeprefix("_bqdump/runs/") for name in names) == [
-        "r1/references/r2.json", "r2/references/r3.json"
-    ]  # fmt: skip
 
 
 def test_a_run_that_replaces_files_meanwhile_is_noticed() -> None:

@@ -74,7 +74,7 @@ def test_the_metadata_has_a_snapshot_of_each_copied_run_and_no_address_of_the_so
 
 def test_verify_and_prune_work_on_the_tables_of_a_copy(copied: Path) -> None:
     assert not bqdump.verify(to=str(copied)).findings
-    pruned = bqdump.prune(to=str(copied), keep_last=1, yes=True)
+    pruned = bqdump.prune(to=str(copied), keep_last=1, yes=True, now=True)
     assert [run.run for run in pruned.removed] == ["n2"]
     assert not bqdump.verify(to=str(copied)).findings
     assert place_of(copied, "fixed", "n3").exists()
@@ -96,7 +96,7 @@ def test_a_repeated_copy_leaves_the_hint_at_the_metadata_that_prune_has_written(
         bqdump.copy(str(copy), to=lake["to"])
     hint = copy / "_bqdump/iceberg/one/metadata/version-hint.text"
     before = hint.read_text()
-    assert [run.run for run in bqdump.prune(to=str(copy), keep_last=1, yes=True).removed] == ["n1"]
+    assert [run.run for run in bqdump.prune(to=str(copy), keep_last=1, yes=True, now=True).removed] == ["n1"]
     pruned = hint.read_text()
     assert pruned != before
     bqdump.copy(str(copy), to=lake["to"])

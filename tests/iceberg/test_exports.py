@@ -207,7 +207,7 @@ def pruned(stage: Stage) -> Path:
     for number in range(1, 4):
         bqdump.run(run_id=f"r{number}", **settings)
         stage.sql(f"INSERT INTO pruned VALUES ({number})")
-    removed = bqdump.prune(to=str(folder), keep_last=2, yes=True).removed
+    removed = bqdump.prune(to=str(folder), keep_last=2, yes=True, now=True).removed
     assert [one.run for one in removed] == ["r1"]
     return folder
 
@@ -237,7 +237,7 @@ def travel(stage: Stage) -> tuple[Path, dict[str, list[int]]]:
         bqdump.run(run_id=f"r{number}", **settings)
         ids[f"r{number}"] = rows
         if number == 5:
-            removed = bqdump.prune(to=str(folder), keep_last=4, yes=True).removed
+            removed = bqdump.prune(to=str(folder), keep_last=4, yes=True, now=True).removed
             assert {one.run for one in removed} == {"r0", "r1"}
     kept = {one.run for one in bqdump.runs(to=str(folder))}
     assert kept == {"r2", "r3", "r4", "r5", "r6"}

@@ -80,7 +80,7 @@ def test_every_command_works_on_a_copy_in_s3(stage: Stage, s3: S3Server) -> None
         (("drill", *AT, *project, *via), "is restorable"),
         (("runs", "r1", "--tag", "audit", *AT), "audit"),
         (("prune", "--keep-last", "1", *AT, *project), "r1"),
-        (("prune", "--keep-last", "1", "--yes", *AT, *project), "Removed 1 run"),
+        (("prune", "--keep-last", "1", "--now", "--yes", *AT, *project), "Removed 1 run"),
         (("verify", *AT), "Every file is there, with its size, checksum and generation"),
     ):
         called = stage.command(*arguments)

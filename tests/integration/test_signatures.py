@@ -348,7 +348,7 @@ def test_a_copy_that_trusts_a_key_copies_what_it_has_signed_and_names_the_rest(s
 def test_prune_deletes_the_signature_with_its_run(signing: Stage) -> None:
     for run in ("one", "two"):
         export(signing, run, "--sign", "signing.key")
-    assert signing.command("prune", "--keep-last", "1", "--yes").code == 0
+    assert signing.command("prune", "--keep-last", "1", "--now", "--yes").code == 0
     assert not [name for name in signing.objects() if "/one/" in f"/{name}"]
     assert trusts(signing).code == 0
 

@@ -302,7 +302,7 @@ JUNK = {
     "log/20260101T000000.000Z-lost.json": b"{}",
     "runs/big/signature.json": b"x" * (17 << 20),
     "tags/yesterday.json": b"junk",
-    "runs/today/tombstone.json": b"junk",
+    "log/pruned/today.json": b"junk",
     "runs/today/plan.json": b"junk",
     "runs/t\u00fcr ../manifest.json": b"{}",
     "publishing.json": b"junk",
@@ -322,9 +322,9 @@ def test_no_junk_stops_a_prune_that_trusts_a_key(vault: Stage) -> None:
     forged = json.loads(signed)
     grant(vault, *COPIER)
     # Of a run that is kept, which its files would not outlive.
-    tombstone = {"format_version": forged["format_version"], "run": "tonight", "decided": True}
+    mark = {"format_version": forged["format_version"], "run": "tonight"}
     planted = JUNK | {
-        "runs/tonight/tombstone.json": json.dumps(tombstone).encode(),
+        "log/pruned/tonight.json": json.dumps(mark).encode(),
         "runs/big/manifest.json": signed.replace(b"today", b"big"),
         "runs/other/manifest.json": json.dumps(forged | {"run": "other"}).encode(),
     }

@@ -13,7 +13,6 @@ from msgspec.structs import replace
 
 from bqdump import verbs
 from bqdump.core.documents.copying import Copying
-from bqdump.core.documents.retention import Tombstone
 from bqdump.core.documents.run import Owner
 from bqdump.core.errors import DatasetsFailedError, NotFoundError
 from bqdump.core.results import State
@@ -97,12 +96,7 @@ def partial(scene: Scene) -> None:
     drop(scene, scene.settings.layout.latest.name)
 
 
-def pruning(scene: Scene) -> None:
-    running(scene)
-    asyncio.run(create(scene.store, scene.settings.layout.run("r").tombstone, Tombstone(run="r", decided=True)))
-
-
-STATES = [planning, copying, running, failed, superseded, published, complete, partial, pruning]
+STATES = [planning, copying, running, failed, superseded, published, complete, partial]
 
 
 @pytest.mark.parametrize("state", STATES, ids=lambda state: state.__name__)
@@ -125,9 +119,8 @@ def test_a_state_of_a_run_has_one_word(state: Callable[[Scene], None]) -> None:
         assert line.published == (shown == "published")
     else:
         assert line.state == shown == state.__name__
-        if shown != "pruning":
-            page = bytes(asyncio.run(run_page(archive, asked(run="r"))).body).decode()
-            assert f"<strong>{shown.capitalize()}.</strong>" in page
+        page = bytes(asyncio.run(run_page(archive, asked(run="r"))).body).decode()
+        assert f"<strong>{shown.capitalize()}.</strong>" in page
 
 
 def test_every_state_is_documented_and_no_other_is_used() -> None:

@@ -15,7 +15,7 @@ from bqdump.ports.destination import CopyRequest
 from bqdump.ports.warehouse import Job
 from bqdump.restoration.listing import Place, abort, find_restores
 from bqdump.restoration.restore import restore_one as restore
-from restore.killed import Killed, killed_at
+from restore.killed import Killed
 from restore.world import SETTINGS, ExportedWorld
 
 REPLACE = Options(project="project", dataset="copy", replace=True)
@@ -139,10 +139,16 @@ def test_a_restore_whose_table_is_taken_over_does_not_call_it_restored(monkeypat
 
 def killed_once_created(world: ExportedWorld) -> None:
     """A restore whose process is killed when it has created its table."""
-    for request in range(100):
-        with suppress(Killed):
-            asyncio.run(restore(killed_at(world.task(), request)))
-        if world.rows("one") is not None:
-            break
+    create = world.big.create_table
+
+    async def create_and_die(dataset: Dataset, name: str, definition: msgspec.Raw) -> bool:
+        created = await create(dataset, name, definition)
+        if name == "one":
+            raise Killed
+        return created
+
+    with pytest.MonkeyPatch.context() as patches, suppress(Killed):
+        patches.setattr(world.big, "create_table", create_and_die)
+        asyncio.run(restore(world.task()))
     assert LABEL in world.definition("one")["labels"]
     assert world.rows("one") == []

@@ -34,6 +34,7 @@ class Scene:
     def __init__(self, store: MemoryStore | None = None) -> None:
         self.store = store or MemoryStore(page=100)
         self.now = START
+        self.store.clock = lambda: self.now
         self.seconds = 0.0
         self.warehouse = MemoryWarehouse(self.store, self._tick, seconds=lambda table: self.seconds)
         for table in ("items", "sales"):
@@ -78,15 +79,29 @@ class Scene:
         return Pruning(self.store, chosen, policy_of(chosen), self.now + DAY, delete, at_work)
 
     def prune(self, *, delete: bool = True, **settings: Any) -> Pruned:
-        """Prune with these settings, after a dry run, which shows the same."""
-        task = self.pruning(delete=False, **settings)
+        """Prune with these settings, after a dry run, which shows the same; then once more when its files are due."""
+        self.now += DAY
+        task = self.pruning(delete=False, **settings)._replace(now=self.now)
         shown = asyncio.run(prune(task))
         if not delete:
             return shown
         pruned = asyncio.run(prune(task._replace(delete=True)))
         assert (shown.runs, shown.files, shown.bytes) == (pruned.runs, pruned.files, pruned.bytes)
-        assert shown.left == pruned.left
-        return pruned
+        assert (shown.left, shown.later_files, shown.later_bytes) == (
+            pruned.left,
+            pruned.later_files,
+            pruned.later_bytes,
+        )
+        self.now += DAY
+        followed = asyncio.run(prune(task._replace(delete=True, now=task.now + DAY)))
+        assert (followed.files, followed.bytes) == (pruned.later_files, pruned.later_bytes)
+        notes, left = (dict.fromkeys((*pruned.notes, *followed.notes)), dict.fromkeys((*pruned.left, *followed.left)))
+        return msgspec.structs.replace(followed, notes=tuple(notes), left=tuple(left))
+
+    def prune_once(self, **settings: Any) -> Pruned:
+        """Prune now: runs leave the log, and files go of those that have left it a day ago."""
+        chosen = self.pruning(**settings)
+        return asyncio.run(prune(chosen._replace(now=self.now)))
 
     def delete_now(self, part: str) -> None:
         """Delete the objects whose names contain this, as another process would."""

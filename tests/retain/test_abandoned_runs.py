@@ -21,7 +21,6 @@ from bqdump.export.run import obtain_plan, run
 from bqdump.export.work.work import work
 from bqdump.pool.tables import read_ledger
 from bqdump.ports.store import Copy, ObjectInfo
-from bqdump.repository.references import refer
 from bqdump.repository.repository import overwrite
 from bqdump.retain.prune import prune
 from retain.scene import DAY, LAYOUT, SETTINGS, Scene
@@ -42,9 +41,10 @@ def test_what_an_abandoned_run_has_left_goes_after_a_while(scene: Scene, path: s
     wait(scene, 7)
     shown = scene.prune(path=path, keep_last=2, delete=False)
     result = scene.prune(path=path, keep_last=2)
-    assert [(one.run, one.reasons) for one in result.removed] == [("dead", ("abandoned",))]
-    assert result.files == shown.files == (0 if path == REPLACE else 2)
-    assert scene.names("dead") == []
+    assert [(one.run, one.reasons) for one in shown.removed] == [("dead", ("abandoned",))]
+    assert [(one.run, one.reasons) for one in result.removed] == [("dead", ("pruned 24 hours ago",))]
+    assert result.files == shown.later_files == (0 if path == REPLACE else 2)
+    assert scene.names("dead") == [LAYOUT.mark("dead").name]
     assert scene.removed(scene.prune(path=path, keep_last=2)) == []
 
 
@@ -92,7 +92,7 @@ def test_files_that_may_be_anothers_stay_and_are_named(scene: Scene) -> None:
     result = scene.prune(path=path)
     assert (scene.removed(result), result.files) == (["dead"], 2)
     assert result.left == ("x/items/dead_000000000007.csv",)
-    assert scene.names("dead") == [LAYOUT.run("dead").tombstone.name, *result.left]
+    assert scene.names("dead") == [LAYOUT.mark("dead").name, *result.left]
 
 
 def test_objects_in_the_folder_of_an_abandoned_run_that_are_not_its_own_are_named(scene: Scene) -> None:
@@ -102,23 +102,11 @@ def test_objects_in_the_folder_of_an_abandoned_run_that_are_not_its_own_are_name
     scene.store.put_now("x/dead/items/items_000000000009.csv", b"of a lost attempt")
     wait(scene, 9)
     shown, result = scene.prune(delete=False), scene.prune()
-    assert shown.left == result.left == ("x/dead/items/README",)
-    assert (shown.files, result.files) == (3, 3)
-    assert scene.names("dead") == [LAYOUT.run("dead").tombstone.name, "x/dead/items/README"]
-
-
-def test_objects_that_are_left_are_named_by_each_prune_until_they_are_gone(scene: Scene) -> None:
-    scene.run("a")
-    scene.abandon("dead")
-    scene.store.put_now("x/dead/items/README", b"mine")
-    wait(scene, 9)
-    scene.prune()
-    assert scene.prune(delete=False).left == scene.prune().left == ("x/dead/items/README",)
+    assert result.left == ("x/dead/items/README",)
+    assert (shown.later_files, result.files) == (3, 3)
+    assert scene.names("dead") == [LAYOUT.mark("dead").name, "x/dead/items/README"]
     with pytest.raises(UsageError, match="a run of this id was pruned"):
         scene.run("dead")
-    scene.delete_now("README")
-    assert scene.prune(delete=False).left == scene.prune().left == ()
-    assert scene.names("dead") == []
 
 
 def test_files_that_an_abandoned_run_has_placed_late_over_final_names_go_unless_they_are_named(scene: Scene) -> None:
@@ -166,6 +154,8 @@ def test_a_run_that_wakes_up_after_it_was_pruned_is_not_published(scene: Scene) 
                 if name == export.layout.manifest.name and not pruned:
                     await run(scene.task("new", path=path))
                     pruned.append(await prune(scene.pruning(path=path)))
+                    scene.now += DAY
+                    await prune(scene.pruning(path=path))
                 return await super().write(name, data, expect)
 
         published = await publish(running_export(replace(task, store=Slow()), plan), ledger)
@@ -196,6 +186,8 @@ async def test_a_run_that_wakes_up_deletes_what_it_has_written_since_it_was_prun
             if not pruned:
                 await run(scene.task("new"))
                 pruned.append(await prune(scene.pruning()))
+                scene.now += DAY
+                await prune(scene.pruning())
                 for name, data in late.items():
                     scene.store.put_now(name, data)
             async for page in super().objects(prefix, start):
@@ -204,7 +196,7 @@ async def test_a_run_that_wakes_up_deletes_what_it_has_written_since_it_was_prun
     published = await publish(running_export(replace(task, store=Slow()), plan), ledger)
     assert (scene.removed(pruned[0]), len(late)) == (["dead"], 2)
     assert published.result == "superseded"
-    assert scene.names("dead") == []
+    assert scene.names("dead") == [LAYOUT.mark("dead").name]
 
 
 def test_what_a_pruned_run_writes_late_goes_with_the_next_prune(scene: Scene) -> None:
@@ -221,7 +213,7 @@ def test_a_run_that_stopped_while_it_was_planned_is_named_and_goes_once_its_note
     scene: Scene, known: bool
 ) -> None:
     scene.store.clock = (lambda: scene.now) if known else (lambda: 0)
-    scene.run("a", "b")
+    scene.run("a")
     planner = LAYOUT.run("new").planner
 
     def reasons(hours: float, *, jobs: bool = True) -> list[tuple[bool, tuple[str, ...]]]:
@@ -229,19 +221,19 @@ def test_a_run_that_stopped_while_it_was_planned_is_named_and_goes_once_its_note
         return [(one.removed, one.reasons) for one in asyncio.run(prune(pruning)).runs if one.run == "new"]
 
     asyncio.run(overwrite(scene.store, planner, Owner("e", 0)))
-    assert asyncio.run(refer(scene.store, LAYOUT, "a", "new"))
     assert reasons(0.5) == [(False, ("being planned",))]
     if not known:
         assert reasons(2400) == [(False, ("being planned",))]
         return
     assert reasons(50) == [(False, ("stopped while it was being planned, 2 days ago",))]
-    assert scene.names(LAYOUT.run("a").manifest.name)
     asyncio.run(overwrite(scene.store, planner, Owner("e", 0)))
     scene.now += 100 * 3_600_000
     asyncio.run(overwrite(scene.store, planner, Owner("e", 0)))
     assert reasons(100) == [(False, ("stopped while it was being planned, 4 days ago",))]
     assert reasons(8 * 24, jobs=False) == [(True, ("abandoned",))]
-    assert scene.names("/new/") == scene.names("/a/") == []
+    scene.now += DAY
+    assert reasons(0, jobs=False) == [(True, ("pruned 24 hours ago",))]
+    assert scene.names("/new/") == []
 
 
 def test_a_planner_that_wakes_up_after_its_run_was_pruned_names_no_file_that_is_gone(scene: Scene) -> None:
@@ -261,10 +253,12 @@ def test_a_planner_that_wakes_up_after_its_run_was_pruned_names_no_file_that_is_
                 scene.warehouse.put("p", "sales", "sales", ["new"])
                 await run(scene.task("new", incremental=True))
                 pruned.append(await prune(scene.pruning(incremental=True)))
+                scene.now += DAY
+                await prune(scene.pruning(incremental=True))
             return await super().write(name, data, expect)
 
     scene.now += DAY
-    with pytest.raises(UsageError, match="run dead: it was pruned while it was being planned"):
+    with pytest.raises(UsageError, match="run dead: a run of this id was pruned"):
         asyncio.run(run(replace(scene.task("dead", incremental=True), store=Slow())))
     assert scene.removed(pruned[0]) == ["a", "b", "dead"]
     assert scene.names("/dead/") == []

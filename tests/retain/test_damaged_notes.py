@@ -11,9 +11,7 @@ from bqdump.core.documents.retention import MOST_TAGS
 from bqdump.core.errors import DocumentError
 from bqdump.observe.history import list_runs
 from bqdump.repository.notes import change_tags
-from bqdump.repository.references import refer
-from bqdump.repository.repository import overwrite
-from retain.scene import LAYOUT, SETTINGS, Scene
+from retain.scene import DAY, LAYOUT, SETTINGS, Scene
 
 GARBAGE = [b"", b"garbage", b"{}", b'{"run":"b","tags":["keep"]}', b'{"run":"a","tags":["keep"]}x'.ljust(5000)]
 
@@ -60,13 +58,15 @@ def test_tags_that_cannot_be_read_stop_prune_and_are_named_by_runs(scene: Scene,
     assert "tags/a.json" in first.problem
 
 
-def test_a_reference_that_was_uploaded_again_keeps_the_run(scene: Scene) -> None:
+def test_a_mark_that_was_uploaded_again_hides_its_run_for_another_day(scene: Scene) -> None:
     scene.run("a", "b")
-    asyncio.run(overwrite(scene.store, LAYOUT.run("later").planner, scene.task("later").owner))
-    assert asyncio.run(refer(scene.store, LAYOUT, "a", "later"))
-    upload_again(scene, LAYOUT.run("a").reference("later").name, b"garbage")
-    (run,) = (one for one in scene.prune().runs if one.run == "a")
-    assert (run.removed, run.reasons) == (False, ("run later relies on its files",))
+    scene.prune_once()
+    scene.now += DAY
+    upload_again(scene, LAYOUT.mark("a").name)
+    assert scene.removed(scene.prune_once()) == []
+    assert [line.run for line in asyncio.run(list_runs(scene.store, SETTINGS))] == ["b"]
+    scene.now += DAY
+    assert scene.removed(scene.prune_once()) == ["a"]
 
 
 def test_receipts_that_were_uploaded_again_count(scene: Scene) -> None:

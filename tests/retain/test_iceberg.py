@@ -213,7 +213,7 @@ def test_a_prune_that_is_killed_at_any_write_is_finished_by_the_next_one() -> No
     scene, store = interrupted()
     scene.prune()
     writes = len(store.writes)
-    assert writes > 6
+    assert writes > 5
     for last in points(range(writes)):
         scene, store = interrupted()
         store.last = last

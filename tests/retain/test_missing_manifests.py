@@ -8,7 +8,6 @@ import pytest
 
 from bqdump.check.verify import verify
 from bqdump.core.errors import DocumentError
-from bqdump.retain.prune import prune
 from entries import entry
 from retain.scene import DAY, LAYOUT, SETTINGS, Scene
 
@@ -44,9 +43,9 @@ def test_deleting_the_run_as_the_error_says_lets_prune_go_on(scene: Scene) -> No
 
 @pytest.mark.parametrize("path", [SETTINGS.path, REPLACE])
 def test_a_missing_manifest_of_the_published_run_stops_prune(scene: Scene, path: str) -> None:
-    scene.run("a", "b", path=path)
-    scene.delete_now(LAYOUT.run("b").manifest.name)
-    with pytest.raises(DocumentError, match=r"runs/b/manifest\.json: it does not exist, .*-b\.json"):
+    scene.run("a", "b", "c", path=path)
+    scene.delete_now(LAYOUT.run("c").manifest.name)
+    with pytest.raises(DocumentError, match=r"runs/c/manifest\.json: it does not exist, .*-c\.json"):
         scene.prune(path=path)
     assert scene.names("/runs/a/manifest.json")
 
@@ -66,27 +65,16 @@ def test_an_entry_that_is_written_after_its_run_was_pruned_goes(scene: Scene) ->
     assert scene.names("-a.json") == []
 
 
-def test_carried_files_leave_no_tombstones_of_the_runs_that_carried_them(scene: Scene) -> None:
+def test_runs_that_carried_files_leave_no_more_than_their_marks(scene: Scene) -> None:
     """The first two runs export all tables: three readings prove that one did not change."""
     scene.run("first", "maker", incremental=True)
-    for night in range(14):
+    for night in range(7):
         scene.warehouse.put("p", "sales", "items", [f"night {night}"])
         scene.run(f"night-{night:02}", incremental=True)
         scene.prune(keep_last=2, incremental=True)
-    assert scene.names("tombstone.json") == [LAYOUT.run("maker").tombstone.name]
-    assert asyncio.run(verify(scene.store, SETTINGS, "night-13")).findings == ()
+    assert scene.names("/maker/") == ["x/maker/sales/sales_000000000000.csv"]
+    assert asyncio.run(verify(scene.store, SETTINGS, "night-06")).findings == ()
     scene.warehouse.put("p", "sales", "sales", ["new"])
     scene.run("x1", "x2", "x3", incremental=True)
     scene.prune(keep_last=1, incremental=True)
     assert scene.names("/maker/") == []
-
-
-def test_tombstones_that_an_earlier_release_has_left_of_carrying_runs_go(scene: Scene) -> None:
-    scene.run("first", "maker", "second", "third", incremental=True)
-    scene.prune(incremental=True)
-    name = LAYOUT.run("maker").tombstone.name
-    found = scene.store.peek(name)
-    assert found
-    scene.store.put_now(LAYOUT.run("second").tombstone.name, found[0].replace(b'"run":"maker"', b'"run":"second"'))
-    asyncio.run(prune(scene.pruning(incremental=True)))
-    assert scene.names("tombstone.json") == [name]

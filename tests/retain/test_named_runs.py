@@ -12,26 +12,27 @@ from bqdump import verbs
 from bqdump.core.errors import BqdumpError, NotFoundError, UsageError
 from bqdump.core.retention.pruned import Pruned
 from bqdump.repository.notes import change_tags
-from bqdump.repository.references import refer
 from retain.scene import LAYOUT, SETTINGS, Scene
 from sets.world import SetWorld
 
 
-def pruned(scene: Scene, *runs: str, delete: bool = True, **settings: Any) -> Pruned:
+def pruned(scene: Scene, *runs: str, delete: bool = True, now: bool = False, **settings: Any) -> Pruned:
     """The result of pruning runs by name."""
-    chosen = replace(SETTINGS, keep_last=0, **settings)
-    return asyncio.run(verbs.prune(lambda _: scene.store, chosen, scene.warehouse.at_work, runs=runs, delete=delete))
+    chosen, at_work = replace(SETTINGS, keep_last=0, **settings), scene.warehouse.at_work
+    return asyncio.run(verbs.prune(lambda _: scene.store, chosen, at_work, runs=runs, delete=delete, now=now))
 
 
 def test_only_named_runs_go_whatever_the_rules_say(scene: Scene) -> None:
     scene.run("a", "b", "c", "d")
-    scene.abandon("half")
     shown = pruned(scene, "b", delete=False)
     assert [(one.run, one.removed) for one in shown.runs if one.removed] == [("b", True)]
     assert scene.names("x/b/")
-    result = pruned(scene, "b", "a")
+    result = pruned(scene, "b", "a", now=True)
     assert scene.removed(result) == ["a", "b"]
     assert [bool(scene.names(f"x/{run}/")) for run in "abcd"] == [False, False, True, True]
+    scene.abandon("half")
+    result = pruned(scene, "c")
+    assert scene.removed(result) == ["c"]
     assert "half" in {one.run for one in result.kept}
 
 
@@ -40,17 +41,16 @@ def test_only_named_runs_go_whatever_the_rules_say(scene: Scene) -> None:
     [
         ("d", "run d: it is kept: published"),
         ("b", "run b: it is kept: tag keep. Nothing was deleted. Remove the tag first"),
-        ("c", "run c: it is kept: run later relies on its files"),
+        ("c", "run c: it is kept: run half relies on its files"),
         ("half", "run half: it is kept: unfinished"),
         ("z", "run z: there is none"),
     ],
 )
 def test_where_a_law_keeps_one_of_them_none_is_deleted(scene: Scene, run: str, why: str) -> None:
-    scene.run("a", "b", "c", "d")
-    scene.abandon("half")
+    scene.run("a", "b", "c", incremental=True)
+    scene.abandon("half", incremental=True)
+    scene.run("d")
     asyncio.run(change_tags(scene.store, LAYOUT, "b", ["keep"], []))
-    scene.abandon("later")
-    asyncio.run(refer(scene.store, LAYOUT, "c", "later"))
     before = scene.names()
     for delete in (False, True):
         with pytest.raises((UsageError, NotFoundError)) as refused:
@@ -71,8 +71,17 @@ def test_of_a_set_the_run_goes_in_each_dataset_that_has_it() -> None:
     world = SetWorld("ops", "sales")
     for run in ("first", "second"):
         world.run(run)
-    result = asyncio.run(verbs.prune(lambda _: world.store, world.settings(), runs=("first",), delete=True))
+    result = asyncio.run(verbs.prune(lambda _: world.store, world.settings(), runs=("first",), delete=True, now=True))
     assert sorted((one.dataset, one.run) for one in result.removed) == [("p.ops", "first"), ("p.sales", "first")]
     assert [name for name in world.store.names_now() if "/runs/first/manifest" in name] == []
     with pytest.raises(BqdumpError, match="it is kept"):
         asyncio.run(verbs.prune(lambda _: world.store, world.settings(), runs=("second",), delete=True))
+
+
+def test_a_run_that_waits_for_its_day_may_be_named_again(scene: Scene) -> None:
+    scene.run("a", "b")
+    for _ in range(2):
+        pruned(scene, "a")
+    assert scene.names("x/a/")
+    assert scene.removed(pruned(scene, "a", now=True)) == ["a"]
+    assert scene.names("x/a/") == []

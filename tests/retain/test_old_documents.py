@@ -83,6 +83,7 @@ def test_other_objects_in_the_folder_of_a_restore_stay_and_are_named(scene: Scen
 
 
 def test_documents_of_an_unknown_age_stay(scene: Scene) -> None:
+    scene.store.clock = lambda: 0
     scene.run("a")
     restore = RESTORES.restore("0123456789ab-1")
     put(scene, restore.plan.name, restore.result.name, RESTORES.execution("e").name)

@@ -14,21 +14,25 @@ from msgspec.structs import replace
 from bqdump.adapters.memory import MemoryStore
 from bqdump.check.verify import verify
 from bqdump.core.documents.codec import decode
-from bqdump.core.documents.retention import Tombstone
 from bqdump.core.documents.target import Latest
 from bqdump.core.errors import BqdumpError, DocumentError, NotFoundError, UnavailableError, UsageError
-from bqdump.export.run import run
+from bqdump.export.placement.choose import running_export
+from bqdump.export.publish.publish import publish
+from bqdump.export.run import obtain_plan, run
+from bqdump.export.work.work import work
+from bqdump.observe.history import list_runs
+from bqdump.pool.tables import read_ledger
 from bqdump.repository.notes import change_tags
-from bqdump.repository.references import refer
 from bqdump.repository.repository import value_of
 from bqdump.retain.plan import plan_of
 from bqdump.retain.prune import prune
 from bqdump.retain.survey import survey
-from bqdump.retain.tombstones import mark_deleted
+from bqdump.retain.sweep import files_of, mark, sweep
 from entries import entries, entry
 from retain.scene import DAY, LAYOUT, SETTINGS, Scene
 from tiers import points
 
+HOUR = 3_600_000
 REPLACE = "{table}/{table}_*.{ext}"
 
 
@@ -69,8 +73,8 @@ def test_a_dry_run_shows_and_changes_nothing(scene: Scene) -> None:
         ("b", False, ("last",)),
         ("a", True, ()),
     ]
-    assert (result.deleted, result.files) == (False, 2)
-    assert result.bytes == sum(len(found[0]) for name in scene.names("x/a/") if (found := scene.store.peek(name)))
+    assert (result.deleted, result.files, result.later_files) == (False, 0, 2)
+    assert result.later_bytes == sum(len(found[0]) for name in scene.names("x/a/") if (found := scene.store.peek(name)))
     assert {name: scene.store.peek(name) for name in scene.names()} == before
 
 
@@ -82,7 +86,7 @@ def test_runs_go_with_their_files_and_documents_and_nothing_else_does(scene: Sce
     rest = [name for name in scene.names() if not name.startswith(gone)]
     result = scene.prune(keep_last=2)
     assert scene.removed(result) == ["a"]
-    assert scene.names() == rest
+    assert [name for name in scene.names() if name not in (LAYOUT.mark("a").name, LAYOUT.clock)] == rest
     assert asyncio.run(verify(scene.store, SETTINGS, "b")).findings == ()
 
 
@@ -184,9 +188,9 @@ def test_a_copy_of_an_export_is_refused(scene: Scene) -> None:
 
 
 def test_a_damaged_manifest_of_the_published_run_is_named_and_not_taken_for_a_copy(scene: Scene) -> None:
-    scene.run("a", "b")
-    scene.store.put_now(LAYOUT.run("b").manifest.name, b"{")
-    with pytest.raises(DocumentError, match=r"runs/b/manifest\.json.*Restore it, or delete the folder"):
+    scene.run("a", "b", "c")
+    scene.store.put_now(LAYOUT.run("c").manifest.name, b"{")
+    with pytest.raises(DocumentError, match=r"runs/c/manifest\.json.*Restore it, or delete the folder"):
         scene.prune()
 
 
@@ -208,26 +212,29 @@ def test_objects_in_a_runs_folder_that_are_not_its_own_stay_and_are_named(scene:
     assert scene.names("/runs/a/") == [f"{LAYOUT.run('a').root}notes.txt"]
 
 
-def test_a_killed_prune_is_finished_by_the_next_one(scene: Scene) -> None:
-    """Killed before each write and each deletion, once."""
+@pytest.mark.parametrize("waited", [0, 1])
+def test_a_killed_prune_is_finished_by_the_next_one(waited: int) -> None:
+    """Killed before each write and each deletion, once: on the night on which runs leave the log, and a day later."""
     expected: list[str] | None = None
     for writes in points(range(200)):
         scene = Scene()
         scene.run("a", "b", "c")
-        task = scene.pruning()
+        for _ in range(waited):
+            scene.prune_once()
+            scene.now += DAY
         try:
-            asyncio.run(prune(task._replace(store=Mortal(scene.store, writes))))
+            asyncio.run(prune(scene.pruning()._replace(store=Mortal(scene.store, writes))))
             killed = False
         except Killed:
             killed = True
         assert asyncio.run(verify(scene.store, SETTINGS, "c")).findings == ()
         for name in ("a", "b"):
-            # A manifest that is there, and no tombstone that is decided, means that all files are there.
-            found = scene.store.peek(LAYOUT.run(name).tombstone.name)
-            decided = found and decode(found[0], Tombstone, LAYOUT.run(name).tombstone.name).decided
-            if scene.store.peek(LAYOUT.run(name).manifest.name) and not decided:
+            # A run that has no mark has all of its files.
+            if not scene.store.peek(LAYOUT.mark(name).name):
                 assert asyncio.run(verify(scene.store, SETTINGS, name)).findings == ()
-        asyncio.run(prune(task))
+        for _ in range(2):
+            scene.prune_once()
+            scene.now += DAY
         names = [re.sub("-[0-9a-f]{8}[.]", ".", name) for name in scene.names()]
         expected = expected or names
         assert names == expected
@@ -237,96 +244,166 @@ def test_a_killed_prune_is_finished_by_the_next_one(scene: Scene) -> None:
     raise AssertionError("it never ended")
 
 
-def test_a_killed_prune_that_decided_nothing_is_taken_back_by_one_that_keeps_the_run(scene: Scene) -> None:
+def test_a_pruned_run_is_gone_for_readers_and_its_files_stay_for_a_day(scene: Scene) -> None:
     scene.run("a", "b")
-    with pytest.raises(Killed):
-        asyncio.run(prune(scene.pruning()._replace(store=Mortal(scene.store, 1))))
-    assert scene.names("tombstone")
-    scene.prune(keep_last=2)
-    assert not scene.names("tombstone")
-    assert asyncio.run(refer(scene.store, LAYOUT, "a", "new"))
+    files = scene.names("/a/")
+    result = scene.prune_once()
+    assert [(one.run, one.state) for one in result.removed] == [("a", "complete")]
+    assert (result.files, result.later_files) == (0, 2)
+    assert [line.run for line in asyncio.run(list_runs(scene.store, SETTINGS))] == ["b"]
+    with pytest.raises(NotFoundError, match="run a: it was pruned"):
+        asyncio.run(verify(scene.store, SETTINGS, "a"))
+    scene.now += 23 * HOUR
+    result = scene.prune_once()
+    assert [(one.run, one.removed, one.reasons) for one in result.runs if one.run == "a"] == [
+        ("a", False, ("pruned 23 hours ago",))
+    ]
+    assert scene.names("/a/") == files
+    scene.now += HOUR
+    result = scene.prune_once()
+    assert [(one.run, one.reasons) for one in result.removed] == [("a", ("pruned 24 hours ago",))]
+    assert (result.files, scene.names("/a/")) == (2, [])
 
 
-def test_a_run_on_whose_files_another_relies_is_kept_until_that_one_has_ended(scene: Scene) -> None:
+@pytest.mark.parametrize("hours", [-1, 1])
+def test_ages_are_those_of_the_store_whatever_the_clock_of_the_pruner(scene: Scene, hours: int) -> None:
     scene.run("a", "b")
-    scene.store.put_now(LAYOUT.run("new").planner.name, b'{"execution":"e","task":0}')
-    assert asyncio.run(refer(scene.store, LAYOUT, "a", "new"))
-    for delete in (False, True):
-        result = scene.prune(delete=delete)
-        assert [one.reasons for one in result.runs if one.run == "a"] == [("run new relies on its files",)]
-    assert not scene.names("tombstone")
-    found = scene.store.peek(LAYOUT.run("new").planner.name)
-    assert found
-    asyncio.run(scene.store.delete([(LAYOUT.run("new").planner.name, found[1].generation)]))
-    assert scene.removed(scene.prune()) == ["a"]
-
-
-def test_one_of_planner_and_prune_always_sees_the_other(scene: Scene) -> None:
-    """At every point of a prune, a run that is being planned comes to rely on the files of a run that goes.
-
-    It may as long as the prune has not decided to delete that run, and never again after that.
-    """
-    answers = set[bool]()
-    for writes in range(60):
-        scene = Scene()
-        scene.run("a", "b")
-        scene.store.put_now(LAYOUT.run("new").planner.name, b'{"execution":"e","task":0}')
-        task, relies = scene.pruning(), False
-        try:
-            asyncio.run(prune(task._replace(store=Mortal(scene.store, writes))))
-        except Killed:
-            decided = is_decided(scene, "a")
-            relies = asyncio.run(refer(scene.store, LAYOUT, "a", "new"))
-            assert relies == (not decided), writes
-            answers.add(relies)
-            asyncio.run(prune(task))
-            if relies:
-                assert asyncio.run(verify(scene.store, SETTINGS, "a")).findings == ()
-        else:
-            break
-    else:
-        raise AssertionError("it never ended")
-    assert answers == {True, False}
-
-
-def is_decided(scene: Scene, run: str) -> bool:
-    """Whether a prune has decided to delete a run: its tombstone says so, or its manifest has gone."""
-    found = scene.store.peek(LAYOUT.run(run).tombstone.name)
-    stays = scene.store.peek(LAYOUT.run(run).manifest.name)
-    return not stays or bool(found and decode(found[0], Tombstone, "tombstone").decided)
-
-
-def test_of_two_prunes_the_one_that_withdraws_keeps_the_other_from_deleting(scene: Scene) -> None:
-    """Both have proposed; one sees a run that relies on the files, and the other looks after that one has ended."""
-
-    async def check() -> None:
+    scene.now += 2 * HOUR
+    files = scene.names("/a/")
+    for age in (0, 23.5):
         task = scene.pruning()
-        plan = plan_of(await survey(task), task)
-        planner = LAYOUT.run("new").planner.name
-        scene.store.put_now(planner, b'{"execution":"e","task":0}')
-        assert await refer(scene.store, LAYOUT, "a", "new")
+        scene.now += int(age * HOUR)
+        asyncio.run(prune(task._replace(now=scene.now + hours * HOUR)))
+        assert scene.names("/a/") == files
+    scene.now += HOUR // 2
+    asyncio.run(prune(scene.pruning()._replace(now=scene.now + hours * HOUR)))
+    assert scene.names("/a/") == []
 
-        class Meanwhile(MemoryStore):
-            """As the second prune, which has found nothing, decides, the first one withdraws."""
 
-            def __init__(self) -> None:
-                self.__dict__ = scene.store.__dict__
+def test_a_store_without_a_clock_keeps_what_was_pruned(scene: Scene) -> None:
+    scene.run("a", "b")
+    scene.store.clock = lambda: 0
+    for _ in range(2):
+        scene.prune_once()
+        scene.now += DAY
+    assert scene.names("x/a/")
 
-            async def write(self, name: str, data: bytes, expect: int | None) -> int:
-                if name.endswith("tombstone.json") and expect:
-                    scene.store.put_now(planner, b'{"execution":"e","task":0}')
-                    other = await mark_deleted(task, plan, plan.complete)
-                    assert other.reasons["a"] == ("run new relies on its files",)
-                return await super().write(name, data, expect)
 
-        found = scene.store.peek(planner)
-        assert found
-        await scene.store.delete([(planner, found[1].generation)])
-        second = await mark_deleted(task._replace(store=Meanwhile()), plan, plan.complete)
-        assert (second.deletions, second.reasons["a"]) == ((), ("it is needed again",))
+def test_deleting_the_mark_within_the_day_brings_the_run_back(scene: Scene) -> None:
+    scene.run("a", "b")
+    scene.prune_once()
+    scene.delete_now(LAYOUT.mark("a").name)
+    assert [line.run for line in asyncio.run(list_runs(scene.store, SETTINGS))] == ["b", "a"]
+    assert asyncio.run(verify(scene.store, SETTINGS, "a")).findings == ()
+
+
+async def publish_slowly(scene: Scene, hours: int) -> str:
+    """Run c reuses the files of b. Before it publishes, d is published and b pruned, and this many hours go by."""
+    task = scene.task("c", incremental=True)
+    plan = await obtain_plan(task)
+    assert plan.all_reused
+    export = running_export(task, plan)
+    await work(export)
+    for table in ("items", "sales"):
+        scene.warehouse.put("p", "sales", table, ["new"])
+    scene.now += HOUR
+    await run(scene.task("d"))
+    for age in (0, 24):
+        # By name, while c is not seen: as if it had been planned a moment later.
+        if hours >= age:
+            pruning = scene.pruning(incremental=True)
+            known = plan_of(await survey(pruning), pruning)
+            reasons = {**known.reasons, "a": (), "b": ()} if age == 0 else known.reasons
+            known = known._replace(reasons=reasons)
+            await mark(pruning, known)
+            await sweep(pruning, known, await files_of(pruning, known))
+            scene.now += min(hours, 24) * HOUR
+    try:
+        return (await publish(export, await read_ledger(scene.store, export.layout, plan))).result
+    except BqdumpError as error:
+        return str(error)
+
+
+@pytest.mark.parametrize("hours", [0, 19, 21, 25])
+def test_a_run_that_reuses_files_of_a_pruned_run_is_published_within_20_hours(scene: Scene, hours: int) -> None:
+    scene.run("a", "b", incremental=True)
+    ended = asyncio.run(publish_slowly(scene, hours))
+    if hours < 20:
+        # A later run is published, and this one is in the log.
+        assert (ended, "c" in entries(scene.store, LAYOUT)) == ("superseded", True)
+        for _ in range(3):
+            scene.now += DAY
+            scene.prune_once(keep_last=9, incremental=True)
+        assert asyncio.run(verify(scene.store, SETTINGS, "c")).findings == ()
+    else:
+        # Once its files are gone, its publisher finds no more than that a later run is published.
+        assert "run b, which was pruned more than 20 hours ago" in ended if hours < 24 else ended == "superseded"
+        assert "c" not in entries(scene.store, LAYOUT)
+
+
+def test_a_run_whose_files_an_unfinished_run_reuses_stays(scene: Scene) -> None:
+    scene.run("a", "b", incremental=True)
+    scene.abandon("c", incremental=True)
+    scene.run("d")
+    result = scene.prune_once()
+    assert [one.reasons for one in result.runs if one.run == "b"] == [("run c relies on its files",)]
+    assert scene.removed(result) == ["a"]
+
+
+def test_files_of_a_run_pruned_lately_stay_when_one_pruned_before_goes(scene: Scene) -> None:
+    """A run that is at work may have taken the later one for the published one."""
+    scene.run("a")
+    scene.run("b", include=("sales",), keep_others=True)
+    scene.run("c")
+    scene.prune_once(keep_last=2)
+    scene.now += DAY
+    scene.prune_once()
+    assert scene.names("x/a/") == ["x/a/items/items_000000000000.csv"]
+    scene.now += DAY
+    scene.prune_once()
+    assert scene.names("x/a/") + scene.names("x/b/") == []
+
+
+def test_at_once_the_files_go_with_their_runs(scene: Scene) -> None:
+    scene.run("a", "b", "c")
+    scene.prune_once(keep_last=2)
+    task = scene.pruning()._replace(at_once=True)
+    shown = asyncio.run(prune(task._replace(delete=False)))
+    result = asyncio.run(prune(task))
+    assert scene.removed(result) == scene.removed(shown) == ["a", "b"]
+    assert (result.files, shown.files, result.later_files) == (4, 4, 0)
+    assert "no restore, verification, drill or copy" in result.notes[0]
+    assert scene.names("/a/") + scene.names("/b/") == []
+
+
+@pytest.mark.parametrize("planned", [True, False])
+def test_at_once_nothing_is_pruned_while_a_run_is_unfinished(scene: Scene, planned: bool) -> None:
+    scene.run("a", "b")
+    if planned:
+        scene.abandon("c")
+    else:
+        scene.store.put_now(LAYOUT.run("c").planner.name, b'{"execution":"e","task":0}')
+    before = scene.names()
+    for delete in (False, True):
+        with pytest.raises(UsageError, match="run c has not ended, and may rely on files"):
+            asyncio.run(prune(scene.pruning()._replace(delete=delete, at_once=True)))
+    assert scene.names() == before
+
+
+def test_at_once_a_run_that_begins_meanwhile_keeps_the_files(scene: Scene) -> None:
+    class Beginning(MemoryStore):
+        """A planner stores its note as soon as a run has left the log."""
+
+        def __init__(self) -> None:
+            self.__dict__ = scene.store.__dict__
+
+        async def write_note(self, name: str, data: bytes, expect: int | None) -> int:
+            scene.store.put_now(LAYOUT.run("c").planner.name, b'{"execution":"e","task":0}')
+            return await super().write_note(name, data, expect)
 
     scene.run("a", "b")
-    asyncio.run(check())
+    with pytest.raises(UsageError, match="run c has not ended, and may rely on files"):
+        asyncio.run(prune(scene.pruning()._replace(store=Beginning(), at_once=True)))
     assert scene.names("x/a/")
 
 
@@ -342,41 +419,29 @@ def test_of_two_prunes_at_once_only_the_one_that_deletes_a_file_counts_its_bytes
             return await super().delete(objects)
 
     scene.run("a", "b")
+    scene.prune_once()
+    scene.now += DAY
     result = asyncio.run(prune(scene.pruning()._replace(store=Second())))
     assert ([run.run for run in result.removed], result.files, result.bytes) == (["a"], 0, 0)
     assert scene.names("x/a/") == []
 
 
 def test_a_run_that_is_tagged_meanwhile_stays(scene: Scene) -> None:
-    async def check() -> None:
-        task = scene.pruning()
-        plan = plan_of(await survey(task), task)
-        await change_tags(scene.store, LAYOUT, "a", ["keep"])
-        assert (await mark_deleted(task, plan, plan.complete)).reasons["a"] == ("tag keep",)
-
-    scene.run("a", "b")
-    asyncio.run(check())
-    assert not scene.names("tombstone")
-
-
-def test_a_dry_run_asks_as_the_prune_does_whether_a_run_was_tagged_meanwhile(scene: Scene) -> None:
     class Tagged(MemoryStore):
         """Run a is tagged as soon as all runs have been read."""
 
         def __init__(self) -> None:
             self.__dict__ = scene.store.__dict__
 
-        async def folders(self, prefix: str) -> list[str]:
-            found = await super().folders(prefix)
-            await change_tags(scene.store, LAYOUT, "a", ["keep"])
-            return found
+        async def write_note(self, name: str, data: bytes, expect: int | None) -> int:
+            if name == LAYOUT.mark("a").name:
+                await change_tags(scene.store, LAYOUT, "a", ["keep"])
+            return await super().write_note(name, data, expect)
 
     scene.run("a", "b")
-    for delete in (False, True):
-        scene.delete_now("tags/")
-        pruned = asyncio.run(prune(scene.pruning(delete=delete)._replace(store=Tagged())))
-        assert [run.reasons for run in pruned.runs if run.run == "a"] == [("tag keep",)]
-    assert scene.names("x/a/")
+    pruned = asyncio.run(prune(scene.pruning()._replace(store=Tagged())))
+    assert [run.reasons for run in pruned.runs if run.run == "a"] == [("tag keep",)]
+    assert [line.run for line in asyncio.run(list_runs(scene.store, SETTINGS))] == ["b", "a"]
 
 
 def test_a_run_that_has_gone_while_it_was_tagged_has_no_tag(scene: Scene) -> None:
@@ -391,38 +456,9 @@ def test_a_run_that_has_gone_while_it_was_tagged_has_no_tag(scene: Scene) -> Non
             return await super().write_note(name, data, expect)
 
     scene.run("a", "b")
-    with pytest.raises(NotFoundError, match="cannot tag run a: there is none"):
+    with pytest.raises(NotFoundError, match="cannot tag run a: it was pruned"):
         asyncio.run(change_tags(Late(), LAYOUT, "a", ["keep"]))
     assert not scene.names("tags/")
-
-
-def test_a_run_that_was_published_while_runs_were_looked_at_keeps_its_files(scene: Scene) -> None:
-    """The manifest that named them before is read only when its run, too, is being pruned."""
-
-    class Paused(MemoryStore):
-        """Once the runs are listed for the deletion, another one is published, and the one before it pruned."""
-
-        def __init__(self) -> None:
-            self.__dict__ = scene.store.__dict__
-            self.listings = 0
-
-        async def folders(self, prefix: str) -> list[str]:
-            found = await super().folders(prefix)
-            if prefix == LAYOUT.runs:
-                self.listings += 1
-                if self.listings == 2:
-                    await asyncio.to_thread(scene.run, "c", include=("sales",), keep_others=True)
-                    task = scene.pruning()
-                    plan = plan_of(await survey(task), task)
-                    assert (await mark_deleted(task, plan, plan.complete)).complete == plan.complete
-            return found
-
-    scene.run("a")
-    scene.run("b", include=("sales",), keep_others=True)
-    pruned = asyncio.run(prune(scene.pruning()._replace(store=Paused())))
-    assert scene.removed(pruned) == ["a"]
-    assert asyncio.run(verify(scene.store, SETTINGS, "c")).findings == ()
-    assert scene.names("x/a/items/")
 
 
 def test_tags_keep(scene: Scene) -> None:
@@ -446,9 +482,11 @@ def test_an_error_of_the_store_ends_prune_and_the_next_one_continues(scene: Scen
         async def delete(self, objects: Sequence[tuple[str, int]]) -> list[bool | BqdumpError]:
             return [UnavailableError("delete", name, "not now") for name, _ in objects]
 
+    scene.prune_once()
+    scene.now += DAY
     with pytest.raises(UnavailableError):
         asyncio.run(prune(scene.pruning()._replace(store=Failing())))
-    result = scene.prune()
+    result = scene.prune_once()
     assert [(one.run, one.state) for one in result.removed] == [("a", "pruning")]
     assert not scene.names("/a/")
 

@@ -1,4 +1,4 @@
-"""A prune that finds nothing to delete asks for no more, however many tables the runs have that are pruned already."""
+"""A prune that finds nothing to delete asks for no more, however many runs there are, or were."""
 
 from __future__ import annotations
 
@@ -27,17 +27,14 @@ class Counted:
         return counted
 
 
-def requests_of_a_prune_of_nothing(tables: int, pruned: int, *, delete: bool = True) -> int:
+def requests_of_a_prune_of_nothing(kept: int, pruned: int, *, delete: bool) -> int:
     scene = Scene()
-    for number in range(tables):
-        scene.warehouse.put("p", "sales", f"t{number:03d}", ["row"])
-    for number in range(pruned + 1):
-        # Every run has files of its own that later ones name.
-        for table in range(number, tables, pruned + 1):
-            scene.warehouse.put("p", "sales", f"t{table:03d}", [f"row {number}"])
+    for number in range(kept + pruned):
+        # Every other run has a file that later ones name.
+        scene.warehouse.put("p", "sales", ("items", "sales")[number % 2], [f"row {number}"])
         scene.run(f"n{number}", incremental=True)
-    assert len(scene.prune().removed) == pruned
-    task = scene.pruning(delete=delete)
+    assert len(scene.prune(keep_last=kept).removed) == pruned
+    task = scene.pruning(delete=delete, keep_last=kept)
     store: Any = Counted(scene.store)
     result = asyncio.run(prune(task._replace(store=store)))
     assert (result.removed, result.files, result.left) == ([], 0, ())
@@ -45,10 +42,5 @@ def requests_of_a_prune_of_nothing(tables: int, pruned: int, *, delete: bool = T
 
 
 @pytest.mark.parametrize("delete", [True, False])
-def test_a_prune_of_nothing_takes_as_many_requests_for_50_tables_as_for_5(delete: bool) -> None:
-    few, many = (requests_of_a_prune_of_nothing(tables, 3, delete=delete) for tables in (5, 50))
-    assert few == many
-
-
-def test_a_run_that_is_pruned_and_whose_files_are_named_takes_one_request() -> None:
-    assert requests_of_a_prune_of_nothing(10, 3) - requests_of_a_prune_of_nothing(10, 2) == 1
+def test_a_prune_of_nothing_takes_as_many_requests_for_many_runs_as_for_one(delete: bool) -> None:
+    assert requests_of_a_prune_of_nothing(12, 12, delete=delete) == requests_of_a_prune_of_nothing(1, 1, delete=delete)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 
 from bqdump.observe.history import list_runs
-from bqdump.repository.references import read_storage
+from bqdump.repository.storage import read_storage
 from retain.scene import LAYOUT, SETTINGS, Scene
 
 REPLACE = "{table}/{table}_*.{ext}"

@@ -151,15 +151,6 @@ def test_a_table_that_left_and_came_back_has_the_runs_that_had_it(scene: Scene) 
     assert travels(scene, "sales") == ["r1", "r2", "r3", "r4", "r5"]
 
 
-def test_the_id_of_a_pruned_run_stands_for_the_new_run(scene: Scene) -> None:
-    scene.run("r1", "again", "r2", **LAKE | {"incremental": False})
-    scene.prune(keep_last=1)
-    scene.warehouse.put("p", "sales", "items", ["new"])
-    scene.run("again", "r3", **LAKE)
-    for table in TABLES:
-        assert travels(scene, table) == ["r2", "again", "r3"]
-
-
 def test_runs_that_keep_their_files_are_found_again_after_one_that_replaces_them(scene: Scene) -> None:
     ways = {"keep": LAKE | {"incremental": False}, "replace": LAKE | {"incremental": False, "path": "{table}/*.{ext}"}}
     for number, way in enumerate(["keep", "replace", "keep", "replace", "keep"], 1):
@@ -208,7 +199,7 @@ def test_a_prune_that_is_killed_at_any_write_leaves_every_kept_run_as_it_is() ->
     scene, store = interrupted(**LAKE)
     scene.prune(keep_last=2)
     writes = len(store.writes)
-    assert writes > 6
+    assert writes > 5
     for last in range(writes):
         scene, store = interrupted(**LAKE)
         store.last = last

@@ -66,7 +66,7 @@ def test_prune_holds_for_it(world: SetWorld) -> None:
     world.run("fifth", path="{table}/{run}/{table}_*.csv")
     for run in ("sixth", "seventh", "eighth"):
         world.run(run, path="{table}/{run}/{table}_*.csv", exclude_datasets=("b",), allow=ALLOWED)
-    pruned = asked(verbs.prune(everywhere(world.store), world.settings(keep_last=1), delete=True))
+    pruned = asked(verbs.prune(everywhere(world.store), world.settings(keep_last=1), delete=True, now=True))
     assert {one.run for one in pruned.removed if one.dataset == "p.b"} == {"first"}
     assert {one.run for one in pruned.kept if one.dataset == "p.b"} == {"fifth"}
     assert "b" in asked(names_in_set(world.store, world.settings()))
@@ -125,7 +125,7 @@ def test_a_damaged_plan_of_an_older_run_hides_nothing_else(world: SetWorld, capl
     assert [one.dataset for one in asked(verbs.status(everything, world.settings())).datasets] == ["a", "c"]
     assert [one.dataset for one in asked(verbs.verify(everything, world.settings())).datasets] == ["a", "c"]
     assert {line.run for line in asked(verbs.runs(everything, world.settings())) if line.dataset == "a"} == RUNS
-    pruned = asked(verbs.prune(everything, world.settings(keep_last=1), delete=True))
+    pruned = asked(verbs.prune(everything, world.settings(keep_last=1), delete=True, now=True))
     assert {one.run for one in pruned.removed} == RUNS - {"fourth"}
     assert not world.store.peek("x/_bqdump/projects/third/plan.json")
     assert world.store.peek(plan)

@@ -178,7 +178,7 @@ MUTATIONS = (
              edit('snapshot)}"\n            skipped.append(', 'snapshot)}"\n            (lambda skip: None)(')),
     Mutation("a policy that comes after planning is passed over in silence", Law.NAMED_LOSSES,
              policies, "_hidden_rows", wrong.planned_policies),
-    Mutation("a table that was published after planning is removed unnamed", Law.ASKED_REMOVALS, carry, "_stays_of",
+    Mutation("a table that was published after planning is removed unnamed", Law.ASKED_REMOVALS, carry, "_stays",
              edit("kept = sorted(gone.keys() - reasons.keys())", "kept = sorted(export.plan.kept)")),
     Mutation("most tables of an export may be dropped unasked", Law.ASKED_REMOVALS, removal, "removal_flags",
              edit("if mass or table.reason in EXCLUDED", "if table.reason in EXCLUDED")),

@@ -12,7 +12,7 @@ import pytest
 from bqdump.adapters.memory import MemoryStore
 from bqdump.core.settings.settings import Settings
 from bqdump.core.sizes import size_text
-from bqdump.repository.references import read_storage
+from bqdump.repository.storage import read_storage
 from browser.site import Site
 from export.test_incremental import REPLACING
 from export.test_incremental import UnchangedTables as Tables

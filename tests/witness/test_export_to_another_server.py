@@ -110,7 +110,7 @@ def test_prune_deletes_an_older_run_with_its_files(warehouse: Warehouse) -> None
     runs = json.loads(warehouse.bqdump(bucket, "runs", "--json"))
     assert len(runs) == 2
     assert len(warehouse.files(bucket)) == 4
-    warehouse.bqdump(bucket, "prune", "--keep-last", "1", "--yes")
+    warehouse.bqdump(bucket, "prune", "--keep-last", "1", "--yes", "--now")
     assert len(warehouse.files(bucket)) == 2
     assert len(json.loads(warehouse.bqdump(bucket, "runs", "--json"))) == 1
     warehouse.bqdump(bucket, "verify")

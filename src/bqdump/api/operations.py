@@ -138,12 +138,15 @@ def erase(
 
 
 @with_settings((*OF_TARGET, "project", *RETENTION, "ping"))
-def prune(*, runs: str | Sequence[str] = (), yes: bool = False, **options: Unpack[Options]) -> Pruned:
+def prune(
+    *, runs: str | Sequence[str] = (), yes: bool = False, now: bool = False, **options: Unpack[Options]
+) -> Pruned:
     """Delete the runs that the retention policy no longer keeps, and the leftovers of unfinished runs.
 
     runs: the only ones to delete, instead of what the policy says. Raises UsageError, before anything is deleted, if
     one of them is always kept.
     yes: delete; without it, the result only shows what would be deleted.
+    now: delete the files at once, not by the first prune a day later. Raises UsageError while a run is unfinished.
     Unfinished runs are removed only with `project`, where BigQuery lists their jobs. Raises DocumentError if the
     manifest of any run cannot be read; nothing is deleted then.
     """
@@ -151,7 +154,7 @@ def prune(*, runs: str | Sequence[str] = (), yes: bool = False, **options: Unpac
     named = _runs("prune", runs)
     policy_for(settings, named)
 
-    pruning = partial(verbs.prune, settings=settings, runs=named, delete=yes)
+    pruning = partial(verbs.prune, settings=settings, runs=named, delete=yes, now=now)
     return finish(serve(settings, lambda at: pruning(at.store_at, at_work=at.at_work)))
 
 

@@ -103,7 +103,7 @@ async def verify(
 
 async def _explained(store: ObjectStore, settings: Settings, manifest: Manifest, verified: Verified) -> Verified:
     """The same findings, with the run that has begun to replace the files. Raises NotFoundError for a pruned run."""
-    await refuse_pruned(store, settings, "verify", manifest.run, manifest)
+    await refuse_pruned(store, settings, "verify", manifest.run, was_read=True)
     by = await read_replacing(store, settings)
     if by is None or by.published != manifest.run:
         return verified

@@ -27,9 +27,9 @@ from bqdump.observe.history import RunLine, list_runs
 from bqdump.repository.complete_runs import uncover_documents
 from bqdump.repository.manifests import problem_of, published_run
 from bqdump.repository.objects import hidden_in
-from bqdump.repository.published import missing_run
-from bqdump.repository.references import READS_AT_ONCE
+from bqdump.repository.published import missing_run, refuse_pruned
 from bqdump.repository.repository import create, exists, value_of
+from bqdump.repository.storage import READS_AT_ONCE
 
 ANOTHER = "Copy to another place."
 # Of runs that are passed over, so many are named.
@@ -208,6 +208,7 @@ async def chosen_runs(place: Place, runs: Sequence[str], policy: Policy, now: in
     lines = {line.run: line for line in await list_runs(place.plain or place.store, place.settings)}
     for run in runs:
         if run not in lines:
+            await refuse_pruned(place.store, place.settings, "copy", run)
             raise missing_run(run, place.settings, list(lines))
     whole = [line for line in lines.values() if line.whole]
     if runs:

@@ -32,6 +32,7 @@ from bqdump.core.retention.policy import Policy
 from bqdump.core.sizes import counted, listed, named, size_text
 from bqdump.core.times import time_of
 from bqdump.pool.turn import pulse
+from bqdump.repository.log import read_log_with_pruned
 from bqdump.repository.repository import Loaded, exists
 from bqdump.retain.sweep import delete_erased_again
 
@@ -55,6 +56,10 @@ async def copy(
     names = chosen
     if names is None:
         names = await chosen_runs(task.source, runs, policy, task.now, every=every)
+    if not runs and len(names) > 1 and not task.lock:
+        # What its own rules have pruned there does not come back unasked.
+        pruned = (await read_log_with_pruned(task.target.store, task.target.layout)).pruned
+        names = [run for run in names if run not in pruned]
     done, requests = list[CopiedRun](), 0
     for run in names:
         try:

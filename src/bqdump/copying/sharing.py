@@ -9,8 +9,6 @@ from collections.abc import AsyncIterator, Mapping
 from contextlib import AbstractAsyncContextManager, nullcontext
 from typing import NamedTuple, Never
 
-from msgspec import structs
-
 from bqdump.copying.survey import COPY, Place, Surveyed, Task, pruned_meanwhile
 from bqdump.core.copy.manifest import content_of
 from bqdump.core.copy.plan import CopyPlan
@@ -25,9 +23,9 @@ from bqdump.core.retention.policy import Policy
 from bqdump.core.wording import placeholder
 from bqdump.pool.pool import Held, Ledger, Pool, Room
 from bqdump.pool.turn import Turn, at_work, take_or_await, takes_turn
-from bqdump.repository.references import being_pruned, files_being_deleted
+from bqdump.repository.pruned_runs import files_being_deleted
+from bqdump.repository.pruned_runs import is_pruned as has_mark
 from bqdump.repository.repository import create, delete, exists, load, overwrite, replace, value_of
-from bqdump.retain.leftovers import copies_of
 from bqdump.retain.survey import Task as Pruning
 
 # The claim of a task that was not read.
@@ -75,7 +73,7 @@ async def begin(task: Task, surveyed: Surveyed) -> Begun | None:
         raise pruned_meanwhile(task, surveyed.run) from None
     if stored.value.content != surveyed.content:
         raise _unfinished_before(place, surveyed.run)
-    if await being_pruned(place.store, names):
+    if await has_mark(place.store, place.layout, surveyed.run):
         # Either the prune finds the planner's note, or this finds the prune.
         raise pruned_meanwhile(task, surveyed.run)
     generation = stored.generation
@@ -105,13 +103,13 @@ async def begin(task: Task, surveyed: Surveyed) -> Begun | None:
 async def is_pruned(task: Task, surveyed: Surveyed, begun: Begun) -> bool:
     """Whether a prune has taken this copy for an abandoned one. Call it once the manifest is stored.
 
-    Prune deletes the documents of a run before its tombstone, so one of the two shows it. A copying.json that was
-    stored since then is of a later copy. Without files, it is of a task that has found the manifest in place.
+    A copying.json that was stored since is of a later copy. Without files, it is of a task that has found the manifest
+    in place.
     """
     if task.lock:
         return False
     names = task.target.layout.run(surveyed.run)
-    if await being_pruned(task.target.store, names):
+    if await has_mark(task.target.store, task.target.layout, surveyed.run):
         return True
     copying = await load(task.target.store, names.copying)
     return copying is None or (copying.generation != begun.copying and bool(copying.value.files))
@@ -123,17 +121,8 @@ async def name_again(task: Task, surveyed: Surveyed) -> None:
     Other tasks may have come to rely on a file that this one has stored, so nothing is deleted here.
     """
     place, names, mine = task.target, task.target.layout.run(surveyed.run), _announced(task, surveyed)
-    while True:
-        await overwrite(place.store, names.planner, task.owner)
-        await create(place.store, names.copying, mine)
-        tombstone = await load(place.store, names.tombstone)
-        if tombstone is None or not tombstone.value.decided:
-            return
-        # Its prune deletes both documents again, and has listed the files before.
-        files = (*tombstone.value.files, *(await copies_of(pruning(task), surveyed.run, mine.files)).own)
-        added = structs.replace(tombstone.value, files=tuple(dict.fromkeys(files)), emptied=False)
-        if await replace(place.store, names.tombstone, added, tombstone.generation):
-            return
+    await overwrite(place.store, names.planner, task.owner)
+    await create(place.store, names.copying, mine)
 
 
 async def _erased_since(place: Place, surveyed: Surveyed) -> bool:

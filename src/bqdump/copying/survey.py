@@ -37,7 +37,8 @@ from bqdump.ports.signer import Signer, TrustedKeys
 from bqdump.ports.store import Locks, ObjectInfo, ObjectStore
 from bqdump.repository.manifests import load_manifest
 from bqdump.repository.objects import looked_up, present, recorded_in, uncover_files
-from bqdump.repository.published import pruned, read_latest
+from bqdump.repository.pruned_runs import is_pruned
+from bqdump.repository.published import read_latest, refuse_pruned
 from bqdump.repository.repository import Loaded, exists, load, value_of
 
 # How objects are locked: who has the permission may end a governance lock earlier, and nobody one for compliance.
@@ -192,11 +193,15 @@ async def survey(task: Task, run: str) -> Surveyed:
     content = content_of(manifest)
     items = items_of(manifest, task.source.target, task.target.target)
     place, names = task.target, task.target.layout.run(run)
-    # What is locked is pruned without a tombstone, so one that is there is none of bqdump's.
-    tombstone = None if task.lock else await value_of(place.store, names.tombstone)
-    if tombstone and tombstone.decided:
-        cause = f"it was pruned in {place.target}, where later runs still use its files"
-        raise UsageError(COPY, f"run {run}", cause if tombstone.emptied else f"it is being pruned in {place.target}")
+    if not task.lock and await is_pruned(place.store, place.layout, run):
+        mark = await value_of(place.store, place.layout.mark(run))
+        if mark and mark.copied:
+            cause = f"an abandoned copy of it is being deleted in {place.target}"
+            hint = "Repeat this once a prune there has deleted it: it does a day later."
+        else:
+            cause, name = f"it was pruned in {place.target}", f"{place.store.url}/{place.layout.mark(run).name}"
+            hint = f"Copy it to another place, or delete {name} once a prune there has deleted its files."
+        raise UsageError(COPY, f"run {run}", cause, hint)
     copied = await load(place.store, names.manifest)
     if copied and content_of(copied.value) != content:
         return Surveyed(run, manifest, content, items, None, copied)
@@ -205,7 +210,7 @@ async def survey(task: Task, run: str) -> Surveyed:
     if copied and not task.lock:
         copying = await value_of(place.store, names.copying)
         if copying is None or copying.files:
-            # Its copy was stopped, or it is one that came after a prune (see is_left_over).
+            # Its copy was stopped.
             copied = None
     return Surveyed(run, manifest, content, items, copied)
 
@@ -299,10 +304,12 @@ def differs(info: ObjectInfo, item: Item) -> bool:
 
 
 async def not_as_exported(task: Task, surveyed: Surveyed, wrong: list[str], info: ObjectInfo | None) -> BqdumpError:
-    """The error about files that the source does not have any more as the run exported them. info: of the first."""
+    """The error about files that the source does not have any more as the run exported them. info: of the first.
+
+    Raises NotFoundError if the run was pruned.
+    """
     place = task.source
-    if error := await pruned(place.store, place.settings, COPY, surveyed.run, surveyed.manifest):
-        return error
+    await refuse_pruned(place.store, place.settings, COPY, surveyed.run, was_read=True)
     latest = await read_latest(place.store, place.settings)
     if surveyed.manifest.replaces and latest and latest.run != surveyed.run:
         cause = f"later runs have replaced {counted(len(wrong), 'file')} of it, such as {wrong[0]}"

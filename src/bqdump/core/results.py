@@ -40,7 +40,7 @@ State = Literal[
     "published",
     # latest.json names a run with a later snapshot time; this run changes nothing any more.
     "superseded",
-    # Prune has decided to delete the run, or is deleting it.
+    # The run is pruned, and its files wait for a day.
     "pruning",
     # A document of the run cannot be read.
     "unreadable",

@@ -35,7 +35,6 @@ from bqdump.ports.signer import Signer
 from bqdump.ports.store import ObjectStore
 from bqdump.repository.objects import differs, present
 from bqdump.repository.published import read_base
-from bqdump.repository.references import refer
 from bqdump.repository.repository import read, value_of
 
 log = logging.getLogger(__name__)
@@ -93,23 +92,7 @@ async def carry_over(
 async def _stays(
     export: RunningExport, latest: Latest | None, tables: Collection[str], dropped: Collection[str]
 ) -> Carryover:
-    """What stays of the published export without a reading of it. tables: all others of this run.
-
-    Raises UnavailableError if the published run is being pruned.
-    """
-    while (carry := await _stays_of(export, latest, tables, dropped)) is None:
-        before, latest = latest, await read_base(export.store, export.settings)
-        # The published run is never pruned, so another one was published meanwhile.
-        if latest == before:
-            cause = f"tables of run {latest.run if latest else ''} are carried over, and that run is being pruned"
-            raise UnavailableError("publish", f"run {export.plan.run}", cause, "Start a new run.")
-    return carry
-
-
-async def _stays_of(
-    export: RunningExport, latest: Latest | None, tables: Collection[str], dropped: Collection[str]
-) -> Carryover | None:
-    """The same of this published run, None if it is being pruned."""
+    """What stays of the published export without a reading of it. tables: all others of this run."""
     if latest is None or latest.age >= export.plan.age or not export.same_dataset(latest):
         return Carryover()
     leaving = dropped or export.plan.removed
@@ -130,8 +113,6 @@ async def _stays_of(
     refuse_other_mode(published, export.plan, kept)
     if kept and export.task.signer:
         await _refuse_unsigned(export, export.task.signer, latest.run, kept)
-    if kept and not await refer(export.store, export.settings.layout, latest.run, export.plan.run):
-        return None
     for name in sorted(set(kept).difference(export.plan.kept)):
         message = "%s is carried over from run %s, which was published after this run was planned"
         log.warning(message, name, latest.run, extra=LogEvent.TABLE_CARRIED_OVER.extra(table=name))

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 from bqdump.core.documents.run import Plan
 from bqdump.core.settings.resolve import refuse_other_settings
 from bqdump.export.task import Obtained, Task
-from bqdump.repository.references import refuse_pruned
+from bqdump.repository.pruned_runs import refuse_pruned_id
 from bqdump.repository.repository import value_of
 
 if TYPE_CHECKING:
@@ -46,19 +46,19 @@ async def obtain(task: Task) -> Obtained:
 
     if plan:
         # Of an old run, a prune that was killed may have deleted some files and not yet all.
-        await refuse_pruned(task.store, task.layout, task.run)
+        await refuse_pruned_id(task.store, task.settings.layout, task.run)
         obtained = Obtained(plan)
     else:
         from bqdump.export.planning.obtain import make_or_await
 
-        obtained = await make_or_await(task, new=new)
+        obtained = await make_or_await(task)
     await claim_prefix(task.store, task.settings, task.run)
     refuse_other_settings(task.settings, obtained.plan)
     return obtained
 
 
 async def _has_documents(task: Task) -> bool:
-    """Whether there is any document of this run, such as its plan or its tombstone."""
+    """Whether there is any document of this run, such as its plan."""
     async for page in task.store.objects(task.layout.root):
         if page:
             return True

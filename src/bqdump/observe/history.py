@@ -11,8 +11,6 @@ from msgspec.structs import replace
 
 from bqdump.concurrency import gathered
 from bqdump.core.documents.changes import TableGrowth
-from bqdump.core.documents.codec import decode
-from bqdump.core.documents.retention import RetainedFiles
 from bqdump.core.documents.target import Drill, LogEntry, entry_of
 from bqdump.core.documents.validation import CHANGED
 from bqdump.core.errors import DocumentError, VerificationError
@@ -29,16 +27,17 @@ from bqdump.repository.drills import proof_of, read_drills
 from bqdump.repository.log import LogLine, check_manifest, entries_in
 from bqdump.repository.manifests import contents_of, read_contents
 from bqdump.repository.notes import readable_tags
+from bqdump.repository.pruned_runs import is_pruned
 from bqdump.repository.published import enter_again, readable_in
-from bqdump.repository.references import is_left_over, read_storage
 from bqdump.repository.repository import exists, read, value_of
+from bqdump.repository.storage import read_storage
 
 READS_AT_ONCE = 4
 # Requests for the metadata of an object.
 LOOKS_AT_ONCE = 32
 NEITHER = "has neither the plan of a run nor a manifest. `bqdump prune` shows what it holds."
 RunState = Literal[
-    "planning", "copying", "running", "failed", "superseded", "complete", "partial", "pruning", "unreadable",
+    "planning", "copying", "running", "failed", "superseded", "complete", "partial", "unreadable",
     "not trusted",
 ]  # fmt: skip
 
@@ -214,7 +213,7 @@ async def read_runs(
     async def line(run: str) -> RunLine | None:
         try:
             # One that was read from its manifest may have been pruned since.
-            if run in noted or (run in known and await exists(store, settings.layout.run(run).manifest)):
+            if run in noted or (run in known and await _stands(store, settings, run)):
                 return _finished(known[run], published)
             entry = await _look_at(store, settings, run)
         except DocumentError as error:
@@ -252,6 +251,11 @@ async def _why_not_entered(store: ObjectStore, settings: Settings, entry: LogEnt
     return f"it is complete, but not in the log. {again}"
 
 
+async def _stands(store: ObjectStore, settings: Settings, run: str) -> bool:
+    pruned = await is_pruned(store, settings.layout, run)
+    return not pruned and await exists(store, settings.layout.run(run).manifest)
+
+
 def _with_proof(line: RunLine, proofs: Mapping[tuple[str, int], Restorable]) -> RunLine:
     proof = proofs.get((line.run, milliseconds_of(line.snapshot_time))) if line.snapshot_time else None
     if proof is None:
@@ -279,19 +283,11 @@ def latest_first(line: RunLine) -> tuple[bool, datetime, str]:
 async def _look_at(store: ObjectStore, settings: Settings, run: str) -> LogEntry | RunLine | None:
     """A run that is not in the log: from its manifest, plan, or only its name. None for one that was pruned."""
     layout = settings.layout.run(run)
-    tombstone = await value_of(store, layout.tombstone)
-    if tombstone and tombstone.decided:
-        if tombstone.emptied:
-            return None
-        taken = time_in(tombstone.snapshot_time)
-        return RunLine(run=run, state="pruning", published=False, snapshot_time=taken)
+    if await is_pruned(store, settings.layout, run):
+        return None
     if stored := await read(store, layout.manifest):
         name = layout.manifest.name
-        entry = _sound(entry_of(contents_of(stored.data, name), stored.data, stored.generation), run, name)
-        with suppress(DocumentError):
-            if await is_left_over(store, layout, decode(stored.data, RetainedFiles, name)):
-                return None
-        return entry
+        return _sound(entry_of(contents_of(stored.data, name), stored.data, stored.generation), run, name)
     plan = await value_of(store, layout.plan)
     shown = await status_with(store, settings, run, plan)
     if shown is None:

@@ -142,7 +142,7 @@ def _state(plan: SetPlan, manifest: SetManifest | None, datasets: tuple[DatasetS
 # In place of a dataset's name: all of them together.
 ALL = "*"
 WORST_RUN: tuple[RunState, ...] = ("unreadable", NOT_TRUSTED, "planning", "copying", "running", "failed", "superseded",
-    "pruning", "partial", "complete")  # fmt: skip
+    "partial", "complete")  # fmt: skip
 # Without a manifest.
 OPEN = ("planning", "copying", "running", "failed")
 

@@ -24,7 +24,8 @@ from bqdump.core.wording import COMMANDS, fill
 from bqdump.pool.tables import NOTHING, Ledger, read_ledger
 from bqdump.ports.store import ObjectStore
 from bqdump.repository.log import check_manifest, entry_in, read_log
-from bqdump.repository.published import enter_again, missing_run, read_latest
+from bqdump.repository.pruned_runs import is_pruned
+from bqdump.repository.published import enter_again, missing_run, read_latest, refuse_pruned
 from bqdump.repository.repository import exists, value_of
 
 # A run without progress for this long may have lost its tasks, or may be exporting a large table.
@@ -32,7 +33,7 @@ READS_AT_ONCE = 16
 SILENT_SECONDS = 600
 NOT_TRUSTED: Final = "not trusted"
 StatusState = Literal[
-    "planning", "copying", "running", "failed", "complete", "partial", "published", "superseded", "pruning",
+    "planning", "copying", "running", "failed", "complete", "partial", "published", "superseded",
     "unreadable", "not trusted",
 ]  # fmt: skip
 
@@ -167,6 +168,7 @@ async def _planned(store: ObjectStore, settings: Settings, run: str) -> tuple[in
 async def status(store: ObjectStore, settings: Settings, run: str) -> Status:
     """The status of this run. Raises NotFoundError if it was never started."""
     if (shown := await find_status(store, settings, run)) is None:
+        await refuse_pruned(store, settings, "find", run)
         raise missing_run(run, settings, await store.folders(settings.layout.runs))
     return shown
 
@@ -174,6 +176,8 @@ async def status(store: ObjectStore, settings: Settings, run: str) -> Status:
 async def find_status(store: ObjectStore, settings: Settings, run: str) -> Status | None:
     """The status of this run, None if it was never started or was pruned."""
     layout = settings.layout.run(run)
+    if await is_pruned(store, settings.layout, run):
+        return None
     plan = await value_of(store, layout.plan)
     copied = await value_of(store, layout.manifest) if plan is None else None
     if copied:
@@ -182,15 +186,7 @@ async def find_status(store: ObjectStore, settings: Settings, run: str) -> Statu
     shown = await status_with(store, settings, run, plan)
     if shown and shown.state != "published" and not (shown.waiting or shown.working):
         shown = await _judged(store, settings, shown)
-    if shown and shown.state in ("published", "complete", "partial"):
-        return shown
-    tombstone = await value_of(store, layout.tombstone)
-    if tombstone is None or not tombstone.decided:
-        return shown
-    if tombstone.emptied:
-        return None
-    shown = shown or status_of(Sight(run, None, NOTHING, None, manifest=False))
-    return replace(shown, state="pruning", snapshot_time=time_in(tombstone.snapshot_time), resume="")
+    return shown
 
 
 async def status_with(store: ObjectStore, settings: Settings, run: str, plan: Plan | None) -> Status | None:

@@ -20,7 +20,7 @@ from bqdump.core.errors import DocumentError, OutdatedError, UsageError, Verific
 from bqdump.core.progress.log_events import LogEvent
 from bqdump.core.settings.settings import Settings
 from bqdump.ports.store import Hidden, ObjectStore
-from bqdump.repository.log import LogLine, counts, entry_in, log_refused, published_in, read_log
+from bqdump.repository.log import LogLine, counts, entry_in, log_refused, published_in, read_log, read_log_with_pruned
 from bqdump.repository.objects import hidden_in, read_object, uncover
 from bqdump.repository.repository import exists, read, value_of
 
@@ -38,17 +38,15 @@ class _Taken(msgspec.Struct, frozen=True):
 
 
 async def complete_runs(store: ObjectStore, layout: Layout) -> dict[str, int]:
-    """The snapshot time (ms) of each run that has its manifest, and is not being pruned.
+    """The snapshot time (ms) of each run that has its manifest, and is not pruned.
 
-    Two listings, and two requests for each run. A manifest that cannot be read counts as none.
+    Two listings, and a request for each run. A manifest that cannot be read counts as none.
     """
-    noted = {line.run: line.snapshot for line in reversed(await read_log(store, layout))}
+    entered = await read_log_with_pruned(store, layout)
+    noted = {line.run: line.snapshot for line in reversed(entered.lines)}
 
     async def taken(run: str) -> int | None:
         names = layout.run(run)
-        tombstone = await value_of(store, names.tombstone)
-        if tombstone and tombstone.decided:
-            return None
         if run in noted:
             return noted[run] if await exists(store, names.manifest) else None
         manifest = await value_of(store, Document(names.manifest.name, _Taken))
@@ -59,7 +57,7 @@ async def complete_runs(store: ObjectStore, layout: Layout) -> dict[str, int]:
             return await taken(run)
         return None
 
-    runs = await store.folders(layout.runs)
+    runs = [run for run in await store.folders(layout.runs) if run in noted or run not in entered.pruned]
     times = await gathered(look, runs, READS_AT_ONCE)
     return {run: time for run, time in zip(runs, times, strict=True) if time is not None}
 

@@ -1,19 +1,21 @@
-"""The log of a place: which runs are complete, and which of them is published.
+"""The log of a place: which runs are complete, which of them is published, and which are pruned.
 
 One listing returns all entries, in the order of their snapshot times. An entry counts if it can be read, is not of a
 time to come, and the manifest of its run is there. Any other one is passed over and named: it is one run that cannot be
-read, and no reason to stop.
+read, and no reason to stop. A run that has a mark is pruned: for every reader, it is not in the log.
 """
 
 from __future__ import annotations
 
 import logging
-from collections.abc import Sequence
+import re
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from typing import NamedTuple
 
 from bqdump.concurrency import gathered
 from bqdump.core.documents.codec import RESTORE, decode, decode_moved
+from bqdump.core.documents.document import RUN_ID
 from bqdump.core.documents.layout import Layout
 from bqdump.core.documents.manifest import Manifest
 from bqdump.core.documents.target import NAME, Latest, LogEntry, time_in_name
@@ -29,6 +31,7 @@ log = logging.getLogger(__name__)
 # another clock, and the files of a run may be written within seconds.
 CLOCKS_DIFFER_MS = 600_000
 READS_AT_ONCE = 16
+MARK = re.compile(rf"pruned/(?P<run>{RUN_ID.pattern})\.json")
 
 
 def is_to_come(snapshot: int, written: int) -> bool:
@@ -50,11 +53,31 @@ class LogLine(NamedTuple):
     data: bytes | None
 
 
+class Log(NamedTuple):
+    """The entries of runs that are not pruned, the newest first.
+
+    pruned: when each run with a mark was pruned (ms, by the store's clock).
+    hidden: the entries of these runs, which are not deleted yet.
+    """
+
+    lines: list[LogLine]
+    pruned: Mapping[str, int]
+    hidden: list[LogLine]
+
+
 async def read_log(store: ObjectStore, layout: Layout) -> list[LogLine]:
     """All entries, the newest first: one request for 1,000. Those of a time to come do not count, and are logged."""
-    lines = list[LogLine]()
+    return (await read_log_with_pruned(store, layout)).lines
+
+
+async def read_log_with_pruned(store: ObjectStore, layout: Layout) -> Log:
+    """The same with the marks of pruned runs."""
+    lines, pruned = list[LogLine](), dict[str, int]()
 
     def add(name: str, written: int, data: bytes | None) -> None:
+        if mark := MARK.fullmatch(name, len(layout.log)):
+            pruned[mark["run"]] = written
+            return
         match = NAME.fullmatch(name, len(layout.log))
         snapshot = time_in_name(match["time"]) if match else None
         if match is None or snapshot is None:
@@ -74,7 +97,16 @@ async def read_log(store: ObjectStore, layout: Layout) -> list[LogLine]:
         async for page in store.objects(layout.log):
             for info in page:
                 add(info.name, info.updated, None)
-    return sorted(lines, key=lambda line: (line.snapshot, line.run), reverse=True)
+    kept = [line for line in lines if line.run not in pruned or await _is_locked(store, line)]
+    hidden = [line for line in lines if line not in kept] if pruned else []
+    return Log(sorted(kept, key=lambda line: (line.snapshot, line.run), reverse=True), pruned, hidden)
+
+
+async def _is_locked(store: ObjectStore, line: LogLine) -> bool:
+    """Whether an entry is of a locked copy: prune marks none, and whoever may create objects there could."""
+    with suppress(DocumentError, VerificationError):
+        return (await entry_in(store, line)).locked
+    return False
 
 
 async def logged_runs(store: ObjectStore, layout: Layout) -> dict[str, int]:

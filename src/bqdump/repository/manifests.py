@@ -17,7 +17,7 @@ from bqdump.core.documents.fingerprints import bytes_fingerprint, fingerprint, m
 from bqdump.core.documents.layout import Layout
 from bqdump.core.documents.manifest import File, Head, Manifest, TableEntry
 from bqdump.core.documents.manifest_index import Contents, Line, attempt_of, earlier_bytes
-from bqdump.core.documents.retention import RetainedFiles, Tombstone
+from bqdump.core.documents.retention import RetainedFiles
 from bqdump.core.documents.run_layout import RunLayout
 from bqdump.core.documents.validation import CHANGED, problem
 from bqdump.core.errors import DocumentError, VerificationError
@@ -26,7 +26,6 @@ from bqdump.core.settings.settings import Settings
 from bqdump.core.settings.target import recorded_target
 from bqdump.core.wording import COMMANDS, fill
 from bqdump.ports.store import ObjectStore
-from bqdump.repository.log import entries_of
 from bqdump.repository.published import (
     missing_manifest,
     read_latest,
@@ -35,7 +34,7 @@ from bqdump.repository.published import (
     refuse_set,
     unpublished,
 )
-from bqdump.repository.repository import Loaded, exists, load, read, value_of
+from bqdump.repository.repository import Loaded, read, value_of
 
 NOTHING_DELETED = "Nothing was deleted, because it may name files of other runs."
 
@@ -55,9 +54,9 @@ async def published_run(store: ObjectStore, settings: Settings) -> str:
 async def load_manifest(store: ObjectStore, settings: Settings, run: str) -> Loaded[Manifest]:
     """The manifest of a run, with the names that its files have there. Raises NotFoundError, DocumentError."""
     document = settings.layout.run(run).manifest
+    await refuse_pruned(store, settings, "read", run)
     stored = await read(store, document)
     if stored is None:
-        await refuse_pruned(store, settings, "read", run)
         await refuse_set(store, settings)
         raise await missing_manifest(store, settings, run)
     manifest = decode_moved(stored.data, Manifest, document.name)
@@ -181,28 +180,6 @@ async def problem_of(trusting: ObjectStore, manifest: str) -> str:
     except VerificationError as error:
         return fill(error.cause, COMMANDS)
     return ""
-
-
-async def refuse_missing(store: ObjectStore, layout: Layout, run: str) -> Loaded[Tombstone] | None:
-    """Raise DocumentError if a run that was complete has no manifest. Call it where none was found.
-
-    Returns the tombstone if the run's deletion is decided by now.
-    """
-    names = layout.run(run)
-    entries = await entries_of(store, layout, run)
-    if not entries:
-        return None
-    # Another prune may begin to delete the run, or be about to end.
-    before = await load(store, names.tombstone)
-    written = [info.name async for page in store.objects(names.root) for info in page]
-    tombstone = await load(store, names.tombstone) or before
-    if tombstone and tombstone.value.decided:
-        return tombstone
-    # What a publisher has written after its run was pruned proves nothing.
-    late = (names.contents.name, names.report, names.iceberg.name, f"{names.root}notified/")
-    if await exists(store, names.manifest) or all(name.startswith(late) for name in written):
-        return None
-    raise lost(layout, run, f"{entries[-1].name} shows that the run was complete", entries[-1].name)
 
 
 def lost(layout: Layout, run: str, why: str, entry: str) -> DocumentError:

@@ -11,7 +11,7 @@ from bqdump.core.documents.retention import MOST_TAGS, Tags
 from bqdump.core.documents.run_layout import RunLayout
 from bqdump.core.errors import DocumentError, NotFoundError, UsageError
 from bqdump.ports.store import ObjectStore
-from bqdump.repository.references import being_pruned
+from bqdump.repository.pruned_runs import is_pruned
 from bqdump.repository.repository import exists, notes, swap
 
 
@@ -52,6 +52,8 @@ async def change_tags(
     names = layout.run(run)
     if not RUN_ID.fullmatch(run) or not await run_exists(store, names):
         raise _missing(run)
+    if await is_pruned(store, layout, run):
+        raise _pruned(run)
 
     async def step(now: Tags | None) -> Tags | None:
         have = now.tags if now else ()
@@ -63,19 +65,20 @@ async def change_tags(
         return None if then == have else Tags(run, then)
 
     stored = await swap(store, layout.tags(run), step)
-    # Only now: prune writes the tombstone first and then reads the tags.
-    if add and await being_pruned(store, names):
-        raise NotFoundError("tag", f"run {run}", "it is being pruned")
-    # In this order: prune deletes the tombstone last, when the run has gone, and with it the tags that were there.
-    if stored and stored.mine and not await run_exists(store, names):
+    # Prune marks the run first and then reads the tags, so one of the two sees the other.
+    if stored and stored.mine and await is_pruned(store, layout, run):
         await store.delete([(layout.tags(run).name, stored.generation)])
-        raise _missing(run)
+        raise _pruned(run)
     return stored.value.tags if stored else ()
 
 
 async def run_exists(store: ObjectStore, names: RunLayout) -> bool:
     """Whether a run has been planned, or is complete."""
     return await exists(store, names.manifest) or await exists(store, names.plan)
+
+
+def _pruned(run: str) -> NotFoundError:
+    return NotFoundError("tag", f"run {run}", "it was pruned", "{call:runs} lists all runs.")
 
 
 def _missing(run: str) -> NotFoundError:

@@ -13,8 +13,6 @@ from msgspec import Struct
 
 from bqdump.core.documents.document import Document
 from bqdump.core.documents.manifest import Manifest
-from bqdump.core.documents.retention import RetainedFiles
-from bqdump.core.documents.run_layout import RunLayout
 from bqdump.core.documents.target import Latest
 from bqdump.core.errors import DocumentError, NotFoundError, UsageError, VerificationError
 from bqdump.core.progress.log_events import LogEvent
@@ -27,8 +25,8 @@ from bqdump.core.wording import COMMANDS, close_name, fill
 from bqdump.ports.store import ObjectStore
 from bqdump.repository.complete_runs import complete_runs, published_run, uncover_run, visible_log, why_unpublished
 from bqdump.repository.log import LogLine, published_in
-from bqdump.repository.references import is_left_over
-from bqdump.repository.repository import value_of
+from bqdump.repository.pruned_runs import is_pruned
+from bqdump.repository.repository import exists, value_of
 
 log = logging.getLogger(__name__)
 NAMED = 10
@@ -86,9 +84,9 @@ async def read_manifest(store: ObjectStore, settings: Settings, run: str = "") -
         now = await read_latest(store, settings)
         run = latest.run if now is None or now.run == latest.run else ""
     await uncover_run(store, settings, run)
+    await refuse_pruned(store, settings, "read", run)
     manifest = await value_of(store, settings.layout.run(run).manifest)
     if manifest is None:
-        await refuse_pruned(store, settings, "read", run)
         await refuse_set(store, settings)
         raise await missing_manifest(store, settings, run)
     return manifest
@@ -152,35 +150,12 @@ def name_a_dataset(settings: Settings, dataset: str) -> str:
 
 
 async def refuse_pruned(
-    store: ObjectStore, settings: Settings, operation: str, run: str, read: Manifest | None = None
+    store: ObjectStore, settings: Settings, operation: str, run: str, *, was_read: bool = False
 ) -> None:
-    """Raise NotFoundError if the run is being pruned. read: its manifest, if read before: it may be gone by now."""
-    if error := await pruned(store, settings, operation, run, read):
-        raise error
-
-
-async def pruned(
-    store: ObjectStore, settings: Settings, operation: str, run: str, read: Manifest | None
-) -> NotFoundError | None:
-    """The error about a run that is being pruned, None where it is not. read: see refuse_pruned."""
-    names = settings.layout.run(run)
-    # Whoever may create objects in a locked place can plant a tombstone, and prune stores none there.
-    locked = read and read.copy_of and read.copy_of.locked_until
-    tombstone = None if locked else await value_of(store, names.tombstone)
-    if tombstone and tombstone.decided:
-        cause = "it is being pruned"
-    elif read and await _is_gone(store, names):
-        cause = "it was pruned meanwhile"
-    else:
-        return None
-    return NotFoundError(operation, f"run {run}", cause, "{call:runs} lists the runs that are kept.")
-
-
-async def _is_gone(store: ObjectStore, names: RunLayout) -> bool:
-    with suppress(DocumentError):
-        manifest = await value_of(store, Document(names.manifest.name, RetainedFiles))
-        return manifest is None or await is_left_over(store, names, manifest)
-    return False
+    """Raise NotFoundError if the run was pruned. was_read: its manifest was there before."""
+    gone = was_read and not await exists(store, settings.layout.run(run).manifest)
+    if gone or await is_pruned(store, settings.layout, run):
+        raise NotFoundError(operation, f"run {run}", "it was pruned", "{call:runs} lists the runs that are kept.")
 
 
 async def missing_manifest(store: ObjectStore, settings: Settings, run: str) -> NotFoundError:

@@ -61,7 +61,7 @@ async def draft(task: Task, *, shown: bool = False) -> Draft:
     plan = plan_of(manifest, options, state, now, await _open(task, state), pinned=pinned)
     if not (shown or task.request.yes):
         _refuse_source(options, exported.manifest, plan)
-    await _refuse_changed_files(task, plan, manifest, findings)
+    await _refuse_changed_files(task, plan, findings)
     await _note_location(task, plan)
     kept = with_kept(state, plan) if state and state.expirations else state
     return Draft(exported._replace(manifest=manifest), kept, now, plan)
@@ -97,13 +97,13 @@ CHANGED = {
 }
 
 
-async def _refuse_changed_files(task: Task, plan: RestorePlan, manifest: Manifest, findings: list[Finding]) -> None:
+async def _refuse_changed_files(task: Task, plan: RestorePlan, findings: list[Finding]) -> None:
     """Raise VerificationError where a table to be restored lacks its files, NotFoundError if the run is pruned."""
     tables = {step.entry.table for step in plan.tables if step.entry.files}
     changed = [finding for finding in findings if finding.table in tables and finding.kind != FindingKind.EXTRA]
     if not changed:
         return
-    await refuse_pruned(task.store, task.settings, RESTORE, plan.run, manifest)
+    await refuse_pruned(task.store, task.settings, RESTORE, plan.run, was_read=True)
     files = [f"{finding.file} {CHANGED.get(finding.kind, 'differs')}" for finding in changed]
     cause = f"its files are not as exported: {named(files, SHOWN)}"
     replacing = await read_replacing(task.store, task.settings)

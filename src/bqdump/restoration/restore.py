@@ -189,8 +189,7 @@ async def _unless_pruned(restore: RunningRestore, work: Awaitable[Answer]) -> An
 
 
 async def _refuse_pruned(restore: RunningRestore) -> None:
-    task, manifest = restore.task, restore.manifest
-    await refuse_pruned(task.store, task.settings, "restore", manifest.run, manifest)
+    await refuse_pruned(restore.task.store, restore.task.settings, "restore", restore.manifest.run, was_read=True)
 
 
 async def _start(restore: RunningRestore) -> Restoration | None:

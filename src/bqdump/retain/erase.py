@@ -37,8 +37,8 @@ from bqdump.core.sizes import counted
 from bqdump.core.times import rfc3339, time_of
 from bqdump.core.wording import close_name
 from bqdump.repository.published import read_latest
-from bqdump.repository.references import READS_AT_ONCE
 from bqdump.repository.repository import Loaded, create, exists, load, overwrite, read, value_of
+from bqdump.repository.storage import READS_AT_ONCE
 from bqdump.retain.rewrite import (
     Task,
     altered_error,
@@ -190,7 +190,9 @@ async def _plan(task: Task) -> ErasurePlan:
     except UsageError as error:
         raise UsageError(ERASE, error.subject, error.cause, "Nothing was changed.") from None
 
-    documents = [layout.run(run.run).manifest for run in known.complete]
+    # No reader finds what was pruned, but its files wait for a day, and a tag may bring it back.
+    runs = [*(run.run for run in known.complete), *(run.run for run in known.marked)]
+    documents = [layout.run(run).manifest for run in runs]
     stored = await gathered(lambda document: value_of(task.store, document), documents, READS_AT_ONCE)
     manifests = [manifest for manifest in stored if manifest]
     having = [manifest for manifest in manifests if concerns(manifest, task.erasing)]
@@ -255,9 +257,6 @@ def _refuse(task: Task, plan: ErasurePlan) -> None:
         finish = "repeat the copy" if copied else f"finish it ({{call:run run_id={run}}})"
         hint = f"Let it end or {finish}, or delete it: {{call:prune run={run}}}."
         raise _refused(task, f"run {run} has not ended, and may name files of it", hint)
-    # One that is emptied only keeps names taken, as long as other runs name its files.
-    if deleting := [tombstone.value.run for tombstone in known.deleting if not tombstone.value.emptied]:
-        raise _refused(task, f"run {deleting[0]} is being pruned", "Let prune finish, then repeat this.")
     later = [run.run for run in known.complete if known.latest and run.age > known.latest.age]
     if unpublished := sorted({*later, *(known.named - {known.latest.run if known.latest else ""})}):
         hint = "Repeat the copy, then this." if unpublished[0] in plan.copied else "Repeat this once it is."

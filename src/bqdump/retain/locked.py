@@ -4,7 +4,7 @@ A run goes once no rule keeps it and its lock has ended: first the documents by 
 that no other run names, and the manifest last. So the next prune finishes one that was killed. A copy locks the files
 that it relies on before its manifest names them: from then on, the store refuses to delete them.
 
-Only manifests and tags decide: bqdump stores no plans, tombstones or other documents of exports there, but whoever may
+Only manifests and tags decide: bqdump stores no plans, marks or other documents of exports there, but whoever may
 create objects can. Where keys are trusted, what they have not signed and cannot be read is passed
 over, and named. It may have replaced a manifest, so files that only this one would name stay: see `_hidden`.
 """
@@ -24,10 +24,10 @@ from bqdump.core.sizes import counted
 from bqdump.core.wording import COMMANDS, fill
 from bqdump.ports.store import ObjectInfo
 from bqdump.repository.log import entries_of
-from bqdump.repository.manifests import read_retained, refuse_missing
+from bqdump.repository.manifests import lost, read_retained
 from bqdump.repository.notes import readable_tags
 from bqdump.repository.objects import present, uncover_generations
-from bqdump.repository.references import READS_AT_ONCE, PresentFiles
+from bqdump.repository.storage import READS_AT_ONCE, PresentFiles
 from bqdump.retain.old_documents import delete_unlocked, with_locks
 from bqdump.retain.plan import NAMED, PrunePlan, Swept
 from bqdump.retain.survey import Complete, Place, Survey, Task, complete
@@ -109,7 +109,8 @@ async def _read_folder(
     name = task.layout.run(run).manifest.name
     manifest = await read_retained(task.store, name)
     if manifest is None:
-        await refuse_missing(task.store, task.layout, run)
+        if entries := await entries_of(task.store, task.layout, run):
+            raise lost(task.layout, run, f"{entries[-1].name} shows that the run was complete", entries[-1].name)
         return _Folder(run)
     storage.add(run, manifest, await files.of(manifest))
     found, info = await complete(task, run, manifest), await task.store.stat(name)

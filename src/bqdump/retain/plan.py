@@ -1,4 +1,5 @@
-"""The plan of a prune: which runs are deleted, and why the others are kept. Pure: nothing here asks or writes.
+"""The plan of a prune: which runs are pruned, which of those pruned before are deleted, and why the others are kept.
+Pure: nothing here asks or writes.
 
 Complete runs go if the policy does not keep them, unfinished ones if they were abandoned. What is printed of a prune,
 before it or after it, is this plan.
@@ -9,16 +10,15 @@ from __future__ import annotations
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from typing import NamedTuple
 
-from bqdump.core.documents.retention import Tombstone
 from bqdump.core.errors import UsageError
 from bqdump.core.restore.drill import ago
-from bqdump.core.retention.policy import NOT_NAMED, Snapshot, apply
-from bqdump.core.retention.pruned import OpenState, Pruned, RetainedRun
+from bqdump.core.retention.policy import KEEP_TAG, NOT_NAMED, Snapshot, apply
+from bqdump.core.retention.pruned import OpenState, Pruned, RetainedRun, Storage
 from bqdump.core.sizes import counted
 from bqdump.core.times import EPOCH, rfc3339, time_in, time_of
 from bqdump.ports.store import BucketInfo
-from bqdump.repository.repository import Loaded
-from bqdump.retain.survey import Complete, Survey, Task, Unfinished
+from bqdump.repository.pruned_runs import DELETABLE_MS
+from bqdump.retain.survey import Complete, Marked, Survey, Task, Unfinished
 
 PUBLISHED = "published"
 BEING_PUBLISHED = "being published"
@@ -32,6 +32,7 @@ NAMED = 10
 # A planner whose note is as old as this is not at work, whatever the clocks say.
 SILENT_MS = 3_600_000
 UNTRUSTED = "not trusted"
+AT_ONCE = "Files are deleted at once: no restore, verification, drill or copy of the removed runs may be at work."
 HELD = "held by the store"
 LOCKED = "locked until"
 UNCHECKED = "cannot check whether its jobs are still running"
@@ -40,12 +41,15 @@ UNCHECKED = "cannot check whether its jobs are still running"
 class Swept(NamedTuple):
     """The export's files that were deleted, or would be, and objects in the runs' folders that stay.
 
+    later_files, later_bytes: those that follow in a day.
     held: the runs whose manifests the store keeps, so that they are there as before.
     """
 
     files: int
     bytes: int
     left: tuple[str, ...]
+    later_files: int = 0
+    later_bytes: int = 0
     held: frozenset[str] = frozenset()
 
 
@@ -53,46 +57,45 @@ class PrunePlan(NamedTuple):
     """What a prune does.
 
     survey: what it follows from.
-    reasons: why each run is kept, by name; nothing for runs to delete.
-    deletions: the tombstones of all runs to delete, with their files, once each run has been examined.
+    reasons: why each run is kept, by name; nothing for runs to prune.
+    due: the runs, pruned before, whose files and documents are deleted now.
+    tagged: those that were tagged as they were pruned: they come back, as the prune was killed that saw it.
     notes: what a person should know, in sentences.
     """
 
     survey: Survey
     reasons: Mapping[str, tuple[str, ...]]
-    deletions: tuple[Loaded[Tombstone], ...]
+    due: frozenset[str]
+    tagged: frozenset[str]
     notes: tuple[str, ...]
 
     @property
-    def of_copies(self) -> bool:
-        """Whether the place holds copies."""
-        return any(run.copied for run in self.survey.complete)
-
-    @property
     def complete(self) -> tuple[Complete, ...]:
-        """The complete runs to delete."""
+        """The complete runs to prune."""
         return tuple(run for run in self.survey.complete if not self.reasons[run.run])
 
     @property
     def abandoned(self) -> tuple[Unfinished, ...]:
-        """The unfinished runs to delete."""
+        """The unfinished runs to prune."""
         return tuple(run for run in self.survey.unfinished if not self.reasons[run.run])
+
+    @property
+    def leaving(self) -> tuple[Complete | Unfinished, ...]:
+        """All runs to prune."""
+        return (*self.abandoned, *self.complete)
 
     @property
     def kept(self) -> set[str]:
         """The runs that stay, and those that may."""
         return {run for run, why in self.reasons.items() if why}.union(self.survey.doubtful)
 
-    @property
-    def stale(self) -> tuple[Loaded[Tombstone], ...]:
-        """Tombstones of runs that are kept: a prune has proposed them that was killed, or had another policy."""
-        runs: tuple[Complete | Unfinished, ...] = (*self.survey.complete, *self.survey.unfinished)
-        return tuple(run.tombstone for run in runs if run.tombstone and self.reasons[run.run])
+    def with_storage(self, storage: Storage | None) -> PrunePlan:
+        """The same with what each run names."""
+        return self._replace(survey=self.survey._replace(storage=storage))
 
-    def examined(self, deletions: Sequence[Loaded[Tombstone]], kept: Mapping[str, str]) -> PrunePlan:
-        """The plan once some of its runs have been examined. kept: why some of them stay after all, by name."""
-        reasons = {**self.reasons, **{run: (why,) for run, why in kept.items()}}
-        return self._replace(reasons=reasons, deletions=(*self.deletions, *deletions))
+    def without(self, kept: Mapping[str, str]) -> PrunePlan:
+        """The plan where some runs stay after all. kept: why, by name."""
+        return self._replace(reasons={**self.reasons, **{run: (why,) for run, why in kept.items()}})
 
 
 def plan_of(survey: Survey, task: Task) -> PrunePlan:
@@ -105,34 +108,33 @@ def plan_of(survey: Survey, task: Task) -> PrunePlan:
     snapshots = [
         Snapshot(run.run, run.dataset, run.snapshot, run.complete, tags.get(run.run, ()), _always(run, survey, task))
         for run in survey.complete
-        if not run.untrusted and not run.left_over
+        if not run.untrusted
     ]
     reasons = apply(task.policy, snapshots, task.now)
-    reasons |= {run.run: _why_left_over(run, survey, task) for run in survey.complete if run.left_over}
     # They take no place of a run that is trusted.
     untrusted = [run for run in survey.complete if run.untrusted]
     reasons |= {run.run: (UNTRUSTED,) for run in untrusted}
     reasons |= {run.run: _why_unfinished(run, survey, task) for run in survey.unfinished}
+    relying = {
+        run.plan.over: run.run for run in survey.unfinished if run.plan and run.plan.all_reused and reasons[run.run]
+    }
+    reasons |= {
+        run.run: (f"run {relying[run.run]} relies on its files",)
+        for run in survey.complete
+        if run.run in relying and not reasons[run.run]
+    }
     unchecked = any(UNCHECKED in why for why in reasons.values())
     jobs = (f"Unfinished runs are kept: {survey.jobs.why}.",) if unchecked else ()
     locks = {run.run: run.locked_until for run in survey.complete if not reasons[run.run]}
     held = {run: end for run, end in locks.items() if end > task.now}
     reasons |= {run: (f"{LOCKED} {rfc3339(end)}",) for run, end in held.items()}
-    notes = (*survey.passed, *_named(untrusted), *jobs, *bucket, *_held(held.values()))
-    return PrunePlan(survey, reasons, tuple(_open_deletions(survey, reasons)), notes)
-
-
-def _open_deletions(survey: Survey, reasons: Mapping[str, Sequence[str]]) -> Iterator[Loaded[Tombstone]]:
-    """The runs whose deletion goes on. Of one of which only files are left that runs name which stay, nothing can go.
-
-    Where this prune deletes runs, it looks at all of them, as it may be the last ones to name these files.
-    """
-    stays = all(reasons.values())
-    for tombstone in survey.deleting:
-        run, files = tombstone.value.run, tombstone.value.files
-        rests = tombstone.value.emptied and not tombstone.value.left
-        if not (stays and rests and all(run in file.name and survey.storage.names(file) for file in files)):
-            yield tombstone
+    keeping = {*task.policy.tags, KEEP_TAG}
+    tagged = frozenset(run.run for run in survey.marked if keeping.intersection(tags.get(run.run, ())))
+    waited = (run.run for run in survey.marked if task.at_once or run.age >= DELETABLE_MS)
+    due = frozenset(waited) - tagged
+    at_once = (AT_ONCE,) if task.at_once and (due or not all(reasons.values())) else ()
+    notes = (*at_once, *survey.passed, *_named(untrusted), *jobs, *bucket, *_held(held.values()))
+    return PrunePlan(survey, reasons, due, tagged, notes)
 
 
 def _held(ends: Collection[int]) -> Iterator[str]:
@@ -160,13 +162,6 @@ def _always(run: Complete, survey: Survey, task: Task) -> str:
     return LATER if run.age > survey.latest.age else ""
 
 
-def _why_left_over(run: Complete, survey: Survey, task: Task) -> tuple[str, ...]:
-    """Why what is left of a run that was pruned is kept: no policy keeps it."""
-    if task.policy.named is not None and run.run not in task.policy.named:
-        return (NOT_NAMED,)
-    return (BEING_PUBLISHED,) if run.run in survey.named else ()
-
-
 def _why_unfinished(run: Unfinished, survey: Survey, task: Task) -> tuple[str, ...]:
     """Why an unfinished run is kept, nothing where it was abandoned."""
     if run.run in survey.named:
@@ -176,7 +171,7 @@ def _why_unfinished(run: Unfinished, survey: Survey, task: Task) -> tuple[str, .
     if tags := survey.tags.get(run.run, ()):
         return tuple(f"tag {tag}" for tag in tags)
     if run.plan is None:
-        # It has no jobs. A tombstone without a note is what a prune has left of a run that ended.
+        # It has no jobs.
         return _why_unplanned(run, task)
     if not run.has_stopped(task):
         return ("unfinished",)
@@ -189,7 +184,7 @@ def _why_unplanned(run: Unfinished, task: Task) -> tuple[str, ...]:
     """Why a run without a plan is kept: its planner writes its note again and again while it is alive."""
     silent, after = task.now - run.pulse, task.settings.abandoned_seconds * 1000
     if not run.pulse:
-        return () if run.tombstone else (PLANNING,)
+        return (PLANNING,)
     if after and silent > after:
         return ()
     doing = COPYING if run.copied else PLANNING
@@ -222,7 +217,7 @@ def result_of(plan: PrunePlan, swept: Swept, *, deleted: bool) -> Pruned:
     runs = [
         *(_complete(run, plan) for run in plan.survey.complete),
         *(_unfinished(run, plan) for run in plan.survey.unfinished),
-        *(_being_deleted(tombstone.value) for tombstone in plan.survey.deleting if not tombstone.value.emptied),
+        *(_pruned(run, removed=run.run in plan.due) for run in plan.survey.marked),
     ]
     runs.sort(key=lambda run: (run.snapshot_time is None, run.snapshot_time or EPOCH, run.run), reverse=True)
     return Pruned(
@@ -230,13 +225,16 @@ def result_of(plan: PrunePlan, swept: Swept, *, deleted: bool) -> Pruned:
         runs=tuple(runs),
         files=swept.files,
         bytes=swept.bytes,
+        later_files=swept.later_files,
+        later_bytes=swept.later_bytes,
         left=swept.left,
         notes=plan.notes,
     )
 
 
 def _complete(run: Complete, plan: PrunePlan) -> RetainedRun:
-    usage, reasons = plan.survey.storage.of(run.run), plan.reasons[run.run]
+    storage, reasons = plan.survey.storage, plan.reasons[run.run]
+    usage = storage.of(run.run) if storage and run.run in storage else None
     return RetainedRun(
         run=run.run,
         state="complete" if run.complete else "partial",
@@ -245,9 +243,9 @@ def _complete(run: Complete, plan: PrunePlan) -> RetainedRun:
         dataset=".".join(run.dataset),
         snapshot_time=time_of(run.snapshot),
         tables=run.tables,
-        files=usage.files,
-        bytes=usage.bytes,
-        alone=usage.alone,
+        files=usage.files if usage else run.files,
+        bytes=usage.bytes if usage else run.bytes,
+        alone=usage.alone if usage else None,
         tags=plan.survey.tags.get(run.run, ()),
     )
 
@@ -267,14 +265,12 @@ def _unfinished(run: Unfinished, plan: PrunePlan) -> RetainedRun:
     )
 
 
-def _being_deleted(tombstone: Tombstone) -> RetainedRun:
+def _pruned(run: Marked, *, removed: bool) -> RetainedRun:
     return RetainedRun(
-        run=tombstone.run,
+        run=run.run,
         state="pruning",
-        removed=True,
-        reasons=("a prune was interrupted",),
-        dataset=".".join(filter(None, (tombstone.project, tombstone.dataset))),
-        snapshot_time=time_in(tombstone.snapshot_time),
-        files=len(tombstone.files),
-        bytes=sum(file.size for file in tombstone.files),
+        removed=removed,
+        reasons=(f"pruned {ago(max(0, run.age) / 1000)}",),
+        dataset=".".join(filter(None, (run.mark.project, run.mark.dataset))),
+        snapshot_time=time_in(run.mark.snapshot_time),
     )

@@ -1,4 +1,5 @@
-"""Prune: survey the target, plan what is deleted, examine the runs to delete, and delete them; then old documents.
+"""Prune: survey the target, plan which runs go, take them out of the log, and delete the files of those that were
+taken out of it a day before; then old documents.
 
 Every document that decides is read before anything is written. A prune that is killed is finished by the next one.
 
@@ -21,11 +22,10 @@ from bqdump.core.sizes import counted, size_text
 from bqdump.ports.store import ObjectStore
 from bqdump.repository.exports import Exports
 from bqdump.retain.old_documents import delete_old, list_documents, old_of
-from bqdump.retain.plan import HELD, plan_of, result_of
+from bqdump.retain.plan import HELD, PrunePlan, Swept, plan_of, result_of
 from bqdump.retain.set_documents import named_by_set, prune_set
 from bqdump.retain.survey import AtWork, States, Task, survey, survey_place
-from bqdump.retain.sweep import forecast, sweep
-from bqdump.retain.tombstones import examine
+from bqdump.retain.sweep import Files, files_of, forecast, mark, refuse_unfinished, sweep
 
 log = logging.getLogger(__name__)
 
@@ -44,10 +44,18 @@ async def prune(task: Task) -> Pruned:
         plan = plan_of(await survey_locked(task, place), task)
         files = await examine_locked(task, plan)
         swept = await sweep_locked(task, plan, files) if task.delete else files.swept
-        plan = plan.examined((), dict.fromkeys(swept.held, HELD))
+        plan = plan.without(dict.fromkeys(swept.held, HELD))
     else:
-        plan = await examine(task, plan_of(await survey(task, place), task))
-        swept = await (sweep(task, plan) if task.delete else forecast(task, plan))
+        plan = plan_of(await survey(task, place), task)
+        if task.at_once:
+            refuse_unfinished(task, plan)
+        # Before anything is written: a manifest that cannot be read stops it.
+        found = await files_of(task, plan)
+        plan = plan.with_storage(found.storage)
+        if task.delete:
+            plan, swept = await _delete(task, plan, found)
+        else:
+            swept = await forecast(task, plan, found)
     # Documents that no run owns, among them those of runs that are deleted by now.
     old = old_of(await list_documents(task.store, task.layout), task.now, plan.kept)
     denied = await delete_old(task.store, old, locked=place.locked) if task.delete else ()
@@ -57,6 +65,19 @@ async def prune(task: Task) -> Pruned:
     if task.delete:
         _log(result, notes)
     return result
+
+
+async def _delete(task: Task, plan: PrunePlan, files: Files) -> tuple[PrunePlan, Swept]:
+    """Take the runs of a plan out of the log, and delete what is due; the plan without runs that stay after all."""
+    marked = await mark(task, plan)
+    if not task.at_once:
+        files = files if marked.leaving == plan.leaving else await files_of(task, marked)
+        return marked, await sweep(task, marked, files)
+    # A planner stores its note and then reads the log: either it is found here, or it finds none of these runs.
+    due = plan_of(await survey(task), task)
+    refuse_unfinished(task, due)
+    due = due.without({run.run: "needed again" for run in due.leaving})
+    return marked, await sweep(task, due, await files_of(task, due))
 
 
 def _log(result: Pruned, notes: Sequence[str]) -> None:
@@ -83,6 +104,7 @@ async def prune_exports(
     delete: bool,
     trusted: Callable[[ObjectStore, Settings], ObjectStore] | None = None,
     states: States | None = None,
+    at_once: bool = False,
 ) -> Pruned:
     """Prune each export, and the documents of the set that they belong to: the policy holds for each of them.
 
@@ -92,7 +114,7 @@ async def prune_exports(
     at_work: see retain.survey.
     delete: False only shows.
     trusted: makes the store of each that believes only signed manifests.
-    states: see Task.
+    states, at_once: see Task.
     """
     pruned = []
     set_at = exports.set_at
@@ -100,7 +122,7 @@ async def prune_exports(
     for (store, own, dataset), in_set in zip(exports.each, named, strict=True):
         with about(dataset):
             signed = trusted(store, own) if trusted else None
-            task = Task(store, own, policy, now, delete, at_work, signed, in_set, states)
+            task = Task(store, own, policy, now, delete, at_work, signed, in_set, states, at_once)
             pruned.append(await prune(task))
     if set_at:
         pruned.append(await prune_set(set_at, now, delete=delete))

@@ -29,12 +29,13 @@ from bqdump.core.times import time_of
 from bqdump.core.wording import COMMANDS, fill
 from bqdump.ports.signer import Signer
 from bqdump.ports.store import ObjectInfo, ObjectStore
+from bqdump.repository.log import read_log_with_pruned
 from bqdump.repository.manifests import contents_of
 from bqdump.repository.objects import write_object
 from bqdump.repository.publication import show_latest
-from bqdump.repository.references import READS_AT_ONCE, erasure_records
 from bqdump.repository.repository import Loaded, create, delete, exists, load, overwrite, read, swap, value_of
 from bqdump.repository.repository import replace as store_over
+from bqdump.repository.storage import READS_AT_ONCE, erasure_records
 from bqdump.retain.survey import Task as Surveying
 from bqdump.retain.sweep import erased_again
 
@@ -185,6 +186,8 @@ async def delete_files(task: Task, record: Loaded[Erasure]) -> tuple[list[Object
     """Delete the files of the record that no manifest names any more; what is deleted, and what the store holds."""
     store, layout, left = task.store, task.settings.layout, Sweep(record.value.files)
 
+    pruned = (await read_log_with_pruned(store, layout)).pruned
+
     async def look(run: str) -> None:
         with suppress(NotFoundError):
             if stored := await load(store, layout.run(run).manifest_files):
@@ -192,7 +195,8 @@ async def delete_files(task: Task, record: Loaded[Erasure]) -> tuple[list[Object
             elif copying := await value_of(store, layout.run(run).copying):
                 left.keep(copying.names)
 
-    await gathered(look, await store.folders(layout.runs), READS_AT_ONCE)
+    runs = [run for run in await store.folders(layout.runs) if run not in pruned]
+    await gathered(look, runs, READS_AT_ONCE)
     files, deleted, held = left.files, list[ObjectVersion](), list[Held]()
     answers = await store.delete([(file.name, file.generation) for file in files])
     bucket = await _bucket(task)

@@ -22,9 +22,9 @@ from bqdump.core.wording import COMMANDS
 from bqdump.pool.datasets import read_set_progress
 from bqdump.ports.store import ObjectStore
 from bqdump.repository.exports import SetAt
-from bqdump.repository.references import READS_AT_ONCE
 from bqdump.repository.repository import delete, value_of
 from bqdump.repository.set_runs import read_set_manifest
+from bqdump.repository.storage import READS_AT_ONCE
 from bqdump.retain.old_documents import delete_old, delete_unlocked, list_documents, old_of, with_locks
 
 log = logging.getLogger(__name__)
@@ -103,7 +103,7 @@ async def _is_over(
 
 
 async def _is_alive(store: ObjectStore, settings: Settings, plan: SetPlan, runs: dict[str, frozenset[str]]) -> bool:
-    """Whether a dataset has documents of the run. A tombstone alone only keeps names of files taken.
+    """Whether a dataset has documents of the run.
 
     runs: the folders of runs that each dataset has; those that are listed are added.
     """

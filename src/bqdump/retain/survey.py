@@ -1,8 +1,11 @@
-"""What prune asks before it decides: the bucket, the manifest of every run, and BigQuery's jobs."""
+"""What prune asks before it decides: the bucket, the log, unfinished runs, and BigQuery's jobs. A constant number of
+requests, however many runs the log has.
+"""
 
 from __future__ import annotations
 
 import logging
+from collections import defaultdict
 from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from contextlib import suppress
 from types import MappingProxyType
@@ -12,9 +15,9 @@ from bqdump.concurrency import gathered
 from bqdump.core.documents.codec import COPIED
 from bqdump.core.documents.copying import Expected
 from bqdump.core.documents.layout import Layout
-from bqdump.core.documents.retention import RetainedFiles, Tombstone
+from bqdump.core.documents.retention import PrunedRun, RetainedFiles
 from bqdump.core.documents.run import Plan
-from bqdump.core.documents.target import Latest, Publishing
+from bqdump.core.documents.target import Latest, LogEntry, Publishing
 from bqdump.core.errors import BqdumpError, DeniedError, DocumentError, UsageError
 from bqdump.core.progress.log_events import LogEvent
 from bqdump.core.retention.erased import finishing, underway
@@ -24,11 +27,13 @@ from bqdump.core.settings.settings import Settings
 from bqdump.core.settings.target import is_elsewhere
 from bqdump.core.wording import COMMANDS, fill
 from bqdump.ports.store import BucketInfo, ObjectStore
-from bqdump.repository.manifests import load_manifest, lost, problem_of, read_retained, refuse_missing
+from bqdump.repository.log import entries_in, read_log_with_pruned
+from bqdump.repository.manifests import load_manifest, lost, problem_of, read_retained
 from bqdump.repository.notes import read_tags
+from bqdump.repository.pruned_runs import time_by_store
 from bqdump.repository.published import read_latest
-from bqdump.repository.references import READS_AT_ONCE, PresentFiles, is_left_over
-from bqdump.repository.repository import Loaded, load, value_of
+from bqdump.repository.repository import value_of
+from bqdump.repository.storage import READS_AT_ONCE
 
 log = logging.getLogger(__name__)
 
@@ -47,6 +52,7 @@ class Task(NamedTuple):
     trusted: the store that returns no manifest other than one that a trusted key has signed; None: all are believed.
     in_set: the run that the published set names, "" for none.
     states: for display; None does not ask.
+    at_once: the files of pruned runs are deleted without waiting for a day.
     """
 
     store: ObjectStore
@@ -58,6 +64,7 @@ class Task(NamedTuple):
     trusted: ObjectStore | None = None
     in_set: str = ""
     states: States | None = None
+    at_once: bool = False
 
     @property
     def layout(self) -> Layout:
@@ -66,13 +73,11 @@ class Task(NamedTuple):
 
 
 class Complete(NamedTuple):
-    """A run with a manifest, without the files that it names.
+    """A complete run, in a few numbers.
 
     snapshot: its snapshot time, in milliseconds since 1970 UTC.
-    tombstone: left by a prune that was interrupted before it decided.
+    files, bytes: what it named when it was published.
     untrusted: why its signature is not trusted, "" where it is, or need not be.
-    left_over: whether it is what is left of a copy that was pruned (see is_left_over).
-    copied: whether it is a copy.
     locked_until: when the lock of its manifest ends, which is that of its files, in milliseconds; 0 for none.
     """
 
@@ -83,10 +88,9 @@ class Complete(NamedTuple):
     complete: bool
     replaces: bool
     tables: int
-    tombstone: Loaded[Tombstone] | None
+    files: int
+    bytes: int
     untrusted: str = ""
-    left_over: bool = False
-    copied: bool = False
     locked_until: int = 0
 
     @property
@@ -105,7 +109,6 @@ class Unfinished(NamedTuple):
 
     run: str
     plan: Plan | None
-    tombstone: Loaded[Tombstone] | None
     pulse: int = 0
     copied: tuple[Expected, ...] = ()
 
@@ -113,6 +116,17 @@ class Unfinished(NamedTuple):
         """Whether it was planned so long ago that it counts as abandoned, unless one of its jobs is at work."""
         after = task.settings.abandoned_seconds * 1000
         return after > 0 and self.plan is not None and task.now - self.plan.began > after
+
+
+class Marked(NamedTuple):
+    """A run that was pruned, and whose documents are still there.
+
+    age: since it was marked, in milliseconds by the store's clock; in a dry run by this machine's.
+    """
+
+    run: str
+    mark: PrunedRun
+    age: int
 
 
 class Jobs(NamedTuple):
@@ -126,7 +140,10 @@ class Survey(NamedTuple):
     """What a prune knows when it decides.
 
     bucket: None without the permission to read its settings.
-    deleting: the tombstones of runs whose deletion has begun.
+    storage: what each run names; None where nothing was read for it.
+    runs: the folders of all runs.
+    marked: runs that were pruned before, and are not deleted yet.
+    late: entries in the log of runs that were pruned, at their names.
     orphans: folders of runs that hold no run any more.
     jobs: of the runs that have stopped.
     passed: what was passed over and why, in sentences.
@@ -140,9 +157,11 @@ class Survey(NamedTuple):
     orphans: tuple[str, ...]
     latest: Latest | None
     tags: dict[str, tuple[str, ...]]
-    storage: Storage
+    storage: Storage | None = None
     unfinished: tuple[Unfinished, ...] = ()
-    deleting: tuple[Loaded[Tombstone], ...] = ()
+    runs: tuple[str, ...] = ()
+    marked: tuple[Marked, ...] = ()
+    late: Mapping[str, Sequence[str]] = MappingProxyType({})
     publishing: Publishing | None = None
     jobs: Jobs = Jobs()
     passed: tuple[str, ...] = ()
@@ -190,25 +209,44 @@ async def survey(task: Task, place: Place | None = None) -> Survey:
     """
     bucket, latest = place or await survey_place(task)
     publishing = await value_of(task.store, task.layout.publishing)
-    tags = await read_tags(task.store, task.layout)
-    storage, present = Storage(), PresentFiles(task.store, task.settings)
+    # Of a run that is entered or marked meanwhile, the folder is listed before.
     runs = await task.store.folders(task.layout.runs)
-    states = await gathered(lambda run: _state_of(task, run, storage, present), runs, READS_AT_ONCE)
+    log_ = await read_log_with_pruned(task.store, task.layout)
+    tags, entries = await read_tags(task.store, task.layout), await entries_in(task.store, log_.lines)
+    ours = [run for run in runs if run not in log_.pruned or run in entries]
+    known = sorted({*ours, *entries})
+    states = await gathered(lambda run: _state_of(task, run, entries.get(run)), known, READS_AT_ONCE)
     unfinished = tuple(run for run in states if isinstance(run, Unfinished))
+    late = defaultdict[str, list[str]](list)
+    for line in log_.hidden:
+        late[line.run].append(line.name)
     names = [run.run for run in unfinished]
     return Survey(
         bucket,
         complete=tuple(run for run in states if isinstance(run, Complete)),
         unfinished=unfinished,
-        deleting=tuple(run for run in states if isinstance(run, Loaded)),
+        runs=tuple(runs),
+        marked=await _marked(task, [run for run in runs if run not in ours], log_.pruned),
+        late=late,
         orphans=tuple(run for run in states if isinstance(run, str)),
         latest=latest,
         publishing=publishing,
         tags=tags,
-        storage=storage,
         jobs=await _jobs(task, unfinished),
         states=await task.states(task.store, task.settings, names) if task.states and names else {},
     )
+
+
+async def _marked(task: Task, runs: Sequence[str], pruned: Mapping[str, int]) -> tuple[Marked, ...]:
+    """The pruned runs among these folders. Ages are the store's: where something may be deleted, it is asked for its
+    time.
+    """
+    if not runs:
+        return ()
+    now = await time_by_store(task.store, task.layout) if task.delete else task.now
+    marks = await gathered(lambda run: value_of(task.store, task.layout.mark(run)), runs, READS_AT_ONCE)
+    found = zip(runs, marks, strict=True)
+    return tuple(Marked(run, mark or PrunedRun(run=run), now - (pruned[run] or now)) for run, mark in found)
 
 
 async def _jobs(task: Task, unfinished: Iterable[Unfinished]) -> Jobs:
@@ -224,34 +262,30 @@ async def _jobs(task: Task, unfinished: Iterable[Unfinished]) -> Jobs:
         return Jobs(None, fill(error.cause, COMMANDS))
 
 
-async def _state_of(
-    task: Task, run: str, storage: Storage, present: PresentFiles
-) -> Complete | Unfinished | Loaded[Tombstone] | str:
+async def _state_of(task: Task, run: str, entry: LogEntry | None) -> Complete | Unfinished | str:
     names = task.layout.run(run)
-    tombstone = await load(task.store, names.tombstone)
-    if tombstone and tombstone.value.decided:
-        return tombstone
+    if entry:
+        of, totals = (entry.project, entry.dataset), entry.totals
+        why = await problem_of(task.trusted, names.manifest.name) if task.trusted else ""
+        whole, at = entry.status == "complete", (entry.snapshot, entry.snapshot_time)
+        return Complete(run, of, *at, whole, entry.replaces, totals.tables, totals.files, totals.bytes, why)
     if manifest := await read_retained(task.store, names.manifest.name):
-        storage.add(run, manifest, await present.of(manifest))
-        with_manifest = await complete(task, run, manifest)
-        return with_manifest._replace(tombstone=tombstone, left_over=await is_left_over(task.store, names, manifest))
-    if decided := await refuse_missing(task.store, task.layout, run):
-        return decided
+        return await complete(task, run, manifest)
     if plan := await value_of(task.store, names.plan):
-        return Unfinished(run, plan, tombstone)
+        return Unfinished(run, plan)
     planner = await task.store.stat(names.planner.name)
-    if not planner and not tombstone:
+    if not planner:
         return run
     copying = await value_of(task.store, names.copying)
-    return Unfinished(run, None, tombstone, planner.updated if planner else 0, copying.files if copying else ())
+    return Unfinished(run, None, planner.updated, copying.files if copying else ())
 
 
 async def complete(task: Task, run: str, manifest: RetainedFiles) -> Complete:
     """A run with this manifest."""
-    of = (manifest.project, manifest.dataset), manifest.snapshot, manifest.snapshot_time
+    of, at = (manifest.project, manifest.dataset), (manifest.snapshot, manifest.snapshot_time)
     why = await problem_of(task.trusted, task.layout.run(run).manifest.name) if task.trusted else ""
-    whole, tables = manifest.status == "complete", manifest.totals.tables
-    return Complete(run, *of, whole, manifest.replaces, tables, None, why, copied=manifest.copy_of is not None)
+    whole, totals = manifest.status == "complete", manifest.totals
+    return Complete(run, of, *at, whole, manifest.replaces, totals.tables, totals.files, totals.bytes, why)
 
 
 async def _latest_of_original(task: Task) -> Latest | None:

@@ -43,8 +43,8 @@ from bqdump.repository.exports import Exports, exports_at
 from bqdump.repository.log import entries_in
 from bqdump.repository.manifests import contents_of, problem_of
 from bqdump.repository.published import read_latest
-from bqdump.repository.references import read_storage
 from bqdump.repository.repository import exists, read
+from bqdump.repository.storage import read_storage
 from bqdump.ui.frame import Place
 
 KEPT_BYTES = 128 << 20

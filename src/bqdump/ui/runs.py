@@ -32,7 +32,7 @@ TONES = {
     "failed": "bad",
     "unreadable": "bad",
     "not trusted": "bad",
-} | dict.fromkeys(("planning", "copying", "running", "superseded", "pruning"), "warn")
+} | dict.fromkeys(("planning", "copying", "running", "superseded"), "warn")
 COLOURS = {state: (css, state) for css, state in (("work", "complete"), ("late", "partial"), ("fell", "failed"))}
 OTHER = ("wait", "other states")
 

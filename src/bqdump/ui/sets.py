@@ -188,7 +188,7 @@ def _reasons(nights: Iterable[SetRun], about: SetManifest) -> dict[str, str]:
 
 OPEN = ("planning", "running")
 SET_TONES: Mapping[str, str] = {"published": "good", "complete": "good", "failed": "bad", "partial": "bad",
-    "unreadable": "bad", "not trusted": "bad", "superseded": "warn", "pruning": "warn"}  # fmt: skip
+    "unreadable": "bad", "not trusted": "bad", "superseded": "warn"}  # fmt: skip
 
 
 class Row(NamedTuple):

@@ -77,12 +77,19 @@ async def _copy(settings: Settings, request: Request, owner: Owner, tell: Listen
 
 
 async def prune(
-    store_at: StoreAt, settings: Settings, at_work: AtWork | None = None, *, runs: Sequence[str] = (), delete: bool
+    store_at: StoreAt,
+    settings: Settings,
+    at_work: AtWork | None = None,
+    *,
+    runs: Sequence[str] = (),
+    delete: bool,
+    now: bool = False,
 ) -> Pruned:
     """Delete the runs that the retention policy does not keep; of a set, those of each dataset.
 
     delete: False only shows.
     at_work: see retain.survey.
+    now: delete the files of removed runs at once, not a day later.
     runs: delete these and no others. Where the settings name keys to trust, runs that none of them has signed are kept,
         and take the place of none.
 
@@ -90,11 +97,11 @@ async def prune(
     """
 
     async with pinged(settings, first=delete):
-        return await _prune(store_at, settings, at_work, runs, delete=delete)
+        return await _prune(store_at, settings, at_work, runs, delete=delete, now=now)
 
 
 async def _prune(
-    store_at: StoreAt, settings: Settings, at_work: AtWork | None, runs: Sequence[str], *, delete: bool
+    store_at: StoreAt, settings: Settings, at_work: AtWork | None, runs: Sequence[str], *, delete: bool, now: bool
 ) -> Pruned:
     def trusted(store: ObjectStore, own: Settings) -> ObjectStore:
         # What is too old is for the rules.
@@ -108,8 +115,8 @@ async def _prune(
     exports = (
         (await exports_at(believing, settings)).through(store_at) if signed else await exports_at(store_at, settings)
     )
-    now, policy = _clock(), policy_for(settings, runs)
-    prune_as = partial(prune_exports, exports, policy, now, at_work, trusted=signed, states=_open_states)
+    time_, policy = _clock(), policy_for(settings, runs)
+    prune_as = partial(prune_exports, exports, policy, time_, at_work, trusted=signed, states=_open_states, at_once=now)
     if runs:
         shown = await prune_as(delete=False)
         refuse_kept(runs, shown)

@@ -8,7 +8,6 @@ from typing import Any
 from bqdump.adapters.memory import MemoryStore
 from bqdump.core.documents.codec import decode
 from bqdump.core.documents.manifest import File, Manifest
-from bqdump.core.documents.retention import Tombstone
 from bqdump.core.documents.target import Latest
 from bqdump.core.settings.settings import Settings
 from simulation.law import Law
@@ -60,7 +59,7 @@ class CopyLaws:
         """A request to the place of the copies was carried out."""
         name = arguments[0] if arguments and isinstance(arguments[0], str) else ""
         manifest = self.manifest(name) if operation == "write" and name.endswith("/manifest.json") else None
-        if manifest and not self.left_over(manifest):
+        if manifest and not self.target.peek(self.there.layout.mark(manifest.run).name):
             self.whole(manifest)
             self.without(manifest, self.gone)
         if operation == "stream":
@@ -87,18 +86,10 @@ class CopyLaws:
         found = []
         for name in self.target.names_now():
             if name.endswith("/manifest.json") and (manifest := self.manifest(name)):
-                place = self.there.layout.run(manifest.run).tombstone.name
-                tombstone = self.target.peek(place)
-                decided = tombstone is not None and decode(tombstone[0], Tombstone, place).decided
-                if not decided and not self.left_over(manifest):
+                marked = self.target.peek(self.there.layout.mark(manifest.run).name)
+                if not marked:
                     found.append(manifest)
         return found
-
-    def left_over(self, manifest: Manifest) -> bool:
-        """Whether a manifest came after the prune of its run. No reader takes it for a copy if files are missing."""
-        names = self.there.layout.run(manifest.run)
-        locked = manifest.copy_of is not None and manifest.copy_of.locked_until > 0
-        return not locked and not any(self.target.peek(one.name) for one in (names.copying, names.contents))
 
     def whole(self, manifest: Manifest) -> None:
         """Hold that every file of a copy is there as its manifest says, and has the rows of its source."""

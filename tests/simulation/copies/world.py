@@ -58,6 +58,7 @@ PROJECT, SOURCE = "p", "d"
 EPOCH = 1_790_000_000_000
 TABLES = ("a", "b", "c")
 ABANDONED_SECONDS = 900
+DAY_SECONDS = 86_400.0
 SETTINGS = Settings(
     project=PROJECT,
     dataset=SOURCE,
@@ -330,7 +331,9 @@ class SimulatedCopies:
         moves = not isinstance(again, Copied) or again.files
         self.laws.hold(not moves, f"a copy of the same run moves files: {again!r}")
         await asyncio.sleep(ABANDONED_SECONDS + 3700.0)
+        # It takes runs out of the log, and another one deletes them a day later.
         await self._prune(self.there)
+        await asyncio.sleep(DAY_SECONDS)
         await self._prune(self.there)
         there = [name for name in self.target.names_now() if name.endswith("/manifest.json")]
         manifests = [manifest for name in there if (manifest := self.laws.manifest(name))]

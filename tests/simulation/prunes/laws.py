@@ -8,9 +8,7 @@ from typing import Any
 import msgspec
 
 from bqdump.adapters.memory import MemoryStore
-from bqdump.core.documents.codec import decode
 from bqdump.core.documents.manifest import File, Manifest
-from bqdump.core.documents.retention import Tombstone
 from bqdump.core.errors import BqdumpError
 from bqdump.core.iceberg.table import HINT, METADATA
 from bqdump.core.settings.settings import Settings
@@ -21,6 +19,7 @@ from simulation.law import Law
 from simulation.laws import Broken
 from simulation.view import View, metadata_of, standing
 
+DAY_MS = 86_400_000
 Rows = dict[str, list[bytes]]
 
 
@@ -52,25 +51,29 @@ class PruneLaws:
             self.broken = Broken(Law.PRUNED, what)
             self.stop()
 
-    def tombstone(self, run: str) -> Tombstone | None:
-        """What says that a run is being pruned."""
-        name = self.view.layout.run(run).tombstone.name
-        found = self.store.peek(name)
-        return decode(found[0], Tombstone, name) if found else None
+    def marked_at(self, run: str) -> int | None:
+        """When a run was pruned, by the store's clock; None if it was not."""
+        found = self.store.peek(self.view.layout.mark(run).name)
+        return found[1].updated if found else None
 
     def kept(self) -> list[Manifest]:
-        """The manifests of runs that are not being pruned; of those that replace files, only the published one."""
+        """The manifests of runs that are not pruned; of those that replace files, only the published one."""
         latest = self.view.latest()
         found = []
         for run in self.rows:
-            manifest, tombstone = self.view.manifest(run), self.tombstone(run)
-            gone = tombstone is not None and tombstone.decided
+            manifest = self.view.manifest(run)
             # What a process writes that was taken for dead is withdrawn by it.
-            if manifest is None or gone or self.view.plan(run) is None:
+            if manifest is None or self.marked_at(run) is not None or self.view.plan(run) is None:
                 continue
             if manifest.mode == "keep" or (latest is not None and latest.run == run):
                 found.append(manifest)
         return found
+
+    def waiting(self) -> list[Manifest]:
+        """The manifests of runs that were pruned less than a day ago, and keep their files."""
+        young = [run for run in self.rows if self.store.clock() - (self.marked_at(run) or 0) < DAY_MS]
+        manifests = [self.view.manifest(run) for run in young if self.view.plan(run)]
+        return [manifest for manifest in manifests if manifest and manifest.mode == "keep"]
 
     def named(self) -> dict[tuple[str, int], str]:
         """What they name, at its generation, and which run does."""
@@ -86,6 +89,11 @@ class PruneLaws:
         if not there:
             return
         named = self.named()
+        if process.startswith("prune"):
+            waiting = {
+                (file.name, file.generation): one.run for one in self.waiting() for _, file in standing(one).values()
+            }
+            named = waiting | named
         for one in there:
             self.hold(one not in named, f"{process} deletes {one[0]}, which {named.get(one)} names")
             self.hold(self.foreign.get(one[0]) != one[1], f"{process} deletes {one[0]}, which is not the export's")
@@ -167,13 +175,8 @@ class PruneLaws:
             self.hold(there, f"{manifest.run} names {name}, which is not there")
 
     def pruned(self, run: str) -> bool:
-        """Whether a run is being pruned, was, or never ended."""
-        return self.view.manifest(run) is None or self.tombstone(run) is not None
-
-    def doomed(self, run: str) -> bool:
-        """Whether the deletion of a run that ended is decided."""
-        tombstone = self.tombstone(run)
-        return self.gone(run) or bool(tombstone and tombstone.decided)
+        """Whether a run was pruned, or never ended."""
+        return self.view.manifest(run) is None or self.marked_at(run) is not None
 
     def gone(self, run: str) -> bool:
         """Whether a run that ended is there no more."""

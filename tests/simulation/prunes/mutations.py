@@ -4,23 +4,21 @@ from __future__ import annotations
 
 from bqdump.check import verify
 from bqdump.core.retention import pruned
-from bqdump.export.publish import lake_table
+from bqdump.export.publish import lake_table, publish
 from bqdump.restoration import restore as restoring
-from bqdump.retain import erase, iceberg, leftovers, sweep, tombstones
+from bqdump.retain import erase, iceberg, leftovers, plan, sweep
 from simulation.law import Law
 from simulation.mutations import Mutation, edit
 from simulation.prunes import wrong
 
 MUTATIONS = (
     Mutation("files that a kept run names are deleted", Law.PRUNED, pruned.Sweep, "mark", wrong.marks_nothing),
-    Mutation("prune does not look for runs that rely on files", Law.PRUNED,
-             tombstones, "referring", wrong.finds_nobody, here_only=True),
-    Mutation("nothing is looked at once the tombstone is stored", Law.PRUNED, tombstones, "mark_deleted",
-             edit("objections = await _objections(task, plan, proposed)", "objections = {}")),
-    Mutation("a tombstone goes although files of its run are named", Law.PRUNED, sweep, "_close",
-             edit("if not files and not left:", "if True:")),
-    Mutation("the tombstone of a run stays for files that it has carried over", Law.PRUNED, sweep, "_remaining",
-             edit(" if tombstone.run in file.name", "")),
+    Mutation("a run is published although a run whose files it reuses was pruned 21 hours ago", Law.PRUNED,
+             publish, "refuse_late", wrong.does_nothing, here_only=True),
+    Mutation("the files of a pruned run do not wait for a day", Law.PRUNED, plan, "plan_of",
+             edit("run.age >= DELETABLE_MS", "True")),
+    Mutation("files go that a run names which was pruned less than a day ago", Law.PRUNED, sweep, "files_of",
+             edit("if run in plan.due or run in leaving:", "if run in {one.run for one in plan.survey.marked}:")),
     Mutation("what an abandoned run has written without a receipt stays", Law.PRUNED, leftovers, "_written",
              edit("                if info.name in counted or split_shard(info.name, own):",
                   "                if split_shard(info.name, own) and info.name not in counted:\n"

@@ -53,8 +53,11 @@ from simulation.weather import CALM, Dice, forecast
 PROJECT, SOURCE = "p", "d"
 EPOCH = 1_790_000_000_000
 TABLES = ("a", "b", "c")
+HOUR, DAY = 3600.0, 86_400.0
+# Processes that only read.
+READERS = ("verify", "restore")
 # Longer than any request takes: a run that has not ended after this time has no request under way.
-ABANDONED_SECONDS = 900
+ABANDONED_SECONDS = 3 * int(DAY)
 # Of a restore, where an erasure has written the manifest anew that it was planned from.
 REWRITTEN = "it was replaced after the restore had been planned"
 SETTINGS = Settings(
@@ -96,33 +99,34 @@ class Deletions:
 
 
 class Pausing(FaultyPort):
-    """A port whose process pauses, at times, at a reference or a tombstone, before and after it looks around.
+    """A port whose process stands still, at times for hours: before it stores a plan or a manifest, and once it has
+    stored a mark or, as a reader, read a manifest.
 
-    referred: called when it pauses at a reference.
+    planning: called with the snapshot time of a plan that is about to be stored.
     """
 
-    referred: Callable[[str], None] = staticmethod(lambda run: None)
-    taking_readings = False
+    planning: Callable[[int], None] = staticmethod(lambda snapshot: None)
 
     async def _request(self, name: str, ask: Callable[[], Any], arguments: tuple[Any, ...]) -> Any:
         subject = arguments[0] if arguments and isinstance(arguments[0], str) else ""
-        if name == "write_note" and "/references/" in subject:
-            self.taking_readings = True
-            await self._pause()
+        if name == "write" and "/runs/" in subject and subject.endswith("/plan.json"):
+            seconds = self._seconds(0.0, 0.0, 20.0, 19 * HOUR, 21 * HOUR)
+            if seconds:
+                self.planning(int(msgspec.json.decode(arguments[1])["snapshot"]))
+            await asyncio.sleep(seconds)
+        elif name == "write" and subject.endswith("/manifest.json"):
+            await asyncio.sleep(self._seconds(0.0, 0.0, 20.0, 4 * HOUR))
         answer = await super()._request(name, ask, arguments)
-        dice = self._network.dice
-        if self.taking_readings and name == "stat" and subject.endswith("/manifest.json"):
-            self.taking_readings = False
-            await self._pause()
-        elif name == "write" and subject.endswith("/tombstone.json") and dice.weather is not CALM:
-            await asyncio.sleep(dice.rng.choice((0.0, 0.0, 20.0, 80.0)))
+        if name == "read" and subject.endswith("/manifest.json") and self._network.process.name.startswith(READERS):
+            # Its run may be pruned, and the files deleted a day later.
+            await asyncio.sleep(self._seconds(0.0, 0.0, 0.0, 26 * HOUR))
+        if name == "write_note" and "/log/pruned/" in subject:
+            await asyncio.sleep(self._seconds(0.0, 0.0, 20.0, 80.0))
         return answer
 
-    async def _pause(self) -> None:
+    def _seconds(self, *choices: float) -> float:
         dice = self._network.dice
-        if dice.weather is not CALM and (seconds := dice.rng.choice((0.0, 0.0, 20.0, 200.0))):
-            self.referred(self._network.process.run)
-            await asyncio.sleep(seconds)
+        return 0.0 if dice.weather is CALM else dice.rng.choice(choices)
 
 
 class SimulatedPrunes:
@@ -248,21 +252,22 @@ class SimulatedPrunes:
             self.laws.hold(isinstance(ended, ErasedFrom | UsageError), f"an erasure ends with {ended!r}")
             self.laws.hold(self.laws.view.erasing() is None, f"the mark of {begun.table} stays: {ended!r}")
 
-    def _referred(self, run: str) -> None:
-        """At times, while a run is about to take files over: another one is published, and what it relies on pruned."""
-        plan = self.laws.view.plan(run)
-        if plan is not None:
-            self.loop.create_task(self._overtake(f"o{self._processes}", rfc3339(plan.snapshot - 1)))
+    def _planning(self, snapshot: int) -> None:
+        """While a run stands still before its plan is stored, another one is published, and what it relies on pruned:
+        it leaves the log at once, and its files a day later.
+        """
+        self.loop.create_task(self._overtake(f"o{self._processes}", rfc3339(snapshot - 1)))
 
     async def _overtake(self, run: str, snapshot_time: str) -> None:
         self.started[run] = msgspec.structs.replace(self.settings, snapshot_time=snapshot_time)
         await self._export(run, again=True)
         await self._prune(keep_last=1, keep_tag=())
+        await self._prune(DAY, keep_last=1, keep_tag=())
 
     async def _prune_repeatedly(self, start: float) -> None:
         await asyncio.sleep(start)
         for _ in range(self.rng.choice((1, 2, 4))):
-            await self._prune(self.rng.choice((0.0, self.rng.uniform(0.0, 40.0))))
+            await self._prune(self.rng.choice((0.0, self.rng.uniform(0.0, 40.0), DAY)))
 
     async def _verify(self, run: str, start: float) -> None:
         await asyncio.sleep(start)
@@ -317,7 +322,7 @@ class SimulatedPrunes:
 
         ended = await self._process(f"tag {run}", run, work)
         if ended == ("keep",):
-            self.laws.hold(not self.laws.doomed(run), f"{run} is tagged, and pruned")
+            self.laws.hold(not self.laws.gone(run), f"{run} is tagged, and pruned")
 
     def _announced(self) -> bool:
         now, latest = self.laws.view.publishing(), self.laws.view.latest()
@@ -337,8 +342,8 @@ class SimulatedPrunes:
             return None
         except BqdumpError as error:
             self.trace.add(process.name, "failed", "", f"{type(error).__name__} {error}")
-            awaits_erasure = "is being erased" in str(error)
-            if self.dice.weather is CALM and isinstance(error, (UnavailableError, QuotaError)) and not awaits_erasure:
+            refused = any(why in str(error) for why in ("is being erased", "was pruned more than 20 hours ago"))
+            if self.dice.weather is CALM and isinstance(error, (UnavailableError, QuotaError)) and not refused:
                 self.laws.blame(f"{process.name} fails: {error!r}")
             return error
         except Exception as error:
@@ -349,7 +354,7 @@ class SimulatedPrunes:
 
     def _store(self, process: Process, network: Network) -> Any:
         store: Any = Pausing(Deletions(self.store, self.laws, process.name), network, self.laws.heard)
-        store.referred = self._referred
+        store.planning = self._planning
         return RetryingStore(store, self._patience())
 
     def _patience(self) -> Patience:
@@ -374,6 +379,8 @@ class SimulatedPrunes:
         if not isinstance(result, Pruned):
             self.laws.blame(f"the last prune ends with {result!r}")
             return
+        swept = await self._prune(DAY, keep_last=count, keep_tag=())
+        self.laws.hold(isinstance(swept, Pruned) and not swept.later_files, f"a prune a day later ends with {swept!r}")
         again = await self._prune(keep_last=count, keep_tag=())
         self.laws.hold(isinstance(again, Pruned) and not again.removed, f"another prune removes {again}")
         if any(one.state in ("complete", "partial") for one in result.removed):
@@ -386,15 +393,6 @@ class SimulatedPrunes:
         names = set(self.store.names_now())
         lakes = [one for manifest in self.laws.kept() for some in metadata_of(manifest).values() for one in some]
         named = self.laws.named().keys() | {(one.name, one.generation) for one in lakes}
-        folders = {name.removeprefix(layout.runs).split("/")[0] for name in names if name.startswith(layout.runs)}
-        for run in (self.laws.rows.keys() | folders) - kept:
-            # Its names stay taken as long as another run names files of it.
-            tombstone = self.laws.tombstone(run)
-            taken = [one for one in tombstone.files if run in one.name] if tombstone else []
-            needed = tombstone is None or tombstone.left or any((one.name, one.generation) in named for one in taken)
-            self.laws.hold(bool(needed), f"the tombstone of {run} stays, and nothing names its files")
-            kept = kept | ({run} if tombstone else set())
-            names.discard(layout.run(run).tombstone.name)
         folders = {name.removeprefix(layout.runs).split("/")[0] for name in names if name.startswith(layout.runs)}
         self.laws.hold(folders <= kept, f"documents of {sorted(folders - kept)} stay")
         of_runs = {match["run"] for name in names if (match := NAME.fullmatch(name.removeprefix(layout.log)))}

@@ -8,24 +8,6 @@ from typing import Any
 Sound = Callable[..., Any]
 
 
-def finds_nobody(_: Sound) -> Sound:
-    """No run relies on another one's files."""
-
-    async def faulty(*_: Any) -> str:
-        return ""
-
-    return faulty
-
-
-def never(_: Sound) -> Sound:
-    """It is never so."""
-
-    async def faulty(*_: Any) -> bool:
-        return False
-
-    return faulty
-
-
 def does_nothing(_: Sound) -> Sound:
     """It does nothing."""
 

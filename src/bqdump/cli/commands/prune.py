@@ -34,15 +34,16 @@ SHOWN_LEFT = 10
 
 @click.command(cls=Command, needs=("bucket",))
 @click.argument("runs", nargs=-1, callback=run_names)
+@click.option("--now", is_flag=True, help="Delete files at once, not a day later.")
 @click.option("--yes", is_flag=True, help="Delete. Without it, only show what would be deleted.")
 @json_option(Pruned)
 @quiet_option
 @settings_options(*RETENTION, "ping", "trust")
-def prune(runs: tuple[str, ...], yes: bool, quiet: bool, as_json: bool, **options: Any) -> None:
+def prune(runs: tuple[str, ...], now: bool, yes: bool, quiet: bool, as_json: bool, **options: Any) -> None:
     """Delete the runs that the retention policy no longer keeps, and the leftovers of unfinished runs; or only RUNS.
 
     A run is kept if any rule keeps it. The published run, unfinished runs, runs with the tag `keep` and the newest
-    complete run are always kept. Files that another run names stay.
+    complete run are always kept. The first prune a day later deletes a run's files that no other run names.
 
     \b
     Examples:
@@ -57,7 +58,7 @@ def prune(runs: tuple[str, ...], yes: bool, quiet: bool, as_json: bool, **option
         set_up_work(labels_of(settings, task="0"), quiet=quiet or not (as_json or logs_as_json()))
     policy_for(settings, runs)
 
-    pruning = partial(verbs.prune, settings=settings, runs=runs, delete=yes)
+    pruning = partial(verbs.prune, settings=settings, runs=runs, delete=yes, now=now)
     result = finish(serve(settings, lambda at: pruning(at.store_at, at_work=at.at_work)))
     if as_json:
         print_json(result)
@@ -84,6 +85,8 @@ def _print(result: Pruned, *, quiet: bool) -> None:
     for note in result.notes:
         sys.stdout.write(f"{note}\n")
     freed = f"{counted(result.files, 'file')}, {size_text(result.bytes)}"
+    if result.later_files:
+        freed = f"{freed} now; {counted(result.later_files, 'file')}, {size_text(result.later_bytes)} a day later"
     runs, kept = counted(len(result.removed), "run"), counted(len(result.kept), "run")
     if result.deleted:
         sys.stdout.write(f"Removed {runs} ({freed}); {kept} kept.\n")
@@ -94,7 +97,8 @@ def _print(result: Pruned, *, quiet: bool) -> None:
 
 
 def _row(run: RetainedRun, *, deleted: bool) -> tuple[str, ...]:
-    size = (size_text(run.bytes), size_text(run.alone)) if run.state in ("complete", "partial") else ("", "")
+    alone = "" if run.alone is None else size_text(run.alone)
+    size = (size_text(run.bytes), alone) if run.state in ("complete", "partial") else ("", "")
     why = "removed" if deleted else "remove"
     if run.removed and run.reasons:
         why = f"{why}: {', '.join(run.reasons)}"

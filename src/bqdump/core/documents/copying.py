@@ -78,7 +78,7 @@ class Copying(msgspec.Struct, frozen=True):
 class Renewed(msgspec.Struct, frozen=True):
     """The files that a copy of a run moves again, by name and generation, since a prune may be about to delete them.
 
-    The first task that looks for tombstones stores this, so that all tasks replace the same files.
+    The first task that looks for pruned runs stores this, so that all tasks replace the same files.
     """
 
     run: RunId

@@ -12,7 +12,7 @@ from msgspec import Struct
 
 from bqdump.core.documents.copying import CopyPlace
 from bqdump.core.documents.document import LARGEST, STATE, At, Document, Notes, Path
-from bqdump.core.documents.retention import Erasure, Tags
+from bqdump.core.documents.retention import Erasure, PrunedRun, Tags
 from bqdump.core.documents.run_layout import RunLayout
 from bqdump.core.documents.sets import SetLayout, SetManifest
 from bqdump.core.documents.signature import Envelope
@@ -48,7 +48,7 @@ SIGNATURE = ".sig"
 # What the names of the proofs of drills end with.
 PROOFS = ".proofs"
 # The folders of a run, and of a restore, that hold notes.
-NOTES = (["claims"], ["readings"], ["receipts"], ["failures"], ["references"])
+NOTES = (["claims"], ["readings"], ["receipts"], ["failures"])
 RESTORE_NOTES = (["claims"], ["receipts"], ["failures"])
 SET_NOTES = (["planned"], ["receipts"], ["failures"])
 NOTES_IN = {"runs": NOTES, "restores": RESTORE_NOTES, "projects": SET_NOTES}
@@ -75,6 +75,10 @@ class Layout(Struct, frozen=True):
     staged = Path("staged/")
     # The log: a note for each complete run, in the order of their snapshot times.
     log = Path("log/")
+    # The marks of pruned runs, below the log: one listing returns both.
+    pruned = Path("log/pruned/")
+    # Written anew to learn the time by the store's clock.
+    clock = Path("clock.json")
     # The folder of drills, a note for each, so that one listing returns all of them.
     drills = Path("drills/")
     # The folder of tags, a note for each run that has any, so that one listing returns all of them.
@@ -111,6 +115,10 @@ class Layout(Struct, frozen=True):
     def entry(self, run: str, snapshot: int) -> Document[LogEntry]:
         """The entry of this run in the log. snapshot: its snapshot time."""
         return Document(f"{self.log}{entry_name(run, snapshot)}", LogEntry, "note")
+
+    def mark(self, run: str) -> Document[PrunedRun]:
+        """Says that this run was pruned."""
+        return Document(f"{self.pruned}{run}.json", PrunedRun, "note")
 
     def drill(self, name: str) -> Document[Drill]:
         """What this drill proved."""
@@ -172,6 +180,6 @@ def is_note(name: str) -> bool:
     if not state or not rest.endswith(".json"):
         return False
     folders = rest.split("/")[:-1]
-    if folders in (["log"], ["staged"], ["drills"], ["tags"], ["pointers"]):
+    if folders in (["log"], ["log", "pruned"], ["staged"], ["drills"], ["tags"], ["pointers"]):
         return True
     return folders[2:3] in NOTES_IN.get(folders[0] if folders else "", ())

@@ -1,4 +1,4 @@
-"""The documents of retention: what is being pruned, what still refers to it, and what is tagged.
+"""The documents of retention: what was pruned, erased and tagged.
 
 Sizes are bytes, times are milliseconds since 1970 UTC, or strings in RFC 3339.
 """
@@ -12,7 +12,7 @@ import msgspec
 from msgspec import Meta
 
 from bqdump.core.documents.copying import CopyOf, Expected
-from bqdump.core.documents.document import FORMAT_VERSION, ByMode, Count, ExportDocument, Mode, RunId, Time
+from bqdump.core.documents.document import FORMAT_VERSION, Count, ExportDocument, Mode, RunId, Time
 from bqdump.core.documents.manifest import File, ManifestFiles, TableFiles
 from bqdump.core.documents.signature import Signature
 from bqdump.core.documents.target import Erasing
@@ -23,16 +23,6 @@ TAG = r"[A-Za-z0-9][A-Za-z0-9_.-]{0,29}"
 TagName = Annotated[str, Meta(pattern=f"^{TAG}$(?!\\n)")]
 
 
-class Reference(msgspec.Struct, frozen=True):
-    """A run that relies on the files of an earlier one. Written before it does, so that prune keeps them.
-
-    It stands for the run until that run's manifest exists, which names the files itself.
-    """
-
-    run: RunId
-    format_version: int = FORMAT_VERSION
-
-
 class ObjectVersion(msgspec.Struct, frozen=True, array_like=True):
     """An object at one generation, with its size: what is deleted, and nothing that was written over it."""
 
@@ -41,27 +31,23 @@ class ObjectVersion(msgspec.Struct, frozen=True, array_like=True):
     size: Count
 
 
-class Tombstone(ByMode, msgspec.Struct, frozen=True, kw_only=True):
-    """A run that is being pruned. Whoever finds it must not rely on the run's files any more.
+class PrunedRun(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """The mark of a pruned run, created once: from then on it is in no log, and its id is never given again.
 
-    mode: whether its files were replaced by later runs or kept in a folder of its own.
+    The store's clock says since when: the time at which the mark was created.
+
+    complete: whether it had a manifest.
+    copied: it is a copy that was abandoned. Its mark goes with its documents, so that the run can be copied again.
     project, dataset, snapshot_time: for display, "" where they are not known.
-    decided: nothing that refers to the run was found, so it is deleted for good. Until then, this may be withdrawn.
-    emptied: only files that other runs name are left. As long as there are any, no other run may have their names.
-    files: what the run named, since its manifest is deleted first.
-    left: objects that stay, since they are not the run's for certain. Prune names them as long as they exist.
     """
 
     format_version: int = FORMAT_VERSION
     run: RunId
-    mode: Mode = "keep"
+    complete: bool = True
+    copied: bool = False
     project: str = ""
     dataset: str = ""
     snapshot_time: str = ""
-    decided: bool = False
-    emptied: bool = False
-    files: tuple[ObjectVersion, ...] = ()
-    left: tuple[str, ...] = ()
 
 
 class Erasure(msgspec.Struct, frozen=True, kw_only=True):

@@ -15,7 +15,6 @@ from bqdump.core.documents.copying import ArrivedFiles, Copying, Renewed
 from bqdump.core.documents.definitions import Definitions
 from bqdump.core.documents.document import At, Document, Notes, Path
 from bqdump.core.documents.manifest import Manifest, ManifestFiles
-from bqdump.core.documents.retention import Reference, Tombstone
 from bqdump.core.documents.run import Failure, FileDigests, Owner, Plan, Receipt
 from bqdump.core.documents.signature import Envelope
 from bqdump.core.documents.target import IcebergTables, Intent
@@ -74,14 +73,10 @@ class RunLayout(Struct, frozen=True):
     shared = Path("moving/")
     # The folder of what a copy has moved, batch by batch.
     arrivals = Path("copied/")
-    # The folder of references: notes on runs that rely on files which this run names.
-    references = Path("references/")
     # Who has signed the manifest.
     signature = At("signature.json", Envelope, "page")
     # Says that the run is being copied here, and which files it has.
     copying = At("copying.json", Copying)
-    # Says that the run is being pruned.
-    tombstone = At("tombstone.json", Tombstone)
 
     @property
     def contents(self) -> Document[Contents]:
@@ -168,10 +163,6 @@ class RunLayout(Struct, frozen=True):
     def arrived(self, batch: int) -> Document[ArrivedFiles]:
         """What a copy has moved of this batch of files."""
         return Document(f"{self.arrivals}{batch:06d}.json", ArrivedFiles)
-
-    def reference(self, run: str) -> Document[Reference]:
-        """The note that this later run relies on files which this run names."""
-        return Document(f"{self.references}{run}.json", Reference, "note")
 
 
 def names_beside(manifest: str) -> RunLayout:

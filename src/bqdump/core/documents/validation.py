@@ -19,7 +19,7 @@ from bqdump.core.documents.document import STATE
 from bqdump.core.documents.layout import Layout, among_documents, most_bytes
 from bqdump.core.documents.manifest import Manifest, ManifestFiles, TableEntry, TableFiles
 from bqdump.core.documents.path_template import Template, parse_template
-from bqdump.core.documents.retention import Erasure, Reference, RetainedFiles, Tags, Tombstone
+from bqdump.core.documents.retention import Erasure, PrunedRun, RetainedFiles, Tags
 from bqdump.core.documents.run import Failure, Plan, Receipt
 from bqdump.core.documents.run_layout import RunLayout, unit_of
 from bqdump.core.documents.target import IcebergTables, Intent, Latest, LogEntry, Pointer, Publishing
@@ -247,13 +247,6 @@ def _given_up(note: GivenUp, place: Place, name: str) -> str:
     return _note(note.failure, place, name)
 
 
-def _tombstone(tombstone: Tombstone, place: Place, _: str) -> str:
-    lake = place.layout.iceberg
-    return _of_run(tombstone.run, place) or _names(
-        (file.name for file in tombstone.files if not file.name.startswith(lake)), place
-    )
-
-
 def _erasure(erasure: Erasure, place: Place, _: str) -> str:
     lake = place.layout.iceberg
     files = [file.name for file in erasure.files if not file.name.startswith(lake)]
@@ -261,7 +254,7 @@ def _erasure(erasure: Erasure, place: Place, _: str) -> str:
     return _names([*files, *copied], place)
 
 
-def _named_after(note: Reference | Tags, _: Place, name: str) -> str:
+def _named_after(note: PrunedRun | Tags, _: Place, name: str) -> str:
     return "" if name.endswith(f"/{note.run}.json") else f"it is about run {note.run}"
 
 
@@ -294,9 +287,8 @@ CHECKS: dict[type, Callable[[Any, Place, str], str]] = {
     Copying: _copying,
     ArrivedFiles: _of_copy,
     Renewed: _of_copy,
-    Tombstone: _tombstone,
     Erasure: _erasure,
-    Reference: _named_after,
+    PrunedRun: _named_after,
     Tags: _named_after,
     Definitions: _definitions,
     SharedSession: _session,

@@ -210,7 +210,7 @@ def refuse_kept(runs: Collection[str], shown: Pruned) -> None:
         lines = [line for line in shown.runs if line.run == run]
         if not lines:
             raise NotFoundError("find", f"run {run}", "there is none", "List the runs: {call:runs}")
-        if kept := [line for line in lines if not line.removed]:
+        if kept := [line for line in lines if not line.removed and line.state != "pruning"]:
             why = listed(list(dict.fromkeys(reason for line in kept for reason in line.reasons)))
             where = f" in dataset {kept[0].dataset}" if len(lines) > 1 else ""
             raise UsageError(PRUNE, f"run {run}", f"it is kept{where}: {why}", _hint(kept[0]))

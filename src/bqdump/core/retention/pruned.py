@@ -28,11 +28,13 @@ RetainedState = Literal[OpenState, "complete", "partial", "pruning"]
 class RetainedRun(msgspec.Struct, frozen=True, kw_only=True):
     """A run as prune sees it.
 
-    removed: whether it is removed, or would be.
-    reasons: the rules that keep it, or why it is removed ("abandoned").
+    state: "pruning" if an earlier prune has taken it out of the log, and its files wait for a day.
+    removed: whether it is removed, or would be: taken out of the log; if it was before, deleted with its files.
+    reasons: the rules that keep it, or why it is removed ("abandoned", "pruned 26 hours ago").
     dataset: with its project, "" if it is not known.
     bytes: of all files that it names.
-    alone: bytes that no other run names, which removing this run alone frees.
+    alone: bytes that no other run names, which removing this run alone frees. None if nothing is removed: then no
+        manifest is read.
     """
 
     run: str
@@ -44,13 +46,8 @@ class RetainedRun(msgspec.Struct, frozen=True, kw_only=True):
     tables: int = 0
     files: int = 0
     bytes: int = 0
-    alone: int = 0
+    alone: int | None = None
     tags: tuple[str, ...] = ()
-
-    @property
-    def shared(self) -> int:
-        """The bytes that other runs name, too."""
-        return self.bytes - self.alone
 
 
 @public
@@ -58,7 +55,8 @@ class Pruned(Result, frozen=True, kw_only=True):
     """Which runs prune keeps and removes.
 
     deleted: False if this was only shown.
-    files, bytes: of the export's files that are deleted, or would be.
+    files, bytes: of the export's files that are deleted, or would be: of runs that were removed a day before.
+    later_files, later_bytes: of those that the first prune a day from now deletes: of runs that are removed now.
     left: objects in the removed runs' places that are not theirs for certain, and stay.
     notes: what else a person should know, in sentences.
     """
@@ -67,6 +65,8 @@ class Pruned(Result, frozen=True, kw_only=True):
     runs: tuple[RetainedRun, ...]
     files: int
     bytes: int
+    later_files: int = 0
+    later_bytes: int = 0
     left: tuple[str, ...] = ()
     notes: tuple[str, ...] = ()
 
@@ -78,7 +78,7 @@ class Pruned(Result, frozen=True, kw_only=True):
     @property
     def kept(self) -> list[RetainedRun]:
         """The runs that stay."""
-        return [run for run in self.runs if not run.removed]
+        return [run for run in self.runs if not run.removed and run.state != "pruning"]
 
 
 def pruned_together(pruned: Sequence[Pruned]) -> Pruned:
@@ -88,6 +88,8 @@ def pruned_together(pruned: Sequence[Pruned]) -> Pruned:
         runs=tuple(run for result in pruned for run in result.runs),
         files=sum(result.files for result in pruned),
         bytes=sum(result.bytes for result in pruned),
+        later_files=sum(result.later_files for result in pruned),
+        later_bytes=sum(result.later_bytes for result in pruned),
         left=tuple(name for result in pruned for name in result.left),
         notes=tuple(dict.fromkeys(note for result in pruned for note in result.notes)),
     )
@@ -116,6 +118,11 @@ class Sweep:
         if self._left:
             for file in files_of(manifest):
                 self._left.pop((file.name, file.generation), None)
+
+    def keep_versions(self, files: Iterable[ObjectVersion]) -> None:
+        """Keep these files."""
+        for file in files:
+            self._left.pop((file.name, file.generation), None)
 
     def keep(self, names: Iterable[str]) -> None:
         """Keep the files of these names, at any generation."""
@@ -174,10 +181,6 @@ class Storage:
                 self._alone[owner] -= file.size
         self._named[run] = count, size
 
-    def names(self, file: ObjectVersion) -> bool:
-        """Whether a run that was added names this file."""
-        return hash((file.name, file.generation)) in self._owner
-
     def of(self, run: str) -> Usage:
         """The usage of a run that was added."""
         return Usage(*self._named[run], self._alone[run])
@@ -186,12 +189,12 @@ class Storage:
         return run in self._named
 
 
-# What is below the folder of a run, as RunLayout names it; the tombstone goes last, on its own.
+# What is below the folder of a run, as RunLayout names it.
 DOCUMENTS = re.compile(
     r"(plan|planner|publisher|intent|manifest|signature(-[0-9a-f]{16})?|iceberg|contents|copying)\.json"
     r"|(units|definitions)-[0-9a-f]{1,32}\.jsonl?|renewed-[0-9]+\.json"
     r"|(report|failed-[^/]+)\.html"
-    r"|(claims|readings|digests|sessions|receipts|references|notified|copied|moving)/[^/]+\.json"
+    r"|(claims|readings|digests|sessions|receipts|notified|copied|moving)/[^/]+\.json"
     r"|failures/[^/]+/[^/]+\.json"
     r"|data/.+",
     re.DOTALL,
@@ -199,7 +202,7 @@ DOCUMENTS = re.compile(
 
 
 def is_document(name: str, run: RunLayout) -> bool:
-    """Whether an object of this name is one of the run's own documents or staged files, other than its tombstone."""
+    """Whether an object of this name is one of the run's own documents or staged files."""
     return name.startswith(run.root) and DOCUMENTS.fullmatch(name, len(run.root)) is not None
 
 

@@ -24,15 +24,14 @@ from bqdump.core.times import rfc3339
 from bqdump.export.carry import read_over, read_published
 from bqdump.export.placement.choose import placement_of, running_export
 from bqdump.export.planning.draft import Draft, draft_plan
-from bqdump.export.planning.reuse import refers
 from bqdump.export.planning.survey import Earlier, Request
 from bqdump.export.planning.target import check_bucket, check_target, of_dataset
 from bqdump.export.task import Made, Obtained, RunningExport, StoredManifest, Task
 from bqdump.pool.turn import PATIENCE_SECONDS, Turn, at_work, take_or_await
 from bqdump.ports.store import BucketInfo
 from bqdump.repository.prefix_owner import claim_prefix, release_prefix
+from bqdump.repository.pruned_runs import refuse_pruned_id
 from bqdump.repository.published import warn_of_lost_entries
-from bqdump.repository.references import pruned_early, refuse_pruned
 from bqdump.repository.repository import replace, value_of
 
 log = logging.getLogger(__name__)
@@ -41,17 +40,12 @@ NAMED = 5
 FLAGS_LOGGED = 20
 # Risks that have log lines of their own.
 NAMED_ABOVE = (Risk.REMOVED_TABLES, Risk.DROPPED_TABLES, Risk.REMOVED_PARTITIONS, Risk.DROPPED_PARTITIONS)
-# Drafts of a plan, each of which prune may overtake.
-DRAFTS = 5
 # Units up to this size stay in memory until the run ends.
 KEPT_BYTES = 1 << 20
 
 
-async def make_or_await(task: Task, *, new: bool = False) -> Obtained:
-    """The plan of a run that has none yet: made by this task, or by the one whose turn it is.
-
-    new: the run had no tombstone a moment ago.
-    """
+async def make_or_await(task: Task) -> Obtained:
+    """The plan of a run that has none yet: made by this task, or by the one whose turn it is."""
     bucket, first = await _claim(task)
     others = False
 
@@ -66,7 +60,7 @@ async def make_or_await(task: Task, *, new: bool = False) -> Obtained:
     if others:
         # A task that gave planning up has given the prefix back.
         bucket, first = await _claim(task)
-    return await _make(task, bucket, new=new and not others, first=first)
+    return await _make(task, bucket, first=first)
 
 
 async def _claim(task: Task) -> tuple[BucketInfo | None, bool]:
@@ -91,22 +85,19 @@ def _turn(task: Task) -> Turn:
     return Turn(task.store, task.layout.planner, task.owner)
 
 
-async def _make(task: Task, bucket: BucketInfo | None, *, new: bool = False, first: bool = False) -> Obtained:
+async def _make(task: Task, bucket: BucketInfo | None, *, first: bool = False) -> Obtained:
     """Draft the plan and store it; the stored one, where another task has stored one meanwhile.
 
-    new: see make_or_await.
     first: nothing is published, see claim_prefix.
     """
     async with at_work(_turn(task), partial(release_prefix, task.store, task.settings, task.run)):
-        if not new:
-            await refuse_pruned(task.store, task.layout, task.run)
         draft, over = await _draft(task, bucket, first=first)
         plan = draft.plan
         objects, size = await _store_objects(task, draft)
         await placement_of(plan).prepare(task)
         mine = await replace(task.store, task.layout.plan, plan, 0)
         if mine:
-            await _refuse_pruned_meanwhile(task, plan, mine)
+            await _refuse_pruned(task, mine)
     if not mine:
         stored = await value_of(task.store, task.layout.plan)
         if stored is None:
@@ -122,28 +113,26 @@ async def _make(task: Task, bucket: BucketInfo | None, *, new: bool = False, fir
 async def _draft(task: Task, bucket: BucketInfo | None, *, first: bool) -> tuple[Draft, StoredManifest | None]:
     """A plan that may be stored, and the manifest that it was compared with. Raises UsageError for risks that are not
     allowed.
+
+    The log is read once this planner has its note: so `prune --now` finds the note, or this does not find the run.
     """
-    for _ in range(DRAFTS):
-        published, over = (None, None) if first else await read_over(task.store, task.settings)
-        if published is None and not first:
-            await warn_of_lost_entries(task.store, task.settings)
-        earlier = Earlier(task.store, published, task.signer)
-        request = Request(task.settings, task.run, task.tasks, bucket, earlier, task.of_set)
-        draft = await draft_plan(task.warehouse, request)
-        refuse(draft.plan.flags, f"{draft.plan.project}.{draft.plan.dataset}")
-        # A run that prune begins to delete after the draft is not named: the next draft sees its tombstone.
-        if await refers(task.store, task.settings, draft.plan):
-            return draft, over
-    cause = f"run {draft.plan.over}, whose files it would name again, is being pruned"
-    raise UnavailableError(PLAN, f"run {task.run}", cause, "Retry when prune has ended.")
+    published, over = (None, None) if first else await read_over(task.store, task.settings)
+    if published is None and not first:
+        await warn_of_lost_entries(task.store, task.settings)
+    earlier = Earlier(task.store, published, task.signer)
+    request = Request(task.settings, task.run, task.tasks, bucket, earlier, task.of_set)
+    draft = await draft_plan(task.warehouse, request)
+    refuse(draft.plan.flags, f"{draft.plan.project}.{draft.plan.dataset}")
+    return draft, over
 
 
-async def _refuse_pruned_meanwhile(task: Task, plan: Plan, generation: int) -> None:
-    """Raise UsageError, and delete the plan, where prune took this task for dead while it was planning."""
-    if await pruned_early(task.store, task.layout, plan):
+async def _refuse_pruned(task: Task, generation: int) -> None:
+    """Raise UsageError, and delete the plan, where the run was pruned: its id was given, or its planner stopped."""
+    try:
+        await refuse_pruned_id(task.store, task.settings.layout, task.run)
+    except UsageError:
         await task.store.delete([(task.layout.plan.name, generation)])
-        cause = "it was pruned while it was being planned, because its planner had stopped for too long"
-        raise UsageError(PLAN, f"run {task.run}", cause, "Use another run id.", setting="run_id")
+        raise
 
 
 async def _store_objects(task: Task, draft: Draft) -> tuple[list[tuple[str, int]], int]:

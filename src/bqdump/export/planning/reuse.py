@@ -1,6 +1,6 @@
-"""Finding what need not be exported again, and making sure that its files stay until this run names them.
+"""Finding what need not be exported again.
 
-A planner that relies on the files of a manifest refers to its run, so that prune keeps what it names.
+The files of a run that is in the log stay for a day at least, whatever is pruned: see `repository.pruned_runs`.
 """
 
 from __future__ import annotations
@@ -12,7 +12,6 @@ from typing import NamedTuple
 from msgspec.structs import replace
 
 from bqdump.core.documents.manifest import File, PartitionEntry
-from bqdump.core.documents.run import Plan
 from bqdump.core.documents.unchanged import Reading, Reused
 from bqdump.core.documents.units import files_by_partition
 from bqdump.core.plan.by_partition import NO_READINGS
@@ -32,7 +31,6 @@ from bqdump.core.tables.catalog import Partition
 from bqdump.export.planning.survey import Earlier, Survey, TakeReading
 from bqdump.ports.store import ObjectStore
 from bqdump.repository.objects import differs, present
-from bqdump.repository.references import refer
 from bqdump.repository.repository import value_of
 
 
@@ -79,9 +77,6 @@ async def obstacles(
     """Why files that hold unchanged tables, or partitions, cannot be reused, by the keys of `reuse`."""
     if busy := await _replacing(earlier.store, published, settings):
         return dict.fromkeys(reuse, f"run {busy} is replacing files")
-    tombstone = await value_of(earlier.store, settings.layout.run(published.run).tombstone)
-    if tombstone and tombstone.decided:
-        return dict.fromkeys(reuse, f"run {published.run} is being pruned")
     if earlier.signer:
         from bqdump.repository.signatures import is_signed
 
@@ -103,16 +98,6 @@ async def _replacing(store: ObjectStore, published: Published, settings: Setting
         return ""
     current = await value_of(store, settings.layout.publishing)
     return current.run if current and current.run != published.run else ""
-
-
-async def refers(store: ObjectStore, settings: Settings, plan: Plan) -> bool:
-    """Refer to the run whose files a plan names, before the plan is stored; False if that run is being pruned.
-
-    Its manifest names all of them, also those that even earlier runs have exported.
-    """
-    if not plan.all_reused:
-        return True
-    return await refer(store, settings.layout, plan.over, plan.run)
 
 
 def timed(readings: Mapping[str, Reading | None], by: int) -> dict[str, Reading | None]:

@@ -26,10 +26,10 @@ from bqdump.export.task import InPlace, RunningExport
 from bqdump.pool.tables import Ledger
 from bqdump.ports.store import ObjectInfo
 from bqdump.repository.manifests import contents_of
+from bqdump.repository.pruned_runs import is_pruned, refuse_late
 from bqdump.repository.publication import Moved, enter
 from bqdump.repository.published import read_base
-from bqdump.repository.references import pruned_meanwhile
-from bqdump.repository.repository import Known, Loaded, replace
+from bqdump.repository.repository import Known, Loaded, exists, replace
 
 # Manifests up to this size stay in memory for the report.
 KEPT_BYTES = 1 << 20
@@ -174,11 +174,11 @@ async def _store(export: RunningExport, manifest: Manifest, proved: _Proved) -> 
 
 
 async def _unless_pruned(export: RunningExport, manifest: Manifest, generation: int, proved: _Proved) -> _Stored | None:
-    """The manifest that this task has stored; None where the run is being pruned: then nothing of it stays.
+    """The manifest that this task has stored; None where the run was pruned: then nothing of it stays.
 
     Prune does not know what was written after it had listed the run's files.
     """
-    if not (gone := await pruned_meanwhile(export.store, export.layout, export.plan)):
+    if not await is_pruned(export.store, export.settings.layout, export.plan.run):
         document, data = export.layout.manifest_files, encode(manifest)
         files = Loaded(decode(data, document.type, document.name), generation, mine=True)
         kept, in_place = data if len(data) <= KEPT_BYTES else None, proved.in_place
@@ -186,11 +186,10 @@ async def _unless_pruned(export: RunningExport, manifest: Manifest, generation: 
         entry = entry_of(contents_of(data, document.name), data, generation, iceberg=iceberg)
         return _Stored(files, proved.latest, in_place.announced, in_place.staged, kept, entry)
     await delete(export, [(export.layout.manifest.name, generation)])
-    if gone == "pruned":
-        await export.extra.drop(export, manifest, None)
-        if not export.plan.replaces:
-            every = proved.in_place.placed.files.values()
-            await delete(export, ((file.name, file.generation) for files_ in every for file in files_))
+    await export.extra.drop(export, manifest, None)
+    if not export.plan.replaces:
+        every = proved.in_place.placed.files.values()
+        await delete(export, ((file.name, file.generation) for files_ in every for file in files_))
     return None
 
 
@@ -203,8 +202,27 @@ def _counted(files: list[File], written: list[ObjectInfo], collected: Collected)
     ]
 
 
+async def _refuse_late(export: RunningExport, manifest: ManifestFiles) -> None:
+    """Raise UnavailableError if a run whose files this one names was pruned too long ago, unless it is in the log.
+
+    The manifest stays, as another task of the run may enter it at this moment, having looked in time.
+    """
+    plan = export.plan
+    if not (plan.all_reused or manifest.totals.carried or manifest.left):
+        return
+    try:
+        await refuse_late(export.store, export.settings, plan.run, {plan.over, manifest.over} - {""})
+    except UnavailableError:
+        if not await exists(export.store, export.settings.layout.entry(plan.run, plan.snapshot)):
+            raise
+
+
 async def _point(export: RunningExport, stored: _Stored) -> Moved:
-    """Enter the run in the log, unless a later run that replaces files is there, or about to be."""
+    """Enter the run in the log, unless a later run that replaces files is there, or about to be.
+
+    Raises UnavailableError if files that it reuses may be deleted: see `repository.pruned_runs`.
+    """
+    await _refuse_late(export, stored.files.value)
     pointer = await pointer_to(export, stored.files.value, stored.files.generation)
     ready = await export.placement.make_ready(export, pointer, stored.announced)
     before = stored.latest
