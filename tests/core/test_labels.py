@@ -8,7 +8,7 @@ import pytest
 from bqdump.core.documents.run import ByLabel
 from bqdump.core.errors import UsageError
 from bqdump.core.plan.readings import Published, PublishedTable
-from bqdump.core.plan.removal import leaving
+from bqdump.core.plan.removal import leaving, lost_sections
 from bqdump.core.plan.routes import route_tables
 from bqdump.core.plan.selection import choose, unmatched
 from bqdump.core.sets.selection import choose_datasets
@@ -127,6 +127,29 @@ def test_a_table_whose_label_was_removed_leaves_by_that_name_and_a_dropped_one_b
     assert [(one.table, one.reason) for one in removed] == [("a", "relabelled")]
     _, kept = leaving(published("a"), (), {"a": {}}, msgspec.structs.replace(by_label, keep_others=True))
     assert kept == ("a",)
+
+
+@pytest.mark.parametrize(
+    ("section", "flagged"),
+    [
+        ({"masks": {"mail": "null"}}, ["a"]),
+        ({"where": "id > 1"}, ["a"]),
+        ({"columns": ["id"]}, ["a"]),
+        ({"exclude_columns": ["mail"]}, ["a"]),
+        ({"format": "avro"}, []),
+    ],
+)
+def test_a_table_that_would_lose_what_a_section_kept_out_with_its_label_is_named(
+    section: dict[str, object], flagged: list[str]
+) -> None:
+    rules = settings(tables=parse_tables({"label:pii": section, "label:backup!=daily": section, "b": section}))
+    unchanged = list(lost_sections(published("a", "b"), ("a", "b"), {"a": LABELS["a"], "b": LABELS["b"]}, rules))
+    assert unchanged == []
+    # One loses its label, the other one keeps both sections; a third is not exported any more.
+    now = {"a": {"backup": "daily"}, "b": LABELS["b"]}
+    found = list(lost_sections(published("a", "b", "c"), ("a", "b"), now, rules))
+    assert [(flag.risk, flag.table) for flag in found] == [("lost-sections", name) for name in flagged]
+    assert all('[tables."label:pii"]' in flag.detail for flag in found)
 
 
 def test_datasets_are_chosen_by_label_but_never_hidden_ones() -> None:

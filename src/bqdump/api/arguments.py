@@ -22,6 +22,7 @@ Accepted = Literal[
     "pseudo-columns",
     "unseen-columns",
     "removed-tables",
+    "lost-sections",
     "lifecycle-rules",
     "removed-partitions",
     "left-out-columns",

@@ -22,6 +22,7 @@ class Risk(enum.StrEnum):
     PSEUDO_COLUMNS = "pseudo-columns"
     UNSEEN_COLUMNS = "unseen-columns"
     REMOVED_TABLES = "removed-tables"
+    LOST_SECTIONS = "lost-sections"
     LIFECYCLE_RULES = "lifecycle-rules"
     DROPPED_TABLES = "dropped-tables"
     REMOVED_PARTITIONS = "removed-partitions"

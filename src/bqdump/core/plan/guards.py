@@ -82,6 +82,10 @@ GUARDS: dict[Risk, Guard] = {
         "To refresh only the chosen tables, add {setting:keep_others}. To export a selection separately, give it a "
         "{setting:prefix} of its own. If tables were dropped by mistake, restore them first.",
     ),
+    Risk.LOST_SECTIONS: Guard(
+        "a section by label that masks, filters or leaves out columns no longer applies to tables that lost the label",
+        "Give them the label again, or write the section by name.",
+    ),
     Risk.LIFECYCLE_RULES: Guard(
         "lifecycle rules of the bucket can delete files that manifests name",
         "Remove them, or limit them to other names (matchesPrefix); `bqdump prune` deletes old runs.",

@@ -1,5 +1,7 @@
 """What the next export lacks of the published one: tables, and partitions of tables. Each leaves by name.
 
+A table that loses a label can also lose what a section by that label kept out of the export: refused unless allowed.
+
 Excluded tables and mass removal are refused unless allowed. A table that the plan does not remove is carried over.
 Partitions that have expired are ordinary. If more than half of a table's partitions were dropped otherwise, the run is
 refused unless that is allowed.
@@ -20,7 +22,7 @@ from bqdump.core.settings.settings import Settings
 from bqdump.core.sizes import counted, named
 from bqdump.core.tables.catalog import state_of
 from bqdump.core.tables.partitioning import partitioning_of
-from bqdump.core.tables.patterns import Labels, select
+from bqdump.core.tables.patterns import Labels, is_label, matching, select
 
 NAMED = 5
 # What the settings leave out: refused unless allowed.
@@ -81,6 +83,21 @@ def removal_flags(plan: Plan, published: Published) -> Iterator[Flag]:
         most = parts.reason == "dropped" and 2 * len(parts.partitions) > counts.get(parts.table, 0)
         risk = Risk.REMOVED_PARTITIONS if most else Risk.DROPPED_PARTITIONS
         yield Flag(risk, parts.table, (), f"{_named(parts)}: {parts.reason}", allowed=False)
+
+
+def lost_sections(
+    published: Published, exported: Collection[str], listed: Labels, settings: Settings
+) -> Iterator[Flag]:
+    """A flag for each table that a restricting section by label applied to when it was published, and does not now.
+
+    exported: the tables of the next export.
+    listed: the labels that they have now.
+    """
+    for section in settings.tables:
+        if is_label(section.name) and section.restricts:
+            before = set(matching(section.name, published.labels, published.labels)).intersection(exported)
+            for table in sorted(before.difference(matching(section.name, before, listed))):
+                yield Flag(Risk.LOST_SECTIONS, table, (), f'[tables."{section.name}"]', allowed=False)
 
 
 def why_removed(removed: Removed, reasons: Mapping[str, str]) -> str:

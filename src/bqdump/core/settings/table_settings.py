@@ -86,6 +86,11 @@ class TableSettings(msgspec.Struct, frozen=True, omit_defaults=True):
         """Whether it matches one table, not a pattern."""
         return is_exact(self.name)
 
+    @property
+    def restricts(self) -> bool:
+        """Whether it keeps rows, columns or values out of an export."""
+        return bool(self.columns or self.exclude_columns or self.where or self.masks)
+
     def matches(self, table: str, labels: Mapping[str, str]) -> bool:
         """Whether it is for a table with these labels."""
         return bool(matching(self.name, (table,), {table: labels}))

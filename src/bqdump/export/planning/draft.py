@@ -28,7 +28,7 @@ from bqdump.core.plan.hidden_data import Captured, lacking_flags
 from bqdump.core.plan.lifecycle import lifecycle_flags
 from bqdump.core.plan.names import refuse_names
 from bqdump.core.plan.readings import why_inconclusive
-from bqdump.core.plan.removal import leaving, leaving_partitions, removal_flags
+from bqdump.core.plan.removal import leaving, leaving_partitions, lost_sections, removal_flags
 from bqdump.core.plan.reuse import Candidate
 from bqdump.core.plan.routes import Routed, Routing, route_tables
 from bqdump.core.plan.selection import Selection, choose, refuse_same_names, unmatched
@@ -149,11 +149,12 @@ def plan_of(survey: Survey, selection: Selection, answers: Answers, nonce: str) 
         flags += lifecycle_flags(bucket.lifecycle, settings, request.run, every)
     if (published := request.earlier.published) and published.age < plan.age:
         listed = labels_of(listing)
-        removed, kept = leaving(published, {table.table for table in every}, listed, settings)
+        exported = {table.table for table in every}
+        removed, kept = leaving(published, exported, listed, settings)
         refuse_other_mode(published, plan, kept)
         parts = leaving_partitions(published, plan, planned)
         plan = msgspec.structs.replace(plan, over=published.run, removed=removed, kept=kept, removed_partitions=parts)
-        flags += removal_flags(plan, published)
+        flags += [*removal_flags(plan, published), *lost_sections(published, exported, listed, settings)]
     plan = msgspec.structs.replace(plan, flags=judge(flags, settings), planned=survey.now)
     return Draft(plan, planned, lines, answers.definitions, altered)
 
