@@ -151,6 +151,22 @@ def test_a_process_that_is_killed_anywhere_after_its_load_was_refused_is_followe
     assert 30 < killed < 199
 
 
+def test_a_table_without_rows_whose_restore_is_killed_anywhere_is_finished_by_the_next_start() -> None:
+    killed = 0
+    for request in range(200):
+        world = ExportedWorld({"none": []})
+        try:
+            asyncio.run(restore(killed_at(world.task(), request)))
+        except Killed:
+            killed += 1
+            again = world.restore()
+            assert (again.state, again.failed) == ("restored", ())
+        assert LABEL not in world.definition("none").get("labels", {})
+        if killed <= request:
+            break
+    assert 20 < killed < 199
+
+
 def test_of_two_tasks_that_disagree_about_the_files_the_first_to_record_it_decides() -> None:
     """One task has found the files unchanged, then they are replaced, and another task looks at them."""
     outcomes = set()

@@ -184,7 +184,7 @@ def test_a_damaged_file_is_reported_in_one_sentence(format_: str, data: bytes) -
 
 def test_without_polars_the_error_names_the_extra_to_install(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "polars", None)
-    with pytest.raises(UsageError, match=r"pip install '\.\[read\]'"):
+    with pytest.raises(UsageError, match=r"pip install 'bqdump\[read\]'"):
         look("a.avro", written("avro", FRAME), format="avro")
 
 

@@ -39,6 +39,8 @@ async def load_directly(work: TableWork, changed: list[str]) -> InPlace:
     if not work.step.load.groups:
         if changed:
             raise FailedJobError(work.name, REPLACED, replaced(changed))
+        # Without it, a process that finds the finished table before its receipt would take it for another's.
+        await create(work.restore.state, work.restore.layout.loaded(work.number), Loaded(""))
         return InPlace(await counted_rows(work, work.name, 0))
     job = await (work.jobs.take_load() if changed else _load(work))
     changed = changed or await changed_files(work.restore, work.step.entry)

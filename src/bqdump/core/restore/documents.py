@@ -60,6 +60,7 @@ class Decision(msgspec.Struct, frozen=True, kw_only=True):
 class Loaded(msgspec.Struct, frozen=True, omit_defaults=True):
     """What was found once a job had loaded a table under its own name: recorded by the first process, for all.
 
+    job: "" for a table of which there is nothing to load.
     wrong: why its rows are not the export's, "" if they are.
     reason: in a word.
     """
