@@ -201,5 +201,5 @@ def test_missing_packages_are_named_and_the_run_goes_on(
     monkeypatch.setitem(sys.modules, "opentelemetry.sdk.metrics", None)
     run()
     (line,) = [record for record in caplog.records if getattr(record, "event", "") == "telemetry_missing"]
-    assert ".[otel]" in line.getMessage()
+    assert "bqdump[otel]" in line.getMessage()
     assert collector.spans == []

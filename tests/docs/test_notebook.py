@@ -22,7 +22,7 @@ BLOCKS = re.findall(r"^```python\n(.*?)^```", PAGE, re.MULTILINE | re.DOTALL)
 CELLS = [block for block in BLOCKS if not re.search(r"^(import|from) (airflow|dagster)", block, re.MULTILINE)]
 # Behind everything else: this folder has a DuckDB of its own.
 FIRST = f"import sys; sys.path.append({str(ROOT / '.venv/readers')!r})"
-LAST = "runs_shown = bqdump.runs(**target)\nruns_shown"
+LAST = "runs_shown = backup.runs()\nruns_shown"
 
 
 @pytest.fixture(scope="module")

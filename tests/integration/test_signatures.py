@@ -168,14 +168,14 @@ def test_evidence_names_only_the_signatures_that_a_trusted_key_has_made(signing:
     export(signing, "one", "--sign", "signing.key")
     envelope = msgspec.json.decode(signing.read(signature_of("one")), type=Envelope)
     # Whoever may write to the bucket may add one under any name.
-    renamed = msgspec.structs.replace(envelope.signatures[0], keyid="the auditor")
+    renamed = msgspec.structs.replace(envelope.signatures[0], keyid="the thief")
     signatures = (*envelope.signatures, renamed, msgspec.structs.replace(renamed, sig=bytes(64)))
     signing.upload(signature_of("one"), msgspec.json.encode(msgspec.structs.replace(envelope, signatures=signatures)))
     called = signing.command("report", "one", "--drill", "-o", "page.html", "--trust", "signing.pub")
     assert called.code == 0, called.text
     page = (signing.folder / "page.html").read_text()
     assert f"{envelope.signatures[0].keyid}: trusted" in page
-    assert "the auditor" not in page
+    assert "the thief" not in page
 
 
 def test_a_run_in_the_folder_of_another_one_is_named(signing: Stage) -> None:

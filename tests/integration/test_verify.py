@@ -142,7 +142,7 @@ def test_without_its_libraries_reading_names_the_extra(
     called = call(capsys, "verify", "--bucket", stage.bucket, "--read")
     assert called.code == 2
     (error,) = called.errors
-    assert error.startswith("bqdump: reading files needs duckdb, which is not installed. Install it")
+    assert error.startswith("bqdump: reading files needs duckdb, which is not installed. Install the extra verify")
     assert error.endswith("pip install 'bqdump[verify]'")
 
 

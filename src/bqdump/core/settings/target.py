@@ -142,12 +142,13 @@ QUALIFIED_MEANT = "A project is named with {setting:project}, tables with {setti
 
 def parse_datasets(value: Any) -> str:
     """A dataset's name, or names and patterns of several, separated by commas. Raises ValueError."""
+    for name in parse.patterns(value):
+        if re.fullmatch(QUALIFIED, name) and not is_label(name):
+            raise ValueError(f"expected {NAMES_EXPECTED}. {QUALIFIED_MEANT}")
     names = parse.object_patterns(value)
     if not names and value not in ("", []):
         raise ValueError(f"no dataset is named; expected {NAMES_EXPECTED}")
     for name in names:
-        if re.fullmatch(QUALIFIED, name) and not is_label(name):
-            raise ValueError(f"expected {NAMES_EXPECTED}. {QUALIFIED_MEANT}")
         if not PATTERN.fullmatch(name):
             raise ValueError(f"expected {NAMES_EXPECTED}")
         if name == STATE:
