@@ -10,6 +10,7 @@ from bqdump.core.documents.manifest import Manifest, TableEntry
 from bqdump.core.documents.path_template import shard_name, split_shard
 from bqdump.core.documents.run import Plan
 from bqdump.core.documents.run_layout import unit_of
+from bqdump.core.documents.target import Latest
 from bqdump.core.risks import Risk
 from bqdump.core.tables.patterns import NO_LABELS, select
 from bqdump.core.units.tables import done_tables, table_plans
@@ -237,9 +238,15 @@ class Laws:
         whole = manifest is not None and info is not None and info.generation == latest.manifest_generation
         self.hold(Law.COMPLETE, whole, f"latest.json names {latest.run}, whose manifest is not the one that it says")
         self.lake.is_whole()
-        if before is not None and manifest is not None:
+        if before is not None and manifest is not None and not self._entered_late(old, latest):
             self._nothing_left_unasked(view.manifest(old.run), manifest)
         self._readers_see_whole()
+
+    def _entered_late(self, old: Latest, now: Latest) -> bool:
+        """Whether the older run was entered in the log behind the newer one, so that it never was what is published."""
+        entries = [self.view.info(self.view.layout.entry(one.run, one.snapshot).name) for one in (old, now)]
+        first, second = (info.generation if info else 0 for info in entries)
+        return bool(second) and first > second
 
     def _nothing_left_unasked(self, before: Manifest | None, now: Manifest) -> None:
         """A table of the export before is in this one, has failed in it, or is named as removed, with the reason."""
