@@ -165,6 +165,7 @@ def test_what_a_broken_objective_prints_is_pasted_until_it_is_met(
     again = printed(old, "run")
     assert call(capsys, *again).code == 0
     assert len([name for name in stage.objects() if name.startswith("night ly/_bqdump/log/")]) == 2
+    assert call(capsys, *printed(unproven, "drill")).code == 0
     copied = str(tmp_path / "co py")
     assert call(capsys, "copy", copied, *place).code == 0
     behind = call(capsys, "status", "--to", copied, "--rpo", "1s")
