@@ -72,7 +72,9 @@ async def rewrite(task: Task, run: str) -> None:
                 await _sign_ahead(task, run, manifest, task.signer)
             if not await store_over(store, names.manifest, manifest, stored.generation):
                 continue
-        await _update_derived(task, run, manifest)
+        # A prune may delete the run at any time: then there is nothing to be made from it.
+        with suppress(NotFoundError):
+            await _update_derived(task, run, manifest)
         await show_latest(store, task.settings)
         return
 
