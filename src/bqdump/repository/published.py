@@ -155,7 +155,12 @@ async def refuse_pruned(
     """Raise NotFoundError if the run was pruned. was_read: its manifest was there before."""
     gone = was_read and not await exists(store, settings.layout.run(run).manifest)
     if gone or await is_pruned(store, settings.layout, run):
-        raise NotFoundError(operation, f"run {run}", "it was pruned", "{call:runs} lists the runs that are kept.")
+        raise pruned(run, operation)
+
+
+def pruned(run: str, operation: str) -> NotFoundError:
+    """The error about a run that was pruned, also meanwhile."""
+    return NotFoundError(operation, f"run {run}", "it was pruned", "{call:runs} lists the runs that are kept.")
 
 
 async def missing_manifest(store: ObjectStore, settings: Settings, run: str) -> NotFoundError:

@@ -49,7 +49,8 @@ from bqdump.ports.store import ObjectStore
 from bqdump.repository.drills import proof_of, read_drills, read_proof, signed_drills
 from bqdump.repository.exports import AT_ONCE, Exports, SetAt, StoreAt, exports_at, published_set
 from bqdump.repository.manifests import contents_of
-from bqdump.repository.published import name_a_dataset, read_manifest, read_replacing
+from bqdump.repository.published import name_a_dataset, pruned, read_manifest, read_replacing
+from bqdump.repository.repository import read
 from bqdump.services.keys import open_trusted, trusting, with_signed_drills
 from bqdump.services.opening import open_reader
 
@@ -264,7 +265,9 @@ async def evidence_page(store: ObjectStore, settings: Settings, run: str = "") -
     name = run or (await read_manifest(store, settings)).run
     await read_manifest(store, settings, name)
     document = settings.layout.run(name).manifest
-    content = await store.read(document.name)
+    content = await read(store, document)
+    if content is None:
+        raise pruned(name, "read")
     manifest = decode(content.data, document.type, document.name)
     address, check = _where(settings.target, document.name)
     digest = hashlib.sha256(content.data).hexdigest()
