@@ -39,10 +39,15 @@ def main() -> None:
     parser.add_argument("--bigquery", help="cloud-run: address of the BigQuery server")
     parser.add_argument("--storage-read", default="", help="cloud-run: address of the Storage Read API")
     parser.add_argument("--data-dir", type=Path, help="bigquery: folder for tables (default: in memory)")
+    parser.add_argument("--clock", type=Path, help="a file that holds the clock of a stack (default: one of its own)")
     parser.add_argument("--detached", action="store_true", help="keep running after standard input is closed")
     arguments = parser.parse_args()
     # Without a folder that another stack may hold, nothing else can keep it from serving.
     at_once = arguments.root is None and arguments.data_dir is None
+    if arguments.clock:
+        from bqdump_local import clock
+
+        clock.share(arguments.clock)
     try:
         listener = listen(arguments.port)
         addresses = [f"http://127.0.0.1:{listener.getsockname()[1]}"]

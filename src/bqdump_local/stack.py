@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
+import tempfile
 import urllib.request
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -12,6 +13,7 @@ from pathlib import Path
 from typing import IO, Any, NamedTuple
 
 from bqdump.core.errors import BqdumpError, UsageError
+from bqdump_local import clock
 
 # Removing a temporary folder with thousands of objects takes a while.
 STOP_SECONDS = 30
@@ -40,8 +42,7 @@ class Stack(NamedTuple):
 
     def clock(self, offset_seconds: float) -> None:
         """Set the clock of all services, so many seconds from that of this machine."""
-        for service in filter(None, (self.storage, self.bigquery, self.cloud_run)):
-            _put(f"{service}/_local/clock", {"offset_seconds": offset_seconds})
+        _put(f"{self.storage}/_local/clock", {"offset_seconds": offset_seconds})
 
     def requests(self) -> dict[str, dict[str, int]]:
         """The number of requests to both services by operation, since the start or the last reset."""
@@ -76,26 +77,31 @@ def start(
     data_dir: the folder for tables and the metadata of the buckets.
     detached_log: a log file for stand-ins that outlive this process; without it, they end with this process.
     """
-    persist = ["--persist"] if data_dir else []
-    storage = _spawn(["storage", "--port", str(ports[0]), *_path("--root", root), *persist], detached_log)
-    processes = [storage]
-    try:
-        address = _address(storage)
-        bigquery = _spawn(
-            ["bigquery", "--port", str(ports[1]), "--storage", address, *_path("--data-dir", data_dir)], detached_log
-        )
-        processes.append(bigquery)
-        tables, _, reads = _address(bigquery).partition(" ")
-        stack = Stack(address, tables, storage_read=reads)
-        if cloud_run_port is not None:
-            addresses = ["--storage", address, "--bigquery", tables, "--storage-read", reads]
-            run = _spawn(["cloud-run", "--port", str(cloud_run_port), *addresses], detached_log)
-            processes.append(run)
-            stack = stack._replace(cloud_run=_address(run))
-        return stack._replace(pids=tuple(process.pid for process in processes)), processes
-    except BaseException:
-        stop(processes)
-        raise
+    processes: list[subprocess.Popen[bytes]] = []
+
+    def spawn(service: str, port: int, *arguments: str) -> str:
+        """Start a process that uses the clock; returns what it says first."""
+        shared = ["--port", str(port), "--clock", str(Path(folder) / "clock")]
+        processes.append(_spawn([service, *shared, *arguments], detached_log))
+        return _address(processes[-1])
+
+    # Each process has opened the file before it says where it listens.
+    with tempfile.TemporaryDirectory(prefix="bqdump-clock-", ignore_cleanup_errors=True) as folder:
+        clock.write(Path(folder) / "clock")
+        try:
+            persist = ["--persist"] if data_dir else []
+            storage = spawn("storage", ports[0], *_path("--root", root), *persist)
+            bigquery = spawn("bigquery", ports[1], "--storage", storage, *_path("--data-dir", data_dir))
+            tables, _, reads = bigquery.partition(" ")
+            run = ""
+            if cloud_run_port is not None:
+                addresses = ("--storage", storage, "--bigquery", tables, "--storage-read", reads)
+                run = spawn("cloud-run", cloud_run_port, *addresses)
+            pids = tuple(process.pid for process in processes)
+            return Stack(storage, tables, pids, reads, run), processes
+        except BaseException:
+            stop(processes)
+            raise
 
 
 def stop(processes: list[subprocess.Popen[bytes]]) -> None:

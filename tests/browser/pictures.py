@@ -96,14 +96,16 @@ def launched(playwright: Playwright) -> Browser:
 
 def export(stack: Stack) -> None:
     """The demo's data, which grows; one night a table fails, on the last night one job is retried. Then a drill."""
-    stack.jobs(shard_bytes=FILE_BYTES, clock_offset_seconds=-NIGHTS * DAY, pending_seconds=0.1, run_seconds=0.4)
+    stack.clock(-NIGHTS * DAY)
+    stack.jobs(shard_bytes=FILE_BYTES, pending_seconds=0.1, run_seconds=0.4)
     seed(stack, project=PROJECT, dataset=DATASET, bucket=SOURCE, target=TARGET)
     settings = {"PROJECT_ID": PROJECT, "SOURCE_DATASET": DATASET, "DESTINATION_BUCKET": TARGET}
     credentials, options = AnonymousCredentials(), ClientOptions(api_endpoint=stack.bigquery)
     big = bigquery.Client(project=PROJECT, credentials=credentials, client_options=options)
     chance = random.Random(3)
     for night in range(NIGHTS):
-        stack.jobs(clock_offset_seconds=(night + 1 - NIGHTS) * DAY, faults=faults(night))
+        stack.clock((night + 1 - NIGHTS) * DAY)
+        stack.jobs(faults=faults(night))
         big.query_and_wait(
             f"INSERT INTO {DATASET}.readings SELECT * FROM {DATASET}.readings LIMIT {chance.randrange(4000, 9000)}"
         )

@@ -254,11 +254,11 @@ def test_one_emulator_alone_is_a_mistake() -> None:
 
 def test_clocks_that_are_wrong_by_days_are_reported(outside: Stage, capsys: pytest.CaptureFixture[str]) -> None:
     outside.table("orders")
-    outside.stack.jobs(clock_offset_seconds=3 * 86400.0)
+    outside.stack.clock(3 * 86400.0)
     try:
         called = call(capsys, "doctor", "--json")
     finally:
-        outside.stack.jobs(clock_offset_seconds=0.0)
+        outside.stack.clock(0.0)
     assert called.code == 0
     (clock,) = (check for check in diagnosed(called)["checks"] if check["name"] == "clock")
     assert clock["outcome"] == "warning"

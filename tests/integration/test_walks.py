@@ -65,12 +65,12 @@ def test_the_page_about_copies_works_as_it_is_printed(tmp_path: Path) -> None:
 
 def test_the_page_about_restores_works_as_it_is_printed(tmp_path: Path) -> None:
     with running(root=tmp_path / "buckets") as stack:
-        stack.jobs(clock_offset_seconds=-86_400)
+        stack.clock(-86_400)
         seed_few(stack)
         keep = "--path '{run}/{table}/{table}_*.{ext}'"
         export = f"bqdump run --quiet --project my-project --dataset sales --bucket my-exports {keep}"
         shell(f"{export} --run-id monday", tmp_path, stack.variables())
-        stack.jobs(clock_offset_seconds=0)
+        stack.clock(0)
         shell(f"{export} --run-id tuesday", tmp_path, stack.variables())
         variables = {**stack.variables(), "BQDUMP_LOG_FORMAT": "json"}
         settings = "".join(re.findall(r"^export .*\n", blocks("docs/restore.md")[0], re.MULTILINE))

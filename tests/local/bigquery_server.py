@@ -98,6 +98,15 @@ class Cloud:
         finally:
             self.control("PUT", "jobs", before)
 
+    @contextmanager
+    def clock(self, offset_seconds: float) -> Iterator[None]:
+        """Change the clock in this context."""
+        self.control("PUT", "clock", {"offset_seconds": offset_seconds})
+        try:
+            yield
+        finally:
+            self.control("PUT", "clock", {"offset_seconds": 0})
+
 
 def finish(job: Any) -> Any:
     """Wait for a job, with shorter pauses than clients. Raises the job's error."""

@@ -78,7 +78,7 @@ def test_a_snapshot_can_show_an_earlier_time(world: Cloud, table: str) -> None:
 def test_a_snapshot_expires(world: Cloud, table: str) -> None:
     later = dt.datetime.now(dt.UTC) + dt.timedelta(hours=2)
     copy(world, table, f"{table}_s", "SNAPSHOT", destination_expiration_time=later.isoformat())
-    with world.settings(clock_offset_seconds=3 * 3600), pytest.raises(NotFound, match=r"Not found: Table .*_s$"):
+    with world.clock(3 * 3600), pytest.raises(NotFound, match=r"Not found: Table .*_s$"):
         world.client.get_table(f"{table}_s")
 
 

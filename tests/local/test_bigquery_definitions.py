@@ -253,7 +253,7 @@ def test_a_table_disappears_when_it_expires(world: Cloud, dataset: str) -> None:
     now = int(create(world, dataset, "t", **KEYED)["creationTime"])
     call(world, "PATCH", f"datasets/{dataset}/tables/t", {"expirationTime": str(now + DAY)})
     assert call(world, "GET", f"datasets/{dataset}/tables/t")
-    with world.settings(clock_offset_seconds=24 * 3600):
+    with world.clock(24 * 3600):
         assert "tables" not in call(world, "GET", f"datasets/{dataset}/tables")
         with pytest.raises(NotFound):
             call(world, "GET", f"datasets/{dataset}/tables/t")

@@ -528,7 +528,7 @@ def test_a_time_decorator_selects_the_rows_at_that_time(world: Cloud) -> None:
     name = world.dataset()
     world.sql(f"CREATE TABLE {name}.t AS SELECT 1 AS a")
     [(moment,)] = world.sql("SELECT UNIX_MILLIS(CURRENT_TIMESTAMP())")
-    with world.settings(clock_offset_seconds=60):
+    with world.clock(60):
         world.sql(f"INSERT INTO {name}.t VALUES (2)")
         world.sql(f"ALTER TABLE {name}.t ADD COLUMN b STRING")
         assert world.exported(f"{name}.t@{moment}") == b"a\n1\n"
@@ -542,7 +542,7 @@ def test_a_time_decorator_selects_the_columns_at_that_time(world: Cloud) -> None
     name = world.dataset()
     world.sql(f"CREATE TABLE {name}.t AS SELECT 1 AS a, 'x' AS b, DATE '2026-01-31' AS c")
     [(moment,)] = world.sql("SELECT UNIX_MILLIS(CURRENT_TIMESTAMP())")
-    with world.settings(clock_offset_seconds=60):
+    with world.clock(60):
         for change in (
             "DROP COLUMN c",
             "ADD COLUMN d BOOL",
@@ -564,7 +564,7 @@ def test_both_decorators_work_together(world: Cloud) -> None:
     world.sql(f"CREATE TABLE {name}.t (d DATE) PARTITION BY d")
     world.sql(f"INSERT INTO {name}.t VALUES (DATE '2024-01-01'), (DATE '2024-01-02')")
     [(moment,)] = world.sql("SELECT UNIX_MILLIS(CURRENT_TIMESTAMP())")
-    with world.settings(clock_offset_seconds=60):
+    with world.clock(60):
         world.sql(f"INSERT INTO {name}.t VALUES (DATE '2024-01-01')")
         assert world.exported(f"{name}.t$20240101@{moment}") == b"d\n2024-01-01\n"
         assert world.exported(f"{name}.t$20240101") == b"d\n2024-01-01\n2024-01-01\n"
@@ -578,14 +578,14 @@ def test_a_time_outside_of_time_travel_is_refused(world: Cloud) -> None:
         world.exported(f"{name}.t@{created - 1}")
     with pytest.raises(BadRequest, match="in the future"):
         world.exported(f"{name}.t@{created + 3_600_000}")
-    with world.settings(clock_offset_seconds=8 * 24 * 3600), pytest.raises(BadRequest, match="Cannot read before"):
+    with world.clock(8 * 24 * 3600), pytest.raises(BadRequest, match="Cannot read before"):
         world.exported(f"{name}.t@{created + 1}")
 
 
 def test_versions_older_than_a_week_are_removed_except_the_newest(world: Cloud) -> None:
     name = world.dataset()
     world.sql(f"CREATE TABLE {name}.t AS SELECT 1 AS a")
-    with world.settings(clock_offset_seconds=8 * 24 * 3600):
+    with world.clock(8 * 24 * 3600):
         world.sql(f"INSERT INTO {name}.t VALUES (2)")
         assert world.exported(f"{name}.t@-3600000") == b"a\n1\n"
 

@@ -69,7 +69,7 @@ def test_unnamed_columns_are_numbered(world: Cloud) -> None:
 
 
 def test_the_clock_is_the_server_s(world: Cloud) -> None:
-    with world.settings(clock_offset_seconds=-3600):
+    with world.clock(-3600):
         [(now,)] = world.sql("SELECT CURRENT_TIMESTAMP()")
     assert 3500 < (datetime.now(UTC) - now).total_seconds() < 3700
 
@@ -146,7 +146,7 @@ def test_a_view_is_read_as_its_query(world: Cloud, table: str) -> None:
 
 def test_time_travel_reads_an_earlier_state(world: Cloud, table: str) -> None:
     [(moment,)] = world.sql("SELECT CURRENT_TIMESTAMP()")
-    with world.settings(clock_offset_seconds=60):
+    with world.clock(60):
         world.sql(f"DELETE FROM {table} WHERE TRUE")
         clause = f"FOR SYSTEM_TIME AS OF TIMESTAMP '{moment.isoformat(sep=' ')}'"
         assert world.sql(f"SELECT count(*) FROM {table} {clause}") == [(2,)]

@@ -307,7 +307,7 @@ def test_sessions_and_streams_require_their_own_permissions(
 def test_a_session_expires(world: Cloud, client: BigQueryReadClient, numbers: str) -> None:
     opened = session(client, numbers)
     with (
-        world.settings(clock_offset_seconds=6 * 3600 + 1),
+        world.clock(6 * 3600 + 1),
         pytest.raises(exceptions.FailedPrecondition, match="session expired"),
     ):
         list(client.read_rows(opened.streams[0].name))

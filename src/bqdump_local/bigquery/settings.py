@@ -57,13 +57,12 @@ class JobSettings:
     largest_unsplit_bytes: int = 4 << 30
     read_stream_bytes: int = 64_000_000
     read_batch_bytes: int = 1_000_000
-    clock_offset_seconds: float = 0.0
     faults: list[Fault] = field(default_factory=list)
     _lock: threading.Lock = field(default_factory=threading.Lock, repr=False, compare=False)
 
     def now_ms(self) -> int:
         """The server's clock, in milliseconds since 1970 UTC."""
-        return clock.now_ns() // 1_000_000 + int(self.clock_offset_seconds * 1000)
+        return clock.now_ns() // 1_000_000
 
     def take(self, at: str, table: str) -> Fault | None:
         """The next fault for this stage and table, if any, which counts down."""
