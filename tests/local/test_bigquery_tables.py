@@ -362,6 +362,29 @@ def test_partitions_are_listed_as_googles_client_does(world: Cloud) -> None:
         world.client.list_partitions(f"{name}.whole")
 
 
+def test_the_time_of_an_unchanged_partition_stays_when_older_versions_of_the_table_go(world: Cloud) -> None:
+    name, week = world.dataset(), 7 * 86_400
+
+    def times() -> dict[str, int]:
+        parts = [f"t${id_}" for id_ in ("20260131", "20260201", "20260202")]
+        return {part: world.client.get_table(f"{name}.{part}").modified for part in parts}
+
+    world.sql(f"CREATE TABLE {name}.t (day DATE) PARTITION BY day")
+    world.sql(f"INSERT {name}.t VALUES (DATE '2026-01-31')")
+    world.sql(f"INSERT {name}.t VALUES (DATE '2026-02-01')")
+    before = times()
+    for later in (week + 10, week + 20, 2 * week + 30):
+        with world.clock(later):
+            world.sql(f"INSERT {name}.t VALUES (DATE '2026-02-02')")
+            after = times()
+            assert after["t$20260202"] > before["t$20260202"]
+            assert {**after, "t$20260202": 0} == {**before, "t$20260202": 0}
+    with world.clock(3 * week):
+        world.sql(f"DELETE FROM {name}.t WHERE day = '2026-01-31'")
+        world.sql(f"INSERT {name}.t VALUES (DATE '2026-01-31')")
+        assert times()["t$20260131"] > before["t$20260131"]
+
+
 def test_information_schema_has_options_paths_of_members_and_materialized_views(world: Cloud) -> None:
     name = world.dataset()
     world.sql(

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from bqdump_local.bigquery.errors import BigQueryError, duplicate, invalid
 from bqdump_local.bigquery.rows import defaults
-from bqdump_local.bigquery.tables import decorators, evolution
+from bqdump_local.bigquery.tables import decorators, evolution, partition_times
 from bqdump_local.bigquery.tables.tables import PARTITION_TIME, Table, partition_start, reshaped
 from bqdump_local.bigquery.types import Field, columns, literal, quote
 
@@ -201,7 +201,7 @@ def check_partitions(
 
     https://cloud.google.com/bigquery/quotas#partitioned_tables
     """
-    if (key := decorators.partition_key(properties)) is None:
+    if (key := partition_times.partition_key(properties)) is None:
         return
     changed = cursor.execute(f"SELECT count(DISTINCT {key}) FROM {name} WHERE rowid >= {before}").fetchall()[0][0]
     if changed > limit:
@@ -221,7 +221,8 @@ def _arrival(partitioning: dict[str, Any] | None, partition: str | None, now_ms:
     if partitioning is None or partitioning.get("field"):
         return None
     if partition is not None:
-        return f"strptime({literal(partition)}, {literal(decorators.PARTITION_ID[partitioning['type']])})::TIMESTAMPTZ"
+        pattern = partition_times.PARTITION_ID[partitioning["type"]]
+        return f"strptime({literal(partition)}, {literal(pattern)})::TIMESTAMPTZ"
     return partition_start(partitioning, f"to_timestamp({now_ms} / 1000.0)")
 
 

@@ -7,7 +7,7 @@ from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING
 
 from bqdump_local.bigquery.errors import invalid
-from bqdump_local.bigquery.tables.decorators import partition_key
+from bqdump_local.bigquery.tables.partition_times import partition_key
 from bqdump_local.bigquery.tables.partitions import partitions
 from bqdump_local.bigquery.tables.tables import Table
 from bqdump_local.bigquery.types import Field, literal

@@ -17,6 +17,7 @@ from bqdump_local.bigquery.tables.definitions import (
 )
 from bqdump_local.bigquery.tables.evolution import converted
 from bqdump_local.bigquery.tables.expiry import expired_rows, is_expired
+from bqdump_local.bigquery.tables.partition_times import without_old_versions
 from bqdump_local.bigquery.tables.shelf import Shelf
 from bqdump_local.bigquery.tables.tables import (
     PARTITION_TIME,
@@ -272,7 +273,8 @@ class Catalog(Datasets):
                 table.modified_ms = now
                 table.properties["schema"] = {"fields": [field.to_json() for field in kept]}
                 also()
-                gone = table.outdated(now)
+                with self.warehouse.cursor() as cursor:
+                    gone = without_old_versions(cursor, table, now)
                 self.keep_table(table)
         self.warehouse.drop([old.name for old in gone])
         return version

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from bqdump_local.bigquery.errors import BigQueryError, invalid
+from bqdump_local.bigquery.tables.partition_times import NULL, PARTITION_ID, UNPARTITIONED
 from bqdump_local.bigquery.tables.tables import PARTITION_TIME, WEEK_MS, Table, Version
 from bqdump_local.bigquery.types import Field, literal, quote
 
@@ -14,9 +15,7 @@ if TYPE_CHECKING:
     from bqdump_local.bigquery.tables.catalog import Catalog
 
 TABLE_ID = re.compile(r"(?P<table>[^$@]+)(?:\$(?P<partition>-?\w+))?(?:@(?P<moment>-?\d+))?")
-PARTITION_ID = {"HOUR": "%Y%m%d%H", "DAY": "%Y%m%d", "MONTH": "%Y%m", "YEAR": "%Y"}
 PARTITION_ID_LENGTH = {"HOUR": 10, "DAY": 8, "MONTH": 6, "YEAR": 4}
-NULL, UNPARTITIONED = "__NULL__", "__UNPARTITIONED__"
 # Not a partition: the list of all.
 SUMMARY = "__PARTITIONS_SUMMARY__"
 
@@ -105,20 +104,3 @@ def _range_condition(table: Table, ranges: dict[str, Any], partition: str) -> st
         raise invalid(f"Invalid partition key: {partition} for table {table.name}")
     upper = min(int(partition) + interval, end)
     return f"{column} >= {partition} AND {column} < {upper}"
-
-
-def partition_key(properties: dict[str, Any]) -> str | None:
-    """An expression for the partition id of a row, by the properties of its table; None without partitions."""
-    time, ranges = properties.get("timePartitioning"), properties.get("rangePartitioning")
-    if time is not None:
-        column = quote(time["field"]) if time.get("field") else PARTITION_TIME
-        return f"coalesce(strftime({column}, {literal(PARTITION_ID[time['type']])}), '{NULL}')"
-    if ranges is None:
-        return None
-    column, bounds = quote(ranges["field"]), ranges["range"]
-    start, end, interval = int(bounds["start"]), int(bounds["end"]), int(bounds["interval"])
-    return (
-        f"CASE WHEN {column} IS NULL THEN '{NULL}' "
-        f"WHEN {column} < {start} OR {column} >= {end} THEN '{UNPARTITIONED}' "
-        f"ELSE ({start} + ({column} - {start}) // {interval} * {interval})::VARCHAR END"
-    )

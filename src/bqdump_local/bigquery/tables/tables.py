@@ -53,6 +53,8 @@ class Version:
     bytes: int | None = None
     # See `partitions`: the expression for the partition of a row, and the partitions by id.
     partitions: tuple[str, dict[str, Any]] | None = field(default=None, repr=False, compare=False)
+    # When partitions were last modified before older versions were removed, by id.
+    times: dict[str, int] = field(default_factory=dict, repr=False, compare=False)
 
     def measure(self, cursor: duckdb.DuckDBPyConnection) -> tuple[int, int]:
         """The number of rows and logical bytes, which are computed once."""
@@ -153,14 +155,6 @@ class Table:
             raise invalid(f"Invalid snapshot time {ms} for table {self.name}@{ms}. It is in the future.")
         return next((v for v in reversed(self.versions) if v.at_ms <= ms), self.versions[0])
 
-    def outdated(self, now_ms: int) -> list[Version]:
-        """Remove and return the versions outside of the time travel window."""
-        cut = 0
-        while cut + 1 < len(self.versions) and self.versions[cut + 1].at_ms < now_ms - WEEK_MS:
-            cut += 1
-        gone, self.versions = self.versions[:cut], self.versions[cut:]
-        return gone
-
     @property
     def stored(self) -> list[str]:
         """The names of its stored tables, which nothing else uses."""
@@ -197,7 +191,8 @@ class Table:
             "created_ms": self.created_ms,
             "modified_ms": self.modified_ms,
             "versions": [
-                {"at_ms": v.at_ms, "name": v.name, "fields": [f.to_json() for f in v.fields]} for v in self.versions
+                {"at_ms": v.at_ms, "name": v.name, "fields": [f.to_json() for f in v.fields], "times": v.times}
+                for v in self.versions
             ],
             "buffer": None if self.buffer is None else vars(self.buffer),
             "policies": self.policies,
@@ -210,7 +205,10 @@ class Table:
     @classmethod
     def from_document(cls, document: dict[str, Any]) -> Table:
         """The reverse of `to_document`."""
-        versions = [Version(v["at_ms"], v["name"], parse_fields(v["fields"])) for v in document["versions"]]
+        versions = [
+            Version(v["at_ms"], v["name"], parse_fields(v["fields"]), times=v.get("times", {}))
+            for v in document["versions"]
+        ]
         buffer = Buffer(**document["buffer"]) if document["buffer"] else None
         return cls(**{**document, "versions": versions, "buffer": buffer})
 
