@@ -10,6 +10,7 @@ import pytest
 
 from bqdump.core.restore.names import LABEL
 from bqdump.core.restore.plan import Options
+from bqdump.core.restore.result import Restoration
 from bqdump.core.tables.catalog import Dataset
 from bqdump.ports.destination import CopyRequest
 from bqdump.ports.warehouse import Job
@@ -94,17 +95,29 @@ def test_a_table_that_another_restore_finishes_meanwhile_is_kept_by_missing_only
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     world = ExportedWorld({"one": ["a"]})
-    killed_once_created(world)
     create = world.big.create_table
+    created, planned = asyncio.Event(), asyncio.Event()
 
-    async def finished_first(dataset: Dataset, name: str, definition: msgspec.Raw) -> bool:
-        if name == "one":
-            monkeypatch.undo()
-            await restore(world.task(execution="again"))
-        return await create(dataset, name, definition)
+    async def create_and_wait(dataset: Dataset, name: str, definition: msgspec.Raw) -> bool:
+        made = await create(dataset, name, definition)
+        if name == "one" and not created.is_set():
+            created.set()
+            await planned.wait()
+        elif name == "one":
+            planned.set()
+            await earlier
+        return made
 
-    monkeypatch.setattr(world.big, "create_table", finished_first)
-    result = world.restore(MISSING, execution="other")
+    earlier: asyncio.Task[Restoration]
+
+    async def both() -> Restoration:
+        nonlocal earlier
+        earlier = asyncio.create_task(restore(world.task()))
+        await created.wait()
+        return await restore(world.task(MISSING, "other"))
+
+    monkeypatch.setattr(world.big, "create_table", create_and_wait)
+    result = asyncio.run(both())
     assert [(one.name, one.reason) for one in result.failed] == [("one", "duplicate")]
     assert "another restore has finished it" in result.failed[0].message
     assert [version.rows for version in world.big.datasets["project", "copy"]["one"].versions] == [(), ("a",)]

@@ -31,6 +31,7 @@ from tiers import points
 RUNS = {"first": ["a", "b"], "second": ["c", "d"]}
 KEPT = replace(SETTINGS, path="{run}/{table}/{table}_*.{ext}")
 REPLACE = replace(INTO, replace=True)
+MISSING = replace(INTO, missing_only=True)
 COPY = Dataset("project", "copy", "US")
 SECOND = 1000
 
@@ -90,7 +91,7 @@ def last_look(pause: Pause) -> int:
 
 
 @pytest.mark.parametrize("before", [ended_before, of_the_owner, lambda world: None], ids=["ended", "owner", "none"])
-@pytest.mark.parametrize("other", [REPLACE, INTO, replace(INTO, missing_only=True)], ids=["replace", "new", "missing"])
+@pytest.mark.parametrize("other", [REPLACE, INTO, MISSING], ids=["replace", "new", "missing"])
 def test_of_two_restores_none_reports_rows_of_the_other_as_restored(
     before: Callable[[ExportedWorld], None], other: Options
 ) -> None:
@@ -116,6 +117,35 @@ def test_of_two_restores_none_reports_rows_of_the_other_as_restored(
                 break
         schedules += number
     assert schedules > 50
+
+
+def test_a_restore_whose_table_a_later_one_finishes_does_not_report_it_as_restored() -> None:
+    """It pauses at every request, or is killed there and repeated, and neither of them replaces tables."""
+
+    async def paused(pause: Pause) -> bool:
+        one = asyncio.create_task(outcome(world, "first", INTO, pause))
+        reached = await pause.reach(one)
+        later = await outcome(world, "second", MISSING, Pause(-1))
+        await pause.end(one)
+        one.result()
+        seen.add((type(later), type(one.result())))
+        return reached
+
+    begun, seen = two_runs(), set[tuple[type, type]]()
+    for number in points(itertools.count()):
+        world = deepcopy(begun)
+        if not asyncio.run(paused(Pause(number))):
+            break
+        world = deepcopy(begun)
+        with suppress(Killed):
+            asyncio.run(restore(killed_at(task(world, "first", INTO), number)))
+        asyncio.run(restore(task(world, "second", MISSING)))
+        rows = world.rows("one")
+        with suppress(UsageError):
+            again = asyncio.run(restore(task(world, "first", INTO, "again")))
+            assert (again.tables == (), world.rows("one")) == (rows != RUNS["first"], rows)
+            seen.add((Restoration, bool))
+    assert number > 20
 
 
 @pytest.mark.parametrize("options", [REPLACE, INTO], ids=["replace", "new"])
@@ -168,7 +198,7 @@ def running(world: ExportedWorld, options: Options = REPLACE, run: str = "first"
 
 @pytest.mark.parametrize(
     ("first", "second"),
-    [(REPLACE, REPLACE), (INTO, REPLACE), (REPLACE, replace(INTO, missing_only=True))],
+    [(REPLACE, REPLACE), (INTO, REPLACE), (REPLACE, MISSING)],
     ids=["both", "second", "first"],
 )
 def test_a_restore_is_refused_while_another_one_replaces_the_same_tables(first: Options, second: Options) -> None:

@@ -21,8 +21,18 @@ from bqdump.core.restore.names import LABEL
 from bqdump.ports.destination import LoadRequest, TableName
 from bqdump.ports.warehouse import Job
 from bqdump.repository.repository import create, value_of
-from bqdump.restoration.jobs import REPLACED, ROWS, TAKEN, FailedJobError, InPlace, TableWork, labels_of, name_taken
-from bqdump.restoration.planning import refuse_ended
+from bqdump.restoration.jobs import (
+    REPLACED,
+    ROWS,
+    TAKEN,
+    FailedJobError,
+    InPlace,
+    TableWork,
+    labels_of,
+    name_taken,
+    taken_over,
+)
+from bqdump.restoration.planning import later_rivals, refuse_ended
 from bqdump.restoration.scratch import counted_rows, create_scratch, other_rows, raw, refusable, try_properties
 from bqdump.restoration.uploads import changed_files
 
@@ -79,6 +89,9 @@ async def _create(work: TableWork) -> None:
         finished = holder is None and recorded and not recorded.wrong
         if holder != restore.mark and not finished:
             raise name_taken(work.name, restore.id)
+        # A later restore that has taken it over while it was unfinished leaves no label, either.
+        if holder != restore.mark and (later := (await later_rivals(restore)).get(work.name)):
+            raise taken_over(work.name, later)
         if recorded:
             # Made lasting before: to repeat it would remove expirations that another task has set at the end.
             return

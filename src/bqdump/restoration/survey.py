@@ -212,7 +212,10 @@ async def _created_policies(task: Task) -> set[tuple[str, str]]:
 
 
 class Rival(NamedTuple):
-    """Another restore of tables of a target, where that one or this one replaces tables. tables: their names."""
+    """Another restore of the same tables of a target, of which one replaces tables, or the later one finishes them.
+
+    tables: their names.
+    """
 
     decision: Decision
     tables: frozenset[str]
@@ -242,10 +245,11 @@ async def find_rivals(
         if decision is None:
             return None
         ended = not is_after(decision, own) and await exists(task.state, names.of(decision).result)
-        if ended or not _is_same_target(decision, own):
-            known[restore] = frozenset()
+        contested = frozenset() if ended else _contested(decision, own, mine)
+        if not contested:
+            known[restore] = contested
         elif restore not in known:
-            known[restore] = await _common_tables(task, decision, own, mine)
+            known[restore] = await _common_tables(task, decision, own, contested)
         return Rival(decision, known[restore]) if known[restore] else None
 
     others = [restore for restore in await task.state.folders(names.restores) if restore != own.restore]
@@ -253,10 +257,16 @@ async def find_rivals(
     return [found for found in await gathered(rival, open_, AT_ONCE) if found]
 
 
-def _is_same_target(other: Decision, own: Decision) -> bool:
-    """Whether both write to the same dataset, and one of them replaces tables there."""
-    same = (other.target.project, other.target.name) == (own.target.project, own.target.name)
-    return same and (own.options.replace or other.options.replace)
+def _contested(other: Decision, own: Decision, mine: frozenset[str]) -> frozenset[str]:
+    """Of these tables, those that another restore has to leave alone, or to finish, if it writes to them as well."""
+    if (other.target.project, other.target.name) != (own.target.project, own.target.name):
+        return frozenset()
+    if own.options.replace or other.options.replace:
+        return mine
+    if not is_after(other, own):
+        return frozenset()
+    # A restore that is begun later takes over what it finds unfinished.
+    return mine.intersection(name for name, restore in unfinished(other.state).items() if restore == own.restore)
 
 
 async def _common_tables(task: Task, other: Decision, own: Decision, mine: frozenset[str]) -> frozenset[str]:
