@@ -156,6 +156,12 @@ def test_what_a_broken_objective_prints_is_pasted_until_it_is_met(
     objective = ["--rpo", "1d", "--rto", "4h"]
     unproven = call(capsys, "status", *place, *objective)
     assert unproven.code == 4
+    elsewhere = ["--to", str(tmp_path / "un proven")]
+    assert call(capsys, "copy", elsewhere[1], *place).code == 0
+    in_copy = call(capsys, "status", *elsewhere, *objective)
+    assert in_copy.code == 4
+    assert call(capsys, *printed(in_copy, "drill")).code == 0
+    assert call(capsys, "status", *elsewhere, *objective).code == 0
     assert call(capsys, *printed(unproven, "drill")).code == 0
     met = call(capsys, "status", *place, *objective)
     assert met.code == 0, met.text

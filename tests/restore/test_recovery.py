@@ -25,6 +25,7 @@ from bqdump.core.recovery import NEWEST, Recovery, Took, basis_of, expected_seco
 from bqdump.core.restore.drill import Sample
 from bqdump.core.restore.plan import Options
 from bqdump.core.settings.settings import Settings
+from bqdump.core.settings.target import Target, record_of
 from bqdump.core.wording import COMMANDS
 from bqdump.export.run import run as export
 from bqdump.export.task import Task as ExportTask
@@ -170,6 +171,25 @@ def test_without_a_drill_no_run_is_proven_and_the_sentence_has_the_drill() -> No
     assert found.broken[0].startswith("no run is proven, so --rpo 26h is broken: of the published run r1 drills have")
     assert found.broken[0].endswith("proven 0 of 3 tables. Prove it: bqdump drill")
     assert found.broken[1].endswith("no drill or restore was measured here. Measure it: bqdump drill")
+
+
+@pytest.mark.parametrize(("source", "via"), [("gs://first/x/", "gs://first"), ("s3://first/x/", "gs://BUCKET"),
+                                              ("./first", "gs://BUCKET"), ("", "gs://BUCKET")])  # fmt: skip
+@pytest.mark.parametrize("here", [Target("file", "copies"), Target("s3", "copies")], ids=str)
+def test_where_load_jobs_cannot_read_the_drill_names_a_bucket_to_upload_to(here: Target, source: str, via: str) -> None:
+    async def work(place: Place) -> Recovery:
+        await exported(place, "r1")
+        name = "_bqdump/runs/r1/manifest.json"
+        stored = place.store.peek(name)
+        assert stored
+        manifest = decode(stored[0], Manifest, name)
+        of = CopyOf(source=source, content="0" * 64, tool="1", at=1) if source else None
+        place.store.put_now(name, encode(replace(manifest, settings=manifest.settings | record_of(here), copy_of=of)))
+        place.settings = replace(place.settings, target=here)
+        return await place.recovery(rpo=26 * HOUR, rto=4 * HOUR)
+
+    sentences = run_place(work).broken
+    assert [sentence.rpartition("bqdump drill")[2] for sentence in sentences] == [f" --via {via}"] * 2
 
 
 def test_an_hour_after_a_drill_both_objectives_are_met_and_a_day_later_the_age_breaks_one() -> None:

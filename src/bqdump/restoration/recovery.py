@@ -23,6 +23,7 @@ from bqdump.core.restore.drill import Proof
 from bqdump.core.restore.objects import RESTORABLE
 from bqdump.core.settings.file import resume_call, settings_of_run
 from bqdump.core.settings.settings import Settings
+from bqdump.core.settings.target import parse_target
 from bqdump.core.times import time_of
 from bqdump.core.wording import Words, fill, placeholder
 from bqdump.ports.store import ObjectStore
@@ -229,7 +230,10 @@ async def _restore_took(restore: FoundRestore) -> Took | None:
 
 def _fixes(origin: _Origin, settings: Settings) -> Fixes:
     """settings: those that were given."""
-    drill = placeholder("drill", {} if settings.project or not origin.project else {"project": origin.project})
+    options = {} if settings.project or not origin.project else {"project": origin.project}
+    if not settings.target.bucket:
+        options["via"] = _via(origin.source)
+    drill = placeholder("drill", options)
     # What no trusted key has signed counts no more than what is not there.
     signing = " with {setting:sign}" if settings.trust and not settings.sign else ""
     if origin.source:
@@ -239,3 +243,11 @@ def _fixes(origin: _Origin, settings: Settings) -> Fixes:
         if origin.settings is not None:
             settings = settings_of_run(origin.settings, settings.target)
     return Fixes(f"Export it again{signing}: {resume_call('', settings)}", drill, signing)
+
+
+def _via(source: str) -> str:
+    """What load jobs can read, for a place that they cannot: the bucket of its source, as far as that is one."""
+    with suppress(ValueError):
+        if source and (bucket := parse_target(source).bucket):
+            return f"gs://{bucket}"
+    return "gs://BUCKET"
