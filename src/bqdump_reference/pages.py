@@ -17,6 +17,8 @@ import msgspec
 from bqdump.cli.errors import described
 from bqdump.core.documents.manifest import Manifest, TableEntry
 from bqdump.core.documents.target import IcebergTables, Latest
+from bqdump.core.formats.fidelity import CELLS, SERVER
+from bqdump.core.formats.types import TYPES
 from bqdump.core.settings.settings import REQUIRED, SETTINGS, Setting, Settings
 from bqdump.core.settings.target import Target
 from bqdump.core.sizes import size_text
@@ -104,15 +106,29 @@ def with_claims(page: str, confirmed: Mapping[str, Confirmed] = NONE) -> str:
         "<!-- end of claims -->",
     )
     before, _, rest = page.partition(start)
-    rows = "\n".join(_claim(claim, confirmed) for claim in CLAIMS)
+    listed = [claim for claim in CLAIMS if not _is_about_a_cell(claim)]
+    rows = "\n".join(
+        f"| {', '.join(f'`{claim.id}`' for claim in same)} | {row}"
+        for row, same in itertools.groupby(listed, lambda claim: _claim(claim, confirmed))
+    )
     return f"{before}{start}\n\n| claim | | seen |\n|---|---|---|\n{rows}\n\n{end}{rest.partition(end)[2]}"
 
 
+def _is_about_a_cell(claim: Claim) -> bool:
+    """Whether it is about a type, a format and a route, as each row of docs/formats.md is."""
+    format_, _, rest = claim.id.partition(".")
+    type_, _, route = rest.partition(".")
+    return format_ in SERVER and type_ in TYPES and route in CELLS
+
+
 def _claim(claim: Claim, confirmed: Mapping[str, Confirmed]) -> str:
-    sentence = claim.sentence.replace("|", "\\|").replace("<", "&lt;")
+    """The row of a claim without its id. Claims that differ in the type only have a row in common."""
+    type_ = next((part for part in claim.id.split(".") if part in TYPES), "")
+    sentence = claim.sentence.replace(type_, "the type") if type_ else claim.sentence
+    sentence = sentence.replace("|", "\\|").replace("<", "&lt;")
     seen = mark(confirmed, [claim.id]) if claim.expected else "open"
     page = os.path.relpath(Path("docs", claim.page), CLAIMS_PAGE.parent)
-    return f"| `{claim.id}` | [{sentence}]({page}) | {seen} |"
+    return f"[{sentence}]({page}) | {seen} |"
 
 
 def schema(document: Any) -> str:
