@@ -54,3 +54,48 @@ def test_a_string_parameter_is_compared_with_times_like_a_literal(world: Cloud) 
     config = bigquery.QueryJobConfig(query_parameters=[bigquery.ScalarQueryParameter("p", "STRING", "2020-01-02")])
     sql = "SELECT TIMESTAMP '2020-01-01 00:00:00 UTC' < @p, DATE '2020-01-02' = @p, @p"
     assert world.sql(sql, job_config=config, project=PROJECT) == [(True, True, "2020-01-02")]
+
+
+@pytest.fixture(scope="module")
+def orders(world: Cloud) -> str:
+    """A table with an array of structs, whose members are named like its columns."""
+    name = world.dataset()
+    columns = "id INT64, name STRING, items ARRAY<STRUCT<id INT64, name STRING>>"
+    world.sql(f"CREATE TABLE {name}.orders ({columns})")
+    world.sql(f"INSERT {name}.orders VALUES (7, 'a', [STRUCT(7 AS id, 'x' AS name), STRUCT(8, 'y')]), (9, 'b', [])")
+    return f"{name}.orders"
+
+
+@pytest.mark.parametrize(
+    ("expression", "source", "found"),
+    [
+        ("(SELECT MAX(id) FROM UNNEST(items))", "{}", [8, None]),
+        ("(SELECT COUNT(*) FROM UNNEST(things) WHERE id = 7)", "(SELECT id, items AS things FROM {})", [1, 0]),
+        ("(SELECT COUNT(*) FROM UNNEST(things) WHERE id = 7)",
+         "(SELECT id, ARRAY(SELECT AS STRUCT id, name FROM UNNEST(items)) AS things FROM {})", [1, 0]),
+        ("(SELECT COUNT(*) FROM UNNEST(things) WHERE id = 7)",
+         "(SELECT id, ARRAY(SELECT i FROM UNNEST(items) AS i) AS things FROM {})", [1, 0]),
+        ("(SELECT COUNT(*) FROM UNNEST(ARRAY_REVERSE(items)) WHERE id = 7)", "{}", [1, 0]),
+        ("(SELECT MAX(id) FROM UNNEST(ARRAY_CONCAT(items, [STRUCT(9 AS id, 'z' AS name)])))", "{}", [9, 9]),
+        ("(SELECT COUNT(*) FROM UNNEST(IF(id = 7, items, [])) WHERE id > 7)", "{}", [1, 0]),
+        ("(SELECT COUNT(*) FROM UNNEST(IFNULL(items, [])) WHERE id > 7)", "{}", [1, 0]),
+        ("(SELECT SUM(id) FROM UNNEST([STRUCT(id AS id), STRUCT(1 AS id)]))", "{}", [8, 10]),
+        ("(SELECT SUM(v.id) FROM UNNEST([STRUCT(id AS id), STRUCT(1 AS id)]) AS v)", "{}", [8, 10]),
+        ("ARRAY(SELECT AS STRUCT * FROM UNNEST(items) WHERE id = 8)", "{}", [[{"id": 8, "name": "y"}], []]),
+        ("ARRAY(SELECT AS STRUCT i.* FROM UNNEST(items) AS i WHERE i.id = 8)", "{}", [[{"id": 8, "name": "y"}], []]),
+        ("ARRAY(SELECT AS STRUCT * EXCEPT (name) FROM UNNEST(items))", "{}", [[{"id": 7}, {"id": 8}], []]),
+        ("ARRAY(SELECT AS STRUCT * REPLACE (id + 1 AS id) FROM UNNEST(items) ORDER BY id DESC LIMIT 1)", "{}",
+         [[{"id": 9, "name": "y"}], []]),
+        ("(SELECT AS STRUCT * FROM UNNEST(items) WHERE name = 'x')", "{}", [{"id": 7, "name": "x"}, None]),
+    ],
+)  # fmt: skip
+def test_members_of_an_array_go_before_columns_of_the_table(
+    world: Cloud, orders: str, expression: str, source: str, found: list[object]
+) -> None:
+    sql = f"SELECT {expression} FROM {source.format(orders)} ORDER BY id"
+    assert [row[0] for row in world.sql(sql)] == found
+
+
+def test_a_deletion_need_not_say_from(world: Cloud, orders: str) -> None:
+    world.sql(f"DELETE {orders} WHERE EXISTS (SELECT 1 FROM UNNEST(items) WHERE id = 9)")
+    assert len(world.sql(f"SELECT id FROM {orders}")) == 2

@@ -67,6 +67,10 @@ def parse(text: str) -> list[exp.Expression]:
         raise invalid_query("Syntax error: Unexpected end of statement")
     # Before the first one runs.
     for statement in statements:
+        if isinstance(statement, exp.Delete) and not statement.this:
+            # Without FROM, sqlglot takes it for a list of tables.
+            statement.set("this", (statement.args.get("tables") or [None])[0])
+            statement.set("tables", None)
         if isinstance(statement, exp.Create) and isinstance(statement.this, exp.UserDefinedFunction):
             raise unsupported("functions of a script, such as CREATE TEMP FUNCTION", location="query")
         if isinstance(statement, (exp.Update, exp.Delete)) and statement.args.get("where") is None:

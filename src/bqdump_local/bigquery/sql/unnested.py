@@ -11,15 +11,22 @@ from bqdump_local.bigquery.types import Field
 
 # The parts of a column's path, the first one first.
 PATH = ("catalog", "db", "table", "this")
+# Expressions whose value has the elements of an array in them.
+SAME_ELEMENTS = (exp.ArrayConcat, exp.ArrayReverse, exp.ArraySlice, exp.Coalesce, exp.If, exp.Paren)
+ARRAYS = (exp.Array, exp.ArrayAgg, exp.Column, exp.Dot, *SAME_ELEMENTS)
 
 
 class Source(NamedTuple):
-    """An array of structs in a FROM clause: its name, the name of its offset, and the members of the structs."""
+    """An array of structs in a FROM clause: its name, the name of its offset, and the members of the structs.
+
+    before: the arrays that come before it, and it itself, which cannot name its members.
+    """
 
     node: exp.Unnest
     name: exp.Identifier
     offset: exp.Identifier | None
     members: tuple[str, ...]
+    before: Sequence[exp.Expression] = ()
 
 
 def name_members(statement: exp.Expression, tables: dict[str, Sequence[Field]]) -> None:
@@ -32,10 +39,14 @@ def name_members(statement: exp.Expression, tables: dict[str, Sequence[Field]]) 
     for select in list(statement.find_all(exp.Select)):
         nodes = _sources(select)
         sources = [_source(node, statement, tables) for node in nodes if isinstance(node, exp.Unnest)]
-        arrays = [source for source in sources if source is not None]
+        arrays = [
+            source._replace(before=nodes[: nodes.index(source.node) + 1]) for source in sources if source is not None
+        ]
         if arrays:
             taken = {name for node in nodes for name in _names_of(node, queries, tables)}
-            members = {name: array for array in arrays for name in array.members if name not in taken}
+            members = {
+                lower: array for array in arrays for name in array.members if (lower := name.lower()) not in taken
+            }
             for column in list(_columns(select)):
                 _qualify(column, select, members)
             _list_members(select, nodes, arrays)
@@ -63,20 +74,50 @@ def _source(node: exp.Unnest, statement: exp.Expression, tables: dict[str, Seque
     return Source(node, alias.columns[0], offset if isinstance(offset, exp.Identifier) else None, members)
 
 
-def _members(array: exp.Expression, statement: exp.Expression, tables: dict[str, Sequence[Field]]) -> tuple[str, ...]:
-    """The members of the structs in an array, in lower case; none if it has no structs, or they are not known."""
+def _members(
+    array: exp.Expression,
+    statement: exp.Expression,
+    tables: dict[str, Sequence[Field]],
+    seen: frozenset[str] = frozenset(),
+) -> tuple[str, ...]:
+    """The members of the structs in an array; none if it has no structs, or they are not known.
+
+    seen: names of arrays that are being looked up.
+    """
+    if isinstance(array, SAME_ELEMENTS):
+        parts = [array.args["true"], array.args.get("false")] if isinstance(array, exp.If) else array.iter_expressions()
+        found = (_members(part, statement, tables, seen) for part in parts if part is not None)
+        return next((members for members in found if members), ())
+    if isinstance(array, exp.Array) and array.expressions and isinstance(array.expressions[0], exp.Select):
+        return _selected(array.expressions[0], statement, tables, seen)
     if not isinstance(array, (exp.Column, exp.Dot)):
         struct = array.find(exp.Struct) if isinstance(array, (exp.Array, exp.ArrayAgg)) else None
         return _names(struct) if struct is not None and _depth(struct, array) <= 1 else ()
     name = (array.expression.name if isinstance(array, exp.Dot) else array.name).lower()
     every = [field for fields in tables.values() for field in _nested(fields) if field.name.lower() == name]
-    known = {tuple(member.name.lower() for member in field.fields) for field in every if field.mode == "REPEATED"}
+    known = {tuple(member.name for member in field.fields) for field in every if field.mode == "REPEATED"}
     if len(known) == 1:
         return known.pop()
+    if known or name in seen:
+        return ()
     aliased = [alias.this for alias in statement.find_all(exp.Alias) if alias.alias.lower() == name]
     aliased = [value.this if isinstance(value, exp.IgnoreNulls) else value for value in aliased]
-    of_aliases = {_members(value, statement, {}) for value in aliased if isinstance(value, (exp.Array, exp.ArrayAgg))}
-    return of_aliases.pop() if not known and len(of_aliases) == 1 else ()
+    of_aliases = {_members(value, statement, tables, seen | {name}) for value in aliased if isinstance(value, ARRAYS)}
+    return of_aliases.pop() if len(of_aliases) == 1 else ()
+
+
+def _selected(
+    select: exp.Select, statement: exp.Expression, tables: dict[str, Sequence[Field]], seen: frozenset[str]
+) -> tuple[str, ...]:
+    """The members of what a query in ARRAY(…) selects: a struct, or the elements of another array."""
+    if str(select.args.get("kind")).upper() == "STRUCT":
+        return tuple(name for name in select.named_selects if name != "*")
+    only = select.expressions[0].unalias() if len(select.expressions) == 1 else None
+    if isinstance(only, exp.Struct):
+        return _names(only)
+    arrays = (node for node in _sources(select) if isinstance(node, exp.Unnest) and len(node.expressions) == 1)
+    named = (node for node in arrays if isinstance(only, exp.Column) and only.name.lower() in _names_of(node, {}, {}))
+    return next((_members(node.expressions[0], statement, tables, seen) for node in named), ())
 
 
 def _has_structs(array: exp.Expression) -> bool:
@@ -99,7 +140,7 @@ def _depth(struct: exp.Expression, array: exp.Expression) -> int:
 
 def _names(struct: exp.Struct) -> tuple[str, ...]:
     named = [item.name if isinstance(item, exp.PropertyEQ) else item.alias_or_name for item in struct.expressions]
-    return tuple(name.lower() for name in named if name)
+    return tuple(name for name in named if name)
 
 
 def _nested(fields: Sequence[Field]) -> Iterator[Field]:
@@ -132,6 +173,8 @@ def _qualify(column: exp.Column, select: exp.Select, members: dict[str, Source])
     source = members.get(path[0].name.lower()) if all(isinstance(part, exp.Identifier) for part in path) else None
     if source is None or (len(path) == 1 and _means_output(column, select)):
         return
+    if any(node is column.find_ancestor(exp.Unnest, exp.Select) for node in source.before):
+        return
     qualified: exp.Expression = exp.Column(this=path[0].copy(), table=source.name.copy())
     for part in path[1:]:
         qualified = exp.Dot(this=qualified, expression=part.copy())
@@ -148,15 +191,17 @@ def _means_output(column: exp.Column, select: exp.Select) -> bool:
 
 def _list_members(select: exp.Select, nodes: Sequence[exp.Expression], arrays: Sequence[Source]) -> None:
     """`SELECT *` has the members as columns in place of the struct, for arrays that come after all other sources."""
+    if str(select.args.get("kind")).upper() == "STRUCT" and len(nodes) == len(arrays):
+        select.set("expressions", [part for item in select.expressions for part in _spelled(item, arrays)])
     if any(node is not source.node for source, node in zip(arrays, nodes[-len(arrays) :], strict=True)):
         return
     for star in [item for item in select.expressions if isinstance(item, exp.Star) and not item.args.get("replace")]:
         excepted = list(star.args.get("except_") or ())
-        own = {name for array in arrays for name in array.members}
+        own = {name.lower() for array in arrays for name in array.members}
         left_out = [item for item in excepted if item.name.lower() not in own]
         listed: list[exp.Expression] = []
         for array in arrays:
-            inner = [item.copy() for item in excepted if item.name.lower() in array.members]
+            inner = [item.copy() for item in excepted if item.name.lower() in map(str.lower, array.members)]
             left_out.append(array.name.copy())
             listed.append(exp.Column(this=exp.Star(**({"except_": inner} if inner else {})), table=array.name.copy()))
             if array.offset is not None:
@@ -167,6 +212,22 @@ def _list_members(select: exp.Select, nodes: Sequence[exp.Expression], arrays: S
         place = select.expressions.index(star)
         before = [] if len(nodes) == len(arrays) else [star]
         select.set("expressions", [*select.expressions[:place], *before, *listed, *select.expressions[place + 1 :]])
+
+
+def _spelled(item: exp.Expression, arrays: Sequence[Source]) -> list[exp.Expression]:
+    """`*` and `i.*` of `SELECT AS STRUCT` as the members, which DuckDB does not put into a struct by themselves."""
+    star = item.this if isinstance(item, exp.Column) else item
+    named = item.table.lower() if isinstance(item, exp.Column) else ""
+    chosen = [array for array in arrays if not named or array.name.name.lower() == named]
+    if not isinstance(star, exp.Star) or not all(array.members and array.offset is None for array in chosen):
+        return [item]
+    excepted = {name.name.lower() for name in star.args.get("except_") or ()}
+    replaced = {new.alias.lower(): new for new in star.args.get("replace") or ()}
+    members = [(array, name) for array in chosen for name in array.members if name.lower() not in excepted]
+    return [
+        replaced[name.lower()].copy() if name.lower() in replaced else exp.column(name, array.name.copy(), quoted=True)
+        for array, name in members
+    ]
 
 
 def count_from_zero(statement: exp.Expression) -> None:
