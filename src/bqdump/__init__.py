@@ -30,21 +30,47 @@ lists them.
              erase           take a table out of all kept runs
     try      check_service   test what bqdump relies on
 
-Every failure that can be expected is a BqdumpError. Names are imported when they are first used.
+Every failure that can be expected is a BqdumpError, of a kind such as bqdump.NotFoundError. dir(bqdump) lists these and
+the types of results, and help(bqdump.Export) describes one. Names are imported when they are first used.
 """
 
 from bqdump.core.version import VERSION
 
 __version__ = VERSION
 
+# What help(bqdump) describes. With each type of a result, that would have 12,000 lines.
 __all__ = [
+    "Backup",
+    "BqdumpError",
+    "__version__",
+    "check_service",
+    "copy",
+    "diff",
+    "doctor",
+    "drill",
+    "erase",
+    "ls",
+    "manifest",
+    "plan",
+    "prune",
+    "report",
+    "restore",
+    "restores",
+    "run",
+    "runs",
+    "sql",
+    "status",
+    "tag",
+    "verify",
+]
+
+# Kinds of failures, and types of results and settings.
+_TYPES = [
     "AbortedRestore",
     "AccessError",
     "AlteredColumn",
     "Answer",
     "AnswerError",
-    "Backup",
-    "BqdumpError",
     "ByLabel",
     "Check",
     "CheckOutcome",
@@ -135,26 +161,6 @@ __all__ = [
     "VerificationError",
     "Verified",
     "VerifiedDataset",
-    "__version__",
-    "check_service",
-    "copy",
-    "diff",
-    "doctor",
-    "drill",
-    "erase",
-    "ls",
-    "manifest",
-    "plan",
-    "prune",
-    "report",
-    "restore",
-    "restores",
-    "run",
-    "runs",
-    "sql",
-    "status",
-    "tag",
-    "verify",
 ]
 
 # As typing has it, without importing that.
@@ -165,7 +171,7 @@ else:
 
     def __getattr__(name: str) -> object:
         """A name of the Python API, which is imported now."""
-        if name not in __all__:
+        if name not in __all__ and name not in _TYPES:
             raise AttributeError(f"module 'bqdump' has no attribute {name!r}")
         from bqdump import api
 
@@ -173,4 +179,4 @@ else:
 
 
 def __dir__() -> list[str]:
-    return __all__
+    return sorted(__all__ + _TYPES)

@@ -84,7 +84,9 @@ def chosen(patterns: Sequence[str]) -> tuple[Claim, ...]:
     for pattern in patterns:
         if not any(fnmatchcase(claim.id, pattern) for claim in CLAIMS):
             subjects = ", ".join(dict.fromkeys(f"'{claim.subject}.*'" for claim in CLAIMS))
-            raise UsageError(CHECK, f"--claims {pattern}", "no claim has such an id", f"Use some of {subjects}.")
+            raise UsageError(
+                CHECK, repr(pattern), "no claim has such an id", f"Use some of {subjects}.", setting="claims"
+            )
     return tuple(claim for claim in CLAIMS if not patterns or any(fnmatchcase(claim.id, glob) for glob in patterns))
 
 

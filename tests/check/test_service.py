@@ -302,7 +302,7 @@ def test_the_bill_counts_what_claims_share_once() -> None:
 def test_claims_are_chosen_by_patterns() -> None:
     assert {one.subject for one in chosen(["csv.*", "empty.avro.*"])} == {"csv", "empty"}
     assert chosen([]) == CLAIMS
-    with pytest.raises(UsageError, match=r"--claims cvs: no claim has such an id. Use some of 'csv\.\*'"):
+    with pytest.raises(UsageError, match=r"claims 'cvs': no claim has such an id. Use some of 'csv\.\*'"):
         chosen(["csv.*", "cvs"])
 
 

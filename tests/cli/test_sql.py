@@ -73,6 +73,15 @@ def test_a_statement_is_answered_as_a_table_csv_or_json(say: Say) -> None:
     assert json.loads(say("-c", statement, "--json")[1])["rows"] == [["a", "A"], ["b", "B"], ["c", "C"]]
 
 
+@pytest.mark.parametrize("statement", ["DROP TABLE letters", "SET threads = 1", "CREATE SCHEMA mine"])
+def test_a_statement_without_rows_is_done_and_leaves_the_export_as_it_is(say: Say, statement: str) -> None:
+    code, out, err = say("-c", statement)
+    assert (code, out) == (0, "")
+    assert err.endswith("done; a statement never changes the export\n")
+    assert json.loads(say("-c", statement, "--json")[1]) == {"columns": [], "rows": []}
+    assert say("-c", "SELECT count(*) AS n FROM letters", "--csv")[1] == "n\n3\n"
+
+
 def test_line_breaks_and_control_characters_are_visible_in_tables_only(say: Say) -> None:
     statement = "SELECT 'a' || chr(10) || 'b' || chr(9) || chr(27) || '[31mc' AS \"x\ny\", 1 AS z"
     assert say("-c", statement)[1] == "x↵y         z\na↵b␉␛[31mc  1\n"
@@ -179,7 +188,7 @@ def test_a_copy_of_all_tables_is_refused_as_it_would_have_no_rows(
     monkeypatch.chdir(tmp_path)
     code, out, err = say("-c", "ATTACH ':memory:' AS y", "-c", statement)
     # The answer to ATTACH.
-    assert (code, out) == (2, "Success\n")
+    assert (code, out) == (2, "")
     assert "DATABASE does not read the files of the export's tables" in err
     assert hint in err
     assert "reading" not in err

@@ -107,6 +107,9 @@ def test_an_include_that_matches_nothing_gets_a_guess() -> None:
         choose(LISTING, settings(include=("orders", "ordres")), SNAPSHOT)
     with pytest.raises(UsageError, match="a plan lists all tables"):
         choose([], settings(include=("x*",)), SNAPSHOT)
+    numbered = [Listed(f"dummy_{number:02}", "TABLE", 0) for number in range(1, 31)]
+    with pytest.raises(UsageError, match=r"Did you mean 'dummy_0\*', which matches 9 tables\?$"):
+        choose(numbered, settings(include=("dummy_0",)), SNAPSHOT)
 
 
 @given(

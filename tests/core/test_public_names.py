@@ -28,18 +28,18 @@ def test_every_setting_is_an_argument() -> None:
 
 
 def test_every_error_that_a_command_ends_with_is_exported() -> None:
-    exported = {name for name in bqdump.__all__ if name.endswith("Error")}
+    exported = {name for name in dir(bqdump) if name.endswith("Error")}
     assert {error.__name__ for error in CODES} | {"BqdumpError"} <= exported
     assert exported <= set(vars(errors))
 
 
-@pytest.mark.parametrize("name", bqdump.__all__)
+@pytest.mark.parametrize("name", dir(bqdump))
 def test_every_name_is_there(name: str) -> None:
     assert getattr(bqdump, name) is not None
     assert name in dir(bqdump)
 
 
-TYPES = [name for name in bqdump.__all__ if isinstance(getattr(bqdump, name), type)]
+TYPES = [name for name in dir(bqdump) if isinstance(getattr(bqdump, name), type)]
 RESULTS = ("Diagnosis", "Export", "Manifest", "Planned", "RunLine", "Status", "TableChange", "Verified")
 
 
@@ -53,7 +53,7 @@ def test_every_type_names_this_package_as_its_module(name: str) -> None:
 @pytest.mark.parametrize("name", RESULTS)
 def test_types_in_the_fields_of_results_are_exported(name: str) -> None:
     ours = {str(found) for found in re.findall(r"bqdump[\w.]*\.(\w+)", str(get_type_hints(getattr(bqdump, name))))}
-    assert ours <= set(bqdump.__all__)
+    assert ours <= set(dir(bqdump))
 
 
 @pytest.mark.parametrize("name", RESULTS)
@@ -77,13 +77,16 @@ def test_help_shows_every_setting_with_its_type_and_default() -> None:
     assert str(parameters["header"]) == "header: bool | None = True"
     assert parameters["project"].default is None
     shown = inspect.getdoc(bqdump.run) or ""
-    assert all(f"{name}: " in shown for name in bqdump.Options.__annotations__)
+    assert all(f"\n    {name} (" in shown for name in bqdump.Options.__annotations__)
+    for described in ("header (bool = True)", "dataset (str | Sequence[str])", "patience (str | timedelta)",
+                      "format (str = 'csv')", "tables (Mapping[str, Mapping[str, Any]] | str)"):  # fmt: skip
+        assert f"\n    {described}: " in shown
     assert "--" not in shown
 
 
 def test_settings_are_a_section_of_the_help_beside_its_paragraphs() -> None:
     for function in (bqdump.diff, bqdump.run, bqdump.runs):
-        assert "\n\nSettings:\n    config: " in (inspect.getdoc(function) or ""), function
+        assert "\n\nSettings:\n    config (str): " in (inspect.getdoc(function) or ""), function
 
 
 def test_functions_that_read_a_target_show_what_they_use() -> None:
@@ -123,7 +126,7 @@ def test_a_result_is_shown_with_its_rows() -> None:
 def test_help_opens_with_an_example_and_every_function() -> None:
     # A screen of 40 lines.
     screen = pydoc.plain(pydoc.render_doc(bqdump)).splitlines()[:40]
-    functions = [name for name in bqdump.__all__ if inspect.isfunction(getattr(bqdump, name))]
+    functions = [name for name in dir(bqdump) if inspect.isfunction(getattr(bqdump, name))]
     assert "run" in functions
     assert [name for name in functions if not any(re.search(rf" {name}  ", line) for line in screen)] == []
     example = "\n".join(line.strip() for line in screen if "=" in line)
@@ -131,8 +134,17 @@ def test_help_opens_with_an_example_and_every_function() -> None:
     assert "bqdump.Backup(project=" in example
 
 
+def test_help_ends_after_functions_the_object_and_the_root_of_errors() -> None:
+    lines = pydoc.plain(pydoc.render_doc(bqdump)).splitlines()
+    classes = [line.split()[1] for line in lines if re.match(r"    class \w", line)]
+    assert classes == ["Backup(builtins.object)", "BqdumpError(builtins.Exception)"]
+    assert len(lines) < 1_500
+    assert "    tag(run: str, *, add: str | collections.abc.Sequence[str] = (), remove:" in "\n".join(lines)
+    assert "    plan(*, tasks: int = 1, **settings) -> bqdump.Planned" in lines
+
+
 def test_a_backup_has_each_function_as_a_method_but_what_needs_none() -> None:
-    functions = {name for name in bqdump.__all__ if inspect.isfunction(getattr(bqdump, name))}
+    functions = {name for name in dir(bqdump) if inspect.isfunction(getattr(bqdump, name))}
     assert {name for name in vars(bqdump.Backup) if not name.startswith("_")} == functions - {"check_service"}
     for name in functions - {"check_service"}:
         own, bound = getattr(bqdump, name), getattr(bqdump.Backup(bucket="my-exports"), name)
@@ -197,7 +209,7 @@ def test_a_table_in_a_notebook_has_at_most_eight_columns_those_with_values_first
 
 def test_the_names_that_are_listed_are_those_that_the_api_imports() -> None:
     imported = {name for name, value in vars(api).items() if not (name.startswith("_") or inspect.ismodule(value))}
-    assert imported == set(bqdump.__all__) - {"__version__"}
+    assert imported == set(dir(bqdump)) - {"__version__"}
 
 
 def test_a_name_that_is_not_listed_is_an_attribute_error() -> None:

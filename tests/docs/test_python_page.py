@@ -97,10 +97,26 @@ def airflow(monkeypatch: pytest.MonkeyPatch) -> Airflow:
     return made
 
 
-def test_every_function_and_no_other_is_on_the_page() -> None:
-    table = set(re.findall(r"^\| `bqdump\.(\w+)\(", PAGE, re.MULTILINE))
-    functions = {name for name in bqdump.__all__ if isinstance(getattr(bqdump, name), types.FunctionType)}
-    assert table == functions
+EXAMPLES = re.findall(r"^\| `(?:bqdump|sales)\.(\w+)\(", PAGE, re.MULTILINE)
+
+
+def test_every_function_and_no_other_has_an_example_on_the_page() -> None:
+    functions = {name for name in dir(bqdump) if isinstance(getattr(bqdump, name), types.FunctionType)}
+    assert set(EXAMPLES) == functions
+
+
+def test_examples_of_functions_return_what_stands_beside_them(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.chdir(tmp_path)
+    names = {"bqdump": bqdump}
+    exec(block("{run}/{table}/"), names)
+    rows = re.findall(r"^\| `((?:bqdump|sales)\..*)` \| \[?`?(\w+)", PAGE, re.MULTILINE)
+    kinds = {"the": (bqdump.Export, str, tuple)}
+    for example, kind in rows:
+        # What follows the call takes a value from its result.
+        made = eval(re.sub(r"(\))(\[.*|\.\w+)$", r"\1", example), names)
+        assert isinstance(made, kinds.get(kind) or getattr(bqdump, kind)), example
+        eval(example, names) if example[-1] != ")" else None
+    assert len(rows) == 20
 
 
 def test_the_page_explains_each_state_and_where_it_appears() -> None:
@@ -112,7 +128,7 @@ def test_the_page_explains_each_state_and_where_it_appears() -> None:
 
 
 def test_every_example_is_run_here() -> None:
-    assert len(BLOCKS) == 8
+    assert len(BLOCKS) == 9
 
 
 def test_the_script_and_the_notebook_run(capsys: pytest.CaptureFixture[str]) -> None:

@@ -85,8 +85,8 @@ def test_an_emptied_project_is_refused_and_the_exports_stay(world: SetWorld) -> 
 
 def test_a_refused_set_gives_its_prefix_back() -> None:
     world = SetWorld()
-    with pytest.raises(UsageError, match="matches no table of any dataset"):
-        world.run("first", include=("nothing",))
+    with pytest.raises(UsageError, match=r"matches no table of any dataset\. Did you mean 'orders'\?"):
+        world.run("first", include=("ordres",))
     assert not [name for name in world.store.names_now() if name.endswith("dataset.json")]
 
 

@@ -142,6 +142,9 @@ class DuckDBShell:
             names, kinds = [f"c{number}" for number in range(len(relation.columns))], list(map(str, relation.types))
             shown = ", ".join(map(_python_value, names, kinds))
             rows = relation.query("found", f"SELECT {shown} FROM found AS found({', '.join(names)})").fetchall()  # noqa: S608 (names above)
+            if not rows and self._connection.extract_statements(statement)[-1].type is not duckdb.StatementType.SELECT:
+                # Of a statement such as DROP, DuckDB has a column for its success, or for a count.
+                return Answer(columns=(), rows=[])
             return Answer(columns=tuple(relation.columns), rows=[_in_utc(row, kinds) for row in rows])
         except duckdb.Error as error:
             cause, hint = _in_one_sentence(error)

@@ -8,6 +8,7 @@ from __future__ import annotations
 import asyncio
 import contextvars
 import inspect
+import itertools
 import logging
 import threading
 import time
@@ -15,7 +16,7 @@ from collections.abc import Callable, Collection, Coroutine, Iterator
 from concurrent.futures import Future, wait
 from contextlib import contextmanager
 from datetime import datetime, timedelta
-from typing import Any, TypedDict, TypeVar, get_type_hints
+from typing import Any, Literal, TypedDict, TypeVar, get_args, get_origin, get_type_hints
 
 import msgspec
 
@@ -149,12 +150,13 @@ def with_settings(names: Collection[str] = ()) -> Callable[[Function], Function]
     def shown(function: Function) -> Function:
         settings = [setting for setting in SETTINGS if not names or setting.name in names]
         helps = {"config": CONFIG} | {setting.name: fill(setting.help) for setting in settings}
-        lines = "".join(f"\n    {name}: {text}" for name, text in helps.items())
+        signature = _signature(function, list(helps))
+        lines = "".join(f"\n    {_described(signature.parameters[name])}: {text}" for name, text in helps.items())
         further = "\n    Other settings are accepted and have no effect." if names else ""
         documented: Any = function
         # Python 3.13 and later have stripped the indentation already.
         documented.__doc__ = f"{inspect.cleandoc(function.__doc__ or '')}\n\nSettings:{lines}{further}"
-        documented.__signature__ = _signature(function, list(helps))
+        documented.__signature__ = signature
         documented.__module__ = "bqdump"
         documented.settings = frozenset(helps)
         return function
@@ -166,6 +168,40 @@ def settings_shown(function: Callable[..., Any]) -> frozenset[str]:
     """The settings that a function uses, as `with_settings` names them."""
     used: frozenset[str] = vars(function)["settings"]
     return used
+
+
+class _Folded(inspect.Signature):
+    """In help(), one line of at most 3,400 characters otherwise: settings are `**settings`, described below it."""
+
+    def _folded(self) -> inspect.Signature:
+        own = list(itertools.takewhile(lambda parameter: parameter.name != "config", self.parameters.values()))
+        rest = inspect.Parameter("settings", inspect.Parameter.VAR_KEYWORD)
+        return inspect.Signature([*own, rest], return_annotation=self.return_annotation)
+
+    def __str__(self) -> str:
+        return str(self._folded())
+
+    def format(self, **options: Any) -> str:
+        """What help() shows from Python 3.13 on."""
+        shown: Any = self._folded()
+        return str(shown.format(**options))
+
+
+def _described(setting: inspect.Parameter) -> str:
+    """A setting with its type, and its default if it has one: `concurrency (int | str = 500)`."""
+    names = dict.fromkeys(_type_name(kind) for kind in get_args(setting.annotation) if kind is not type(None))
+    default = f" = {setting.default!r}" if setting.default not in (None, msgspec.NODEFAULT) else ""
+    return f"{setting.name} ({' | '.join(names)}{default})"
+
+
+def _type_name(kind: Any) -> str:
+    """The name of a type. What a string may be is in the text of its setting."""
+    origin, inner = get_origin(kind), get_args(kind)
+    if origin is Literal:
+        return "str"
+    if not inner:
+        return "Any" if kind is Any else str(kind.__name__)
+    return f"{origin.__name__}[{', '.join(map(_type_name, inner))}]"
 
 
 def _signature(function: Callable[..., Any], names: list[str]) -> inspect.Signature:
@@ -181,4 +217,4 @@ def _signature(function: Callable[..., Any], names: list[str]) -> inspect.Signat
         parameters.append(
             inspect.Parameter(name, inspect.Parameter.KEYWORD_ONLY, default=shown, annotation=types[name])
         )
-    return own.replace(parameters=parameters)
+    return _Folded(parameters, return_annotation=own.return_annotation)

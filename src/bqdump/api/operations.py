@@ -25,7 +25,7 @@ from bqdump.core.retention.pruned import Pruned
 from bqdump.core.settings.resolve import required_to_check
 from bqdump.core.settings.settings import REQUIRED, RETENTION
 from bqdump.core.settings.task_identity import Identity
-from bqdump.core.settings.values import given_tags
+from bqdump.core.settings.values import given_tags, patterns
 from bqdump.diagnosis import Diagnosis
 from bqdump.services.opened import Services, opened, serve
 from bqdump.services.process import run_id
@@ -199,7 +199,7 @@ def doctor(*, service_account: str = "", **options: Unpack[Options]) -> Diagnosi
 
 
 @with_settings(("project", "bucket", "to", "prefix", "job_project", "location", "kms_key", "patience"))
-def check_service(*, claims: Sequence[str] = (), **options: Unpack[Options]) -> ServiceCheck:
+def check_service(*, claims: str | Sequence[str] = (), **options: Unpack[Options]) -> ServiceCheck:
     """Test what bqdump relies on against BigQuery and Cloud Storage, in a scratch dataset and prefix that are deleted.
 
     It creates them, and bills its queries, without asking. What differs is returned, not raised.
@@ -208,7 +208,7 @@ def check_service(*, claims: Sequence[str] = (), **options: Unpack[Options]) -> 
     from bqdump_claims.run import check_service as try_claims
     from bqdump_claims.run import chosen, propose
 
-    settings, selected = settings_of(options, ("project", "bucket")), chosen(claims)
+    settings, selected = settings_of(options, ("project", "bucket")), chosen(patterns(claims))
 
     async def check(services: Services) -> ServiceCheck:
         ports = verbs.ports_of(services)

@@ -81,11 +81,15 @@ async def read_back(
 
 
 def turn(manifest: Manifest, options: ReadOptions) -> Iterator[tuple[TableEntry, File]]:
-    """The files sampled for this export."""
+    """The files sampled for this export, at least one if it has any."""
+    sampled = False
     for entry in manifest.tables:
         for shard, file in enumerate(entry.files):
             if chosen(entry.table, shard, options.parts, manifest.number):
+                sampled = True
                 yield entry, file
+    if not sampled and (every := [(entry, file) for entry in manifest.tables for file in entry.files]):
+        yield every[manifest.number % len(every)]
 
 
 def check_room(manifest: Manifest, options: ReadOptions) -> None:

@@ -34,6 +34,7 @@ from bqdump.services.opening import open_shell
 HELP = "End statements with a semicolon. .tables lists the tables, .exit or Ctrl-D ends."
 # Rows of a result.
 ON_A_TERMINAL = 100
+DONE = "done; a statement never changes the export"
 ALL = "For all: `bqdump sql -c SQL | less`, or --csv or --json."
 PROMPT, MORE = "bqdump> ", "   ...> "
 # No run can have this name.
@@ -158,6 +159,8 @@ def _print_table(answer: Answer) -> None:
         print_table(answer.columns, [["NULL" if cell is None else _text(cell) for cell in row] for row in shown])
         told = counted(len(answer.rows), "row")
         tell(told if len(shown) == len(answer.rows) else f"{told}, of which the first {len(shown)} are shown. {ALL}")
+    else:
+        tell(DONE)
 
 
 def _print_csv(answer: Answer) -> None:

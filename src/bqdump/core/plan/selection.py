@@ -12,7 +12,7 @@ from bqdump.core.errors import PLAN, UsageError
 from bqdump.core.plan.names import refuse_name
 from bqdump.core.settings.settings import Settings
 from bqdump.core.tables.catalog import Listed, labels_of, same_names, unknown_kind
-from bqdump.core.tables.patterns import Labels, is_label, label_hint, matching, pattern_problem, select
+from bqdump.core.tables.patterns import Labels, is_label, matching, near_hint, pattern_problem, select
 from bqdump.core.times import rfc3339
 from bqdump.core.wording import close_name
 
@@ -40,10 +40,8 @@ def choose(listing: Sequence[Listed], settings: Settings, snapshot: int) -> Sele
     known, labels = set(names), labels_of(listing)
     for pattern in settings.include:
         if pattern not in known and not matching(pattern, names, labels):
-            close = close_name(pattern, names)
             otherwise = "Separate patterns by commas; without {setting:include}, a plan lists all tables."
-            hint = f"Did you mean {close!r}?" if close else otherwise
-            hint = label_hint(pattern, labels) if is_label(pattern) else hint
+            hint = near_hint(pattern, names, labels) or otherwise
             raise UsageError(PLAN, repr(pattern), f"matches no table of {settings.dataset}", hint, setting="include")
     chosen, skipped, excluded = [], [], 0
     for item, included in zip(listing, select(names, settings.include, settings.exclude, labels), strict=True):

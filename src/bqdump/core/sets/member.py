@@ -7,6 +7,7 @@ Each task begins with datasets that no other task begins with, and helps with th
 
 from __future__ import annotations
 
+from collections import ChainMap
 from collections.abc import Sequence
 
 import msgspec
@@ -17,7 +18,7 @@ from bqdump.core.errors import PLAN, UsageError
 from bqdump.core.settings.settings import Settings
 from bqdump.core.settings.values import prefix
 from bqdump.core.tables.catalog import Listed, labels_of
-from bqdump.core.tables.patterns import matching, select
+from bqdump.core.tables.patterns import matching, near_hint, select
 from bqdump.core.times import rfc3339
 
 
@@ -72,7 +73,8 @@ def refuse_unmatched(settings: Settings, listings: Sequence[Sequence[Listed]]) -
     every = [labels_of(listing) for listing in listings]
     for pattern in settings.include:
         if not any(matching(pattern, labels, labels) for labels in every):
-            raise UsageError(PLAN, repr(pattern), "matches no table of any dataset", setting="include")
+            hint = near_hint(pattern, {name for labels in every for name in labels}, ChainMap(*map(dict, every)))
+            raise UsageError(PLAN, repr(pattern), "matches no table of any dataset", hint, setting="include")
     for section in settings.tables:
         if not any(matching(section.name, labels, labels) for labels in every):
             raise UsageError(PLAN, f"[tables.{section.name}]", "matches no table of any dataset")

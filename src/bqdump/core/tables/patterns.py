@@ -7,12 +7,12 @@ by label, the last one also where there is no such label. No name has a colon.
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from fnmatch import fnmatchcase
 
 import msgspec
 
-from bqdump.core.sizes import named
+from bqdump.core.sizes import counted, named
 from bqdump.core.wording import close_name
 
 # Labels in a hint.
@@ -93,6 +93,16 @@ def label_hint(pattern: str, labels: Labels) -> str:
     if close := close_name(pattern, there):
         return f"Did you mean {close!r}?"
     return f"Labels: {named([label.removeprefix(LABEL) for label in there], NAMED)}." if there else "None has a label."
+
+
+def near_hint(pattern: str, names: Collection[str], labels: Labels) -> str:
+    """A hint about a pattern that matches nothing; "" if nothing is similar."""
+    if is_label(pattern):
+        return label_hint(pattern, labels)
+    if is_exact(pattern) and (begun := sum(name.startswith(pattern) for name in names)) > 1:
+        return f"Did you mean '{pattern}*', which matches {counted(begun, 'table')}?"
+    close = close_name(pattern, names)
+    return f"Did you mean {close!r}?" if close else ""
 
 
 class _Patterns:
