@@ -214,6 +214,7 @@ def test_the_job_of_a_copy_locks_signs_and_chooses_as_it_is_told() -> None:
         (("--keep-daily", "7", "--keep-within", "30d", "--lock", "35d"), [
             "--keep-daily=7", "--keep-within=30d", "--lock=35d",
         ]),
+        (("--dest", "s3://vault/sales", "--limit", "50MB"), ["--limit=50MB"]),
     ):  # fmt: skip
         with pytest.MonkeyPatch.context() as patch:
             # Rules of the source's own prune, which a copy does not take for its own.
@@ -223,7 +224,7 @@ def test_the_job_of_a_copy_locks_signs_and_chooses_as_it_is_told() -> None:
         assert discovery.check("run.v1", "Job", document) == []
         execution = document["spec"]["template"]["spec"]
         (container,) = execution["template"]["spec"]["containers"]
-        assert container["args"] == ["copy", "gs://vault/sales/", *args]
+        assert container["args"] == ["copy", f"{'s3' if '--limit' in words else 'gs'}://vault/sales/", *args]
         # Its tasks would have to share by what they may not replace.
         assert execution["taskCount"] == (1 if "--lock" in words else 10)
         variables = {variable["name"]: variable.get("value") for variable in container["env"]}
@@ -239,6 +240,9 @@ def test_the_job_of_a_copy_locks_signs_and_chooses_as_it_is_told() -> None:
     [
         (["--lock", "35d"], "only valid with --command copy"),
         (["--all"], "only valid with --command copy"),
+        (["--limit", "50MB"], "only valid with --command copy"),
+        (["--command", "copy", "--dest", "gs://vault/c", "--limit", "50MB"], "the service moves the bytes"),
+        (["--command", "copy", "--dest", "s3://vault/c", "--limit", "fast"], "expected bytes per second"),
         (["--command", "copy", "--dest", "gs://vault/c", "--lock", "1h"], "within a day"),
         (["--command", "copy", "--dest", "gs://vault/c", "--lock", "35d", "--tasks", "8"], "has one task"),
         (["--command", "copy", "--dest", "gs://vault/c", "--sign", "/home/x/key.pem"], "no file /home/x/key.pem"),

@@ -31,6 +31,20 @@ READ_AHEAD = 12
 IN_THREADS = 1 << 20
 
 
+class Pace:
+    """Lets bytes pass at a rate, however many streams they are of. per_second: how many."""
+
+    def __init__(self, per_second: float) -> None:
+        self._per_second, self._free = per_second, float("-inf")
+
+    async def take(self, size: int) -> None:
+        """Wait until these bytes may be read: once those before them have had their time."""
+        now = asyncio.get_running_loop().time()
+        start = max(self._free, now)
+        self._free = start + size / self._per_second
+        await asyncio.sleep(start - now)
+
+
 class _GoneError(Exception):
     """The generation of the file is not there any more."""
 
@@ -71,12 +85,12 @@ class _Passing(SummedPieces):
 
 
 class StreamMover:
-    """Moves files between any two stores. It closes neither."""
+    """Moves files between any two stores. It closes neither. pace: of the bytes that it reads, None for no limit."""
 
     rewrites = False
 
-    def __init__(self, source: ObjectStore, target: ObjectStore) -> None:
-        self._source, self._target = source, target
+    def __init__(self, source: ObjectStore, target: ObjectStore, pace: Pace | None = None) -> None:
+        self._source, self._target, self._pace = source, target, pace
         self._streams = 0
 
     async def move(self, wish: Copy) -> Moved | None:
@@ -114,15 +128,14 @@ class StreamMover:
         return [replace(file, info=_settled(self._target, file, info)) for file, info in zip(moved, infos, strict=True)]
 
     async def digest(self, info: ObjectInfo) -> str:
-        return await digest_of(self._target, info)
+        return await digest_of(self._target, info, self._pace)
 
     async def close(self) -> None:
         """See Mover."""
 
     def _passing(self, wish: Copy) -> _Passing:
-        pieces = _pieces(
-            self._source, wish.source, wish.source_generation, wish.size or 0, lambda: READ_AHEAD // self._streams
-        )
+        ahead, size = lambda: READ_AHEAD // self._streams, wish.size or 0
+        pieces = _pieces(self._source, wish.source, wish.source_generation, size, self._pace, ahead)
         return _Passing(pieces, f"{self._source.url}/{wish.source}", (wish.size, wish.crc32c))
 
     async def _stored_by_another(self, wish: Copy, info: ObjectInfo | None) -> Moved:
@@ -132,10 +145,11 @@ class StreamMover:
         raise other_file(self._target, wish)
 
 
-async def digest_of(store: ObjectStore, info: ObjectInfo) -> str:
+async def digest_of(store: ObjectStore, info: ObjectInfo, pace: Pace | None = None) -> str:
     """See Mover.digest."""
     subject = f"{store.url}/{info.name}"
-    passing = _Passing(_pieces(store, info.name, info.generation, info.size), subject, (info.size, info.crc32c))
+    pieces = _pieces(store, info.name, info.generation, info.size, pace)
+    passing = _Passing(pieces, subject, (info.size, info.crc32c))
     try:
         async for _ in passing:
             pass
@@ -171,13 +185,21 @@ def _different(subject: str, expected: tuple[int | None, str | None], actual: tu
 
 
 async def _pieces(
-    store: ObjectStore, name: str, generation: int, size: int, ahead: Callable[[], int] = lambda: 1
+    store: ObjectStore,
+    name: str,
+    generation: int,
+    size: int,
+    pace: Pace | None,
+    ahead: Callable[[], int] = lambda: 1,
 ) -> AsyncIterator[bytes]:
     """The bytes of this generation. ahead: how many of the next pieces are read while one is used."""
 
     async def read(start: int) -> Stored:
+        length = min(PIECE_BYTES, size - start)
+        if pace:
+            await pace.take(length)
         try:
-            stored = await store.read(name, start, min(PIECE_BYTES, size - start))
+            stored = await store.read(name, start, length)
         except NotFoundError:
             raise _GoneError from None
         if stored.generation != generation:

@@ -79,6 +79,7 @@ def copy(
     digest: bool = False,
     lock: str | timedelta = "",
     lock_mode: str = "",
+    limit: int | str = "",
     dry_run: bool = False,
     **options: Unpack[Options],
 ) -> Copied:
@@ -93,6 +94,7 @@ def copy(
     digest: between buckets, also read each file for its SHA-256.
     lock: how long nobody can delete or replace the copy, such as "35d"; a day or longer.
     lock_mode: "governance" (default), where a permission ends locks earlier, or "compliance".
+    limit: how many bytes of files are read in a second, such as "50MB"; not between buckets of Cloud Storage.
     dry_run: only show what would be copied.
     """
     settings = settings_of(options, ("bucket",))
@@ -108,6 +110,7 @@ def copy(
             dry=dry_run,
             lock=lock,
             lock_mode=lock_mode,
+            limit=limit,
         )
     return finish(verbs.copy(settings, request, Owner(f"copy-{secrets.token_hex(4)}", 0)))
 

@@ -230,7 +230,15 @@ def container_environment(settings: Settings) -> dict[str, str]:
 
 
 def copying(
-    deployment: Deployment, dest: str, rules: Sequence[str], *, every: bool, lock: str, lock_mode: str, tasks: int
+    deployment: Deployment,
+    dest: str,
+    rules: Sequence[str],
+    *,
+    every: bool,
+    lock: str,
+    lock_mode: str,
+    limit: str,
+    tasks: int,
 ) -> tuple[Deployment, list[str]]:
     """The deployment of a job that copies to this place, and its arguments. rules: names of settings.
 
@@ -249,12 +257,13 @@ def copying(
         dry=False,
         lock=lock,
         lock_mode=lock_mode,
+        limit=limit,
     )
     if lock and tasks > 1:
         raise UsageError("render", f"--tasks {tasks}", "a copy with --lock has one task", "Leave it out.")
     flags = [f"{BY_NAME[name].flag}={setting_text(name, getattr(settings, name))}" for name in rules]
-    locking = {"--lock": lock, "--lock-mode": lock_mode}
-    flags += [*(["--all"] if every else []), *(f"{flag}={value}" for flag, value in locking.items() if value)]
+    given = {"--lock": lock, "--lock-mode": lock_mode, "--limit": limit}
+    flags += [*(["--all"] if every else []), *(f"{flag}={value}" for flag, value in given.items() if value)]
     return (msgspec.structs.replace(deployment, tasks=1) if lock else deployment), [dest, *flags]
 
 

@@ -46,7 +46,7 @@ class Work(NamedTuple):
     """What was asked of the command of a job; "" and 0 for nothing.
 
     into: the target of a restore.
-    dest, every, lock, lock_mode: see Request of a copy.
+    dest, every, lock, lock_mode, limit: see Request of a copy.
     rules: its settings that choose runs.
     sample: the share of a drill or a check.
     tasks: their number.
@@ -57,6 +57,7 @@ class Work(NamedTuple):
     every: bool = False
     lock: str = ""
     lock_mode: str = ""
+    limit: str = ""
     rules: Sequence[str] = ()
     sample: str = ""
     tasks: int = 0
@@ -101,10 +102,10 @@ def container_of(deployment: Deployment, work: Work = NOTHING_ASKED) -> Containe
     command, project = deployment.command, deployment.project
     if command == COPY and not work.dest:
         raise UsageError("render", "--dest", "--command copy needs it", "Name the place of the copies.")
-    places = ("--dest", work.dest), ("--all", work.every), ("--lock", work.lock), ("--lock-mode", work.lock_mode)
+    of_copies = {"--dest": work.dest, "--all": work.every, "--lock": work.lock, "--lock-mode": work.lock_mode}
     for flag, value, takes in (
         ("--into", work.into, (RESTORE,)),
-        *((flag, value, (COPY,)) for flag, value in places),
+        *((flag, value, (COPY,)) for flag, value in (of_copies | {"--limit": work.limit}).items()),
         ("--sample", work.sample, (DRILL, VERIFY)),
     ):
         if value and command not in takes:
@@ -131,6 +132,7 @@ def container_of(deployment: Deployment, work: Work = NOTHING_ASKED) -> Containe
             every=work.every,
             lock=work.lock,
             lock_mode=work.lock_mode,
+            limit=work.limit,
             tasks=work.tasks,
         )
     return Container(deployment, [command, *arguments], variables)

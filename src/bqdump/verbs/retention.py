@@ -62,6 +62,8 @@ async def _copy(settings: Settings, request: Request, owner: Owner, tell: Listen
     # Until a whole second, as S3 has no parts of one.
     until = (now // 1000 + 1 + request.lock) * 1000
     lock = Lock(until, request.lock_mode == "compliance") if request.lock_mode else None
+    # Of tasks that share files, each reads with its part of the limit; where objects are locked, one copies them all.
+    request = request._replace(limit=request.limit / (1 if lock else tasks))
     async with opened_copy(settings, request, lock) as (source, target, mover, locks):
         locking = Locking(locks, until, request.lock_mode, _clock) if locks and request.lock_mode else None
         if locking and owner.task:

@@ -52,6 +52,12 @@ STATES = {"there": "there before", "missing": "would be copied"}
     default="",
     help="governance (default), or compliance: no account can end locks earlier.",
 )
+@click.option(
+    "--limit",
+    metavar="SIZE",
+    default="",
+    help="Bytes of files read per second, such as 50MB, by all tasks together. Not between buckets of Cloud Storage.",
+)
 @click.option("--dry-run", is_flag=True, help="Show what would be copied.")
 @json_option(Copied, "Print the result as JSON, and log lines to standard error.")
 @quiet_option
@@ -64,6 +70,7 @@ def copy(
     digest: bool,
     lock: str,
     lock_mode: str,
+    limit: str,
     dry_run: bool,
     as_json: bool,
     quiet: bool,
@@ -78,7 +85,7 @@ def copy(
     Examples:
       bqdump copy gs://my-second-bucket/sales --bucket my-exports
       bqdump copy s3://my-bucket/sales --bucket my-exports
-      bqdump copy /mnt/backup/sales --dry-run
+      bqdump copy /mnt/backup/sales --limit 50MB
       bqdump copy gs://my-archive/sales --all --storage-class ARCHIVE
       bqdump copy gs://my-second-bucket/sales --keep-daily 7 --keep-monthly 12
     """
@@ -94,6 +101,7 @@ def copy(
         dry=dry_run,
         lock=lock,
         lock_mode=lock_mode,
+        limit=limit,
     )
     identity = identify(os.environ)
     me = owner_of_command(identity, os.environ, "copy")

@@ -93,6 +93,7 @@ WORK = (
     click.option("--all", "every", is_flag=True, help="With --command copy: copy all complete runs."),
     click.option("--lock", metavar="DURATION", default="", help="With --command copy: lock them, such as for 35d."),
     click.option("--lock-mode", metavar="MODE", default="", help="governance (default) or compliance."),
+    click.option("--limit", metavar="SIZE", default="", help="With --command copy: bytes per second, such as 50MB."),
     click.option(
         "--sample", metavar="SHARE", default="", help="Share of each drill (tables) or verify (files), such as 10%."
     ),
@@ -114,7 +115,7 @@ def _deployment(options: dict[str, Any]) -> Deployment:
 
 
 def _work(options: dict[str, Any]) -> tuple[Deployment, Work]:
-    asked = {name: options.pop(name) for name in ("into", "dest", "every", "lock", "lock_mode", "sample")}
+    asked = {name: options.pop(name) for name in ("into", "dest", "every", "lock", "lock_mode", "limit", "sample")}
     rules = [name for name in flags_given(options) if name in RULES]
     typed = click.get_current_context().get_parameter_source("tasks") is ParameterSource.COMMANDLINE
     work = Work(**asked, rules=rules, tasks=options["tasks"] if typed else 0)

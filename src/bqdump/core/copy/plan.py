@@ -16,11 +16,11 @@ from bqdump.core.copy.manifest import PIECE_BYTES, Item, Missing
 from bqdump.core.errors import UsageError
 from bqdump.core.results import Result, public
 from bqdump.core.retention.policy import Policy, policy_of
-from bqdump.core.settings.amounts import period
+from bqdump.core.settings.amounts import period, size
 from bqdump.core.settings.settings import RETENTION, Settings
 from bqdump.core.settings.target import BUCKET, EXPECTED, Target, parse_target
 from bqdump.core.settings.values import run_id
-from bqdump.core.sizes import listed
+from bqdump.core.sizes import listed, size_text
 
 # A batch has up to so many files, or more of many, and ends with the file that makes it so large, or earlier of little
 # data: either way as long as there are so many batches. Files of one batch are moved one after another.
@@ -169,6 +169,7 @@ class Copied(Result, frozen=True, kw_only=True):
 
 # https://cloud.google.com/storage/docs/storage-classes
 LOCK_MODES = ("governance", "compliance")
+LEAST_LIMIT = 100 * 10**3
 STORAGE_CLASSES = ("STANDARD", "NEARLINE", "COLDLINE", "ARCHIVE")
 RULES = tuple(name for name in RETENTION if name.startswith("keep_"))
 COPY = "copy"
@@ -185,6 +186,7 @@ class Request(NamedTuple):
     dry: only look.
     lock: for how many seconds every object is locked, 0 for not at all.
     lock_mode: see CopyPlace.
+    limit: how many bytes of files are read in a second, by all tasks together; 0 for as many as possible.
     """
 
     target: Target
@@ -196,6 +198,7 @@ class Request(NamedTuple):
     dry: bool = False
     lock: int = 0
     lock_mode: Literal["", "governance", "compliance"] = ""
+    limit: float = 0
 
 
 def requested_copy(
@@ -210,6 +213,7 @@ def requested_copy(
     dry: bool,
     lock: object = "",
     lock_mode: str = "",
+    limit: int | str = "",
 ) -> Request:
     """The request. rules: the names of the arguments that are rules of retention. Raises UsageError."""
     named = dest
@@ -234,8 +238,27 @@ def requested_copy(
     if storage_class and target.scheme != BUCKET:
         raise UsageError(COPY, str(target), "a storage class is for buckets of Cloud Storage only", "Leave it out.")
     policy = _policy(settings, rules) if rules else Policy()
-    locking = _locking(target, lock, lock_mode)
-    return Request(target, names, policy, every, storage_class.upper(), digests, dry, *locking)
+    locking, rate = _locking(target, lock, lock_mode), _limit(settings.target, target, limit)
+    return Request(target, names, policy, every, storage_class.upper(), digests, dry, *locking, rate)
+
+
+def _limit(source: Target, target: Target, limit: object) -> int:
+    """How many bytes may be read in a second, 0 for no limit. Raises UsageError."""
+    if limit == "":
+        return 0
+    try:
+        rate = size(limit)
+    except ValueError:
+        rate = 0
+    if rate < LEAST_LIMIT:
+        cause = f"invalid value {limit!r}: expected bytes per second such as 50MB, at least {size_text(LEAST_LIMIT)}"
+        raise UsageError(COPY, "", cause, setting="limit")
+    if source.scheme == target.scheme == BUCKET:
+        cause = (
+            "between buckets of Cloud Storage the service moves the bytes, and does not pass them through this process"
+        )
+        raise UsageError(COPY, str(target), cause, "Leave it out.", setting="limit")
+    return rate
 
 
 def _locking(target: Target, lock: object, lock_mode: str) -> tuple[int, Literal["", "governance", "compliance"]]:
