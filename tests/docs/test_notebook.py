@@ -46,7 +46,7 @@ def outputs(cell: Any, kind: str) -> list[str]:
 
 
 def test_every_cell_ends_without_an_error_and_prints_what_the_page_says(executed: list[Any]) -> None:
-    assert len(CELLS) == 4
+    assert len(CELLS) == 5
     printed = "".join(one.get("text", "") for cell in executed for one in cell["outputs"])
     assert re.search(r"^5 tables, [0-9]+ rows, [0-9]+ bytes as of ", printed, re.MULTILINE)
     assert not [one for cell in executed for one in cell["outputs"] if one["output_type"] == "error"]
