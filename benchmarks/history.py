@@ -26,6 +26,7 @@ from bqdump.core.restore.plan import Options
 from bqdump.core.retention.policy import Policy
 from bqdump.core.settings.settings import Settings
 from bqdump.core.settings.target import Target
+from bqdump.core.wording import COMMANDS
 from bqdump.export.run import run
 from bqdump.export.task import ReadRoute, Task
 from bqdump.restoration.task import Request
@@ -153,6 +154,8 @@ async def measure(kept: int) -> dict[str, Cost]:
 
     await count("plan", lambda store, big, _: exports.plan(services(store, big), SETTINGS, "next", 1))
     await count("status", lambda store, *_: inspection.status(lambda _: store, SETTINGS))
+    objectives = replace(SETTINGS, rpo=86_400, rto=86_400)
+    await count("status --rpo", lambda store, *_: inspection.status(lambda _: store, objectives, words=COMMANDS))
     await count("runs", lambda store, *_: inspection.runs(lambda _: store, SETTINGS))
     await count("diff", lambda store, *_: inspection.diff(lambda _: store, SETTINGS))
     await count("verify", lambda store, *_: checks.verify(lambda _: store, SETTINGS))

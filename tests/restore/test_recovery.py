@@ -29,8 +29,11 @@ from bqdump.core.settings.target import Target, record_of
 from bqdump.core.wording import COMMANDS
 from bqdump.export.run import run as export
 from bqdump.export.task import Task as ExportTask
+from bqdump.ports.store import Stored
 from bqdump.repository.exports import exports_at
 from bqdump.restoration.drill import drill_one
+from bqdump.restoration.listing import Place as Listed
+from bqdump.restoration.listing import find_restores
 from bqdump.restoration.recovery import recoveries, restores_took
 from bqdump.restoration.restore import restore_one
 from bqdump.restoration.task import Request, Task
@@ -190,6 +193,32 @@ def test_where_load_jobs_cannot_read_the_drill_names_a_bucket_to_upload_to(here:
 
     sentences = run_place(work).broken
     assert [sentence.rpartition("bqdump drill")[2] for sentence in sentences] == [f" --via {via}"] * 2
+
+
+def test_of_a_long_history_of_restores_only_the_documents_of_the_newest_are_read() -> None:
+    async def work(place: Place) -> tuple[set[str], list[str], int]:
+        place.store.clock = place.now
+        await exported(place, "r1")
+        for number in range(NEWEST + 3):
+            await asyncio.sleep(DAY)
+            await restore_one(place.task(f"x{number}", f"copy_{number}"))
+        began = {
+            found.decision.target.name: found.decision.restore
+            for found in (await find_restores([Listed(place.store, place.settings.layout)])).restores
+        }
+        read, look = set[str](), place.store.read
+
+        async def noted(name: str, start: int = 0, length: int | None = None) -> Stored:
+            read.update(part for part in name.split("/") if part in began.values())
+            return await look(name, start, length)
+
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(place.store, "read", noted)
+            took = await place.took()
+        return read, [began[f"copy_{number}"] for number in range(3, NEWEST + 3)], len(took)
+
+    read, newest, took = run_place(work)
+    assert (read, took) == (set(newest), NEWEST)
 
 
 def test_an_hour_after_a_drill_both_objectives_are_met_and_a_day_later_the_age_breaks_one() -> None:

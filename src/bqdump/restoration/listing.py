@@ -83,6 +83,21 @@ class FoundRestores(NamedTuple):
 async def find_restores(places: Sequence[Place]) -> FoundRestores:
     """The restores of these places."""
     named = [(place, name) for place in places for name in await place.store.folders(Restores(place.layout).restores)]
+    return await _find_all(named)
+
+
+async def find_newest_done(place: Place, most: int) -> list[FoundRestore]:
+    """The restores of a place that were done last, up to so many. One listing finds them."""
+    folder, done = Restores(place.layout), list[tuple[int, str]]()
+    async for page in place.store.objects(folder.restores):
+        for info in page:
+            name = info.name.removeprefix(folder.restores).partition("/")[0]
+            if info.name == folder.restore(name).result.name:
+                done.append((info.updated, name))
+    return (await _find_all([(place, name) for _, name in sorted(done)[-most:]])).restores
+
+
+async def _find_all(named: Sequence[tuple[Place, str]]) -> FoundRestores:
     damaged: dict[str, DocumentError] = {}
 
     async def find(place: Place, name: str) -> FoundRestore | None:

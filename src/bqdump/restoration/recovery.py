@@ -18,7 +18,7 @@ from bqdump.core.documents.sets import SetPlan
 from bqdump.core.documents.target import Drill
 from bqdump.core.errors import BqdumpError, DocumentError, NotFoundError, VerificationError
 from bqdump.core.progress.log_events import about
-from bqdump.core.recovery import Fixes, Recovery, RecoveryTable, Took, basis_of, broken, expected_seconds
+from bqdump.core.recovery import NEWEST, Fixes, Recovery, RecoveryTable, Took, basis_of, broken, expected_seconds
 from bqdump.core.restore.drill import Proof
 from bqdump.core.restore.objects import RESTORABLE
 from bqdump.core.settings.file import resume_call, settings_of_run
@@ -34,7 +34,7 @@ from bqdump.repository.log import LogLine, check_manifest, entry_in, log_refused
 from bqdump.repository.manifests import read_contents
 from bqdump.repository.published import read_manifest
 from bqdump.repository.repository import value_of
-from bqdump.restoration.listing import FoundRestore, Place, find_restores
+from bqdump.restoration.listing import FoundRestore, Place, find_newest_done
 
 # Runs that are looked at one by one, the newest first. Of older ones, the notes on drills say what was proven.
 LOOKS = 50
@@ -207,9 +207,9 @@ def _drills_took(drills: Sequence[Drill]) -> list[Took]:
 
 
 async def restores_took(export: ExportAt) -> list[Took]:
-    """How long restores took whose documents are next to an export, and in which nothing failed or was interrupted."""
-    found = await find_restores([Place(export.store, export.settings.layout)])
-    return [took for each in found.restores if each.done and (took := await _restore_took(each))]
+    """How long the newest restores took whose documents are next to an export, if nothing failed or was interrupted."""
+    found = await find_newest_done(Place(export.store, export.settings.layout), NEWEST)
+    return [took for each in found if (took := await _restore_took(each))]
 
 
 async def _restore_took(restore: FoundRestore) -> Took | None:
