@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from urllib.parse import quote
 
 from playwright.sync_api import Page, Route, expect
@@ -11,6 +12,7 @@ from playwright.sync_api import Page, Route, expect
 from browser.conftest import Visitor, barriers, fits_in_every_look, too_wide
 from browser.scenes import HOSTILE, Scene, large, nights, older, orders, shop
 from browser.site import Site
+from proofs import drilled
 
 Serve = Callable[[Scene], Site]
 
@@ -74,7 +76,7 @@ def test_many_runs_are_charted_and_paged(site: Serve, visitor: Visitor) -> None:
     page = visitor.page()
     page.goto(served.url)
     expect(page.get_by_role("heading", name="The last 54 runs")).to_be_visible()
-    assert page.get_by_role("figure").count() == 3
+    assert page.get_by_role("figure").count() == 4
     expect(page.get_by_role("row", name="nightly-0004 partial")).to_be_visible()
     expect(page.get_by_role("row", name="nightly-0002 failed")).to_be_visible()
     assert page.locator("tbody tr").count() == 50
@@ -292,3 +294,39 @@ def test_a_file_replaced_by_a_later_run_is_reported(site: Serve, visitor: Visito
     page = visitor.page()
     page.goto(f"{served.url}runs/first/tables/orders/files/0")
     expect(page.get_by_text("A later export overwrote this file.")).to_be_visible()
+
+
+def test_drills_the_days_and_a_search_fit_every_look(site: Serve, visitor: Visitor) -> None:
+    scene = shop()
+    served = site(scene)
+    served.do(nights(scene, 4))
+    layout = scene.settings.layout
+    # The loop of the browser runs in this thread.
+    with ThreadPoolExecutor() as thread:
+        thread.submit(drilled, scene.store, layout, "nightly-0003", 1_790_000_000_000).result()
+        late = (1_790_000_600_000, (), ("orders",), ("orders: other values",))
+        thread.submit(drilled, scene.store, layout, "nightly-0003", *late).result()
+    page = visitor.page()
+    page.goto(served.url)
+    expect(page.get_by_role("img", name="with a complete run")).to_be_visible()
+    page.get_by_role("searchbox").fill("0002")
+    expect(page.get_by_text("1 of 4 runs")).to_be_visible()
+    fits_in_every_look(page)
+    page.goto(served.url)
+    page.get_by_role("link", name="All drills").click()
+    expect(page.get_by_role("row", name="orders: other values")).to_be_visible()
+    fits_in_every_look(page)
+    page.get_by_role("table").get_by_role("link").first.click()
+    expect(page.get_by_text("Failed. 0 of 4 tables with rows")).to_be_visible()
+    fits_in_every_look(page)
+
+
+def test_a_search_works_without_javascript(site: Serve, visitor: Visitor) -> None:
+    scene = shop()
+    served = site(scene)
+    served.do(nights(scene, 4))
+    page = visitor.page(script=False)
+    page.goto(served.url)
+    page.get_by_role("searchbox").fill("0002")
+    page.get_by_role("button", name="Search").click()
+    expect(page.get_by_text("1 of 4 runs")).to_be_visible()

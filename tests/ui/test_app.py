@@ -47,6 +47,8 @@ def paths() -> list[str]:
     return [
         address.path.replace("{run}", "first").replace("{table}", "orders").replace("{place:int}", "0")
         for address in ADDRESSES
+        # tests/ui/test_drills.py has drills.
+        if "{began" not in address.path
     ]
 
 

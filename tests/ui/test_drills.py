@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import re
 import time
 
 from msgspec.structs import replace
@@ -54,5 +55,35 @@ def test_a_run_of_which_some_tables_were_proven_is_not_called_proven() -> None:
         page = ask(site, "/")[2]
         assert 'class="badge warn">2 of 3 tables proven</span>' in page
         assert ">proven</span>" not in page
+    finally:
+        site.close()
+
+
+def test_each_drill_has_a_page_and_all_are_listed_the_newest_first() -> None:
+    scene = shop()
+    asyncio.run(scene.export("first"))
+    site = Site(scene.store, scene.settings)
+    layout, began = scene.settings.layout, round(time.time() * 1000) - 3 * 24 * 3600 * 1000
+    try:
+        assert "No drills yet." in ask(site, "/drills")[2]
+        assert "All drills" not in ask(site, "/")[2]
+        drilled(scene.store, layout, "first", began)
+        drilled(scene.store, layout, "first", began + 60_000, (), ("orders",), ("<orders>: rows",))
+        drilled(scene.store, layout, "first", began + 120_000, ("orders",))
+        assert 'href="/drills">All drills' in ask(site, "/")[2]
+        listed = ask(site, "/drills")[2]
+        assert re.findall(r'href="/drills/([0-9]+)"', listed) == [str(began + late) for late in (120_000, 60_000, 0)]
+        assert re.findall(r'class="badge (\w+)">(\w+)<', listed) == [
+            ("warn", "proven"),
+            ("bad", "failed"),
+            ("good", "proven"),
+        ]
+        assert 'href="/runs/first"' in listed
+        one = ask(site, f"/drills/{began}")[2]
+        assert '<div class="verdict good"><strong>Proven.</strong> 4 of 4 tables with rows came back' in one
+        failed = ask(site, f"/drills/{began + 60_000}")[2]
+        assert '<div class="verdict bad"><strong>Failed.</strong> 0 of 4 tables with rows' in failed
+        assert "<li>&lt;orders&gt;: rows</li>" in failed
+        assert ask(site, "/drills/7")[0] == 404
     finally:
         site.close()

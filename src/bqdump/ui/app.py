@@ -42,6 +42,7 @@ from bqdump.pages.templating import style
 from bqdump.ports.store import ObjectStore
 from bqdump.ui.archive import Archive, Collection
 from bqdump.ui.changes import changes_page, growth_page, history_page
+from bqdump.ui.drills import drill_page, drills_page
 from bqdump.ui.file import file_page
 from bqdump.ui.frame import message, page
 from bqdump.ui.metrics import Metrics
@@ -72,6 +73,8 @@ ADDRESSES = (
     Address("/runs/{run}/manifest.json", manifest_document),
     Address("/runs/{run}/tables/{table}", table_page),
     Address("/runs/{run}/tables/{table}/files/{place:int}", file_page),
+    Address("/drills", drills_page),
+    Address("/drills/{began:int}", drill_page),
     Address("/growth", growth_page),
     Address("/tables/{table}", history_page),
 )

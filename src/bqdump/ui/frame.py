@@ -7,6 +7,7 @@ Numbers over time as bars. Horizontal positions are percentages: a chart fits an
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Mapping, Sequence
 from functools import cache
 from pathlib import Path
@@ -16,6 +17,7 @@ from urllib.parse import quote, urlencode
 from jinja2 import Environment
 from starlette.responses import HTMLResponse
 
+from bqdump.core.restore.drill import ago
 from bqdump.core.sizes import size_text
 from bqdump.core.times import milliseconds_of
 from bqdump.pages.templating import environment
@@ -79,10 +81,15 @@ TEMPLATES = Path(__file__).parent / "templates"
 def templates() -> Environment:
     """The console's templates."""
     jinja = environment(TEMPLATES)
-    jinja.filters |= {"milliseconds": milliseconds_of, "quoted": repr}
+    jinja.filters |= {"milliseconds": milliseconds_of, "quoted": repr, "age": _age}
     jinja.filters |= {"signed": lambda number: f"{number:+,}".replace("-", "−"), "signed_size": _signed_size}
     jinja.globals |= {"asking": asking}
     return jinja
+
+
+def _age(milliseconds: int) -> str:
+    """How long ago a time was, as of this page."""
+    return ago(time.time() - milliseconds / 1000)
 
 
 def _signed_size(size: int) -> str:

@@ -6,6 +6,7 @@ import asyncio
 import time
 from collections.abc import Callable, Coroutine
 from contextlib import suppress
+from datetime import UTC, datetime
 from typing import Any
 
 from starlette.requests import Request
@@ -20,6 +21,7 @@ from bqdump.core.wording import COMMANDS
 from bqdump.observe.history import RunLine, with_proof
 from bqdump.pages.text import count_text, duration_text
 from bqdump.ui.archive import Archive
+from bqdump.ui.calendar import calendar
 from bqdump.ui.frame import Chart, Point, chart, page, page_number
 
 EACH = 50
@@ -53,11 +55,14 @@ async def runs_page(archive: Archive, request: Request) -> Response:
     lines = await archive.with_tags(await archive.runs(named, drills))
     if storage := "storage" in request.query_params:
         lines = await archive.with_storage(lines)
-    now, pages = page_number(request.query_params.get("page", ""), len(lines), EACH)
+    text = request.query_params.get("q", "").strip()
+    found = [line for line in lines if _has(line, text)]
+    now, pages = page_number(request.query_params.get("page", ""), len(found), EACH)
     readable = [line for line in lines if line.state != "unreadable"]
     drawn = [*readable[:CHARTED], *(line for line in lines if line.published)] if now == 1 else []
-    lines = await archive.judged(lines, {line.run for line in [*lines[(now - 1) * EACH : now * EACH], *drawn]})
-    shown = lines[(now - 1) * EACH : now * EACH]
+    on_page = {line.run for line in found[(now - 1) * EACH : now * EACH]}
+    lines = await archive.judged(lines, {line.run for line in drawn} | on_page)
+    shown = [line for line in lines if line.run in on_page]
     published = next((line for line in lines if line.published), None)
     proven = await _proven(archive, named)
     lines = [with_proof(line, proven) if line.run == named else line for line in lines]
@@ -77,6 +82,9 @@ async def runs_page(archive: Archive, request: Request) -> Response:
         lines=lines,
         storage=storage,
         shown=shown,
+        text=text,
+        found=len(found),
+        days=calendar(charted, datetime.now(UTC).date()),
         now=now,
         pages=pages,
         named=named,
@@ -84,6 +92,7 @@ async def runs_page(archive: Archive, request: Request) -> Response:
         published=published,
         older=mixed_times(published.carried, time_text(published.oldest_snapshot_time)) if published else "",
         restorable=proven,
+        drills=len(drills),
         proven=proven.text(time.time()),
         newest=newest,
         unknown=unknown,
@@ -97,6 +106,13 @@ async def runs_page(archive: Archive, request: Request) -> Response:
         drawn=_charts(charted),
         colours=list(dict.fromkeys(COLOURS.get(line.state, OTHER) for line in charted)),
     )
+
+
+def _has(line: RunLine, text: str) -> bool:
+    """Whether the text is part of what the list shows of a run in words. Case does not count."""
+    when = time_text(line.snapshot_time) if line.snapshot_time else ""
+    words = (line.run, line.state, when, *line.tags, "published" if line.published else "")
+    return any(text.casefold() in word.casefold() for word in words)
 
 
 async def _read(document: Coroutine[Any, Any, str]) -> tuple[str, str]:
