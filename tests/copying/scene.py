@@ -13,7 +13,7 @@ from bqdump.adapters.movers import StreamMover
 from bqdump.check.findings import Verified
 from bqdump.check.verify import verify
 from bqdump.copying.run import copy
-from bqdump.copying.survey import Locking, Place, Task
+from bqdump.copying.survey import Locking, Mode, Place, Task
 from bqdump.core.copy.plan import Copied
 from bqdump.core.documents.codec import decode
 from bqdump.core.documents.manifest import Manifest
@@ -60,6 +60,7 @@ class Copies:
         owner: Owner = ALONE,
         tasks: int = 1,
         lock: int = 0,
+        lock_mode: Mode = "governance",
         signer: Signer | None = None,
     ) -> Task:
         """A call of copy. source, target: instead of the stores as they are. lock: in days, 0 for none."""
@@ -67,7 +68,7 @@ class Copies:
         sides = Place(here, self.settings), Place(there, self.there)
         until = self.source.now + lock * DAY
         self.target.lock = Lock(until) if lock else None
-        locking = Locking(self.target, until, "governance", lambda: self.source.now) if lock else None
+        locking = Locking(self.target, until, lock_mode, lambda: self.source.now) if lock else None
         mover = mover or StreamMover(here, there)
         return Task(*sides, mover, owner, self.source.now, dry=dry, tasks=tasks, lock=locking, signer=signer)
 
