@@ -567,6 +567,6 @@ async def test_a_report_shows_since_which_run_a_table_is_unchanged() -> None:
     world.put("b", "2", "3")
     await world.run("r3")
     page = (await world.store.read(world.settings.layout.run("r3").report)).data.decode()
-    assert "unchanged since run r2, as of" in page
+    assert "files of run r2, unchanged until" in page
     assert "1 table exported. 1 table unchanged since earlier runs." in page
     assert "carried over" not in page

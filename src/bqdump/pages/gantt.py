@@ -70,9 +70,9 @@ def bar(done: TableEntry | Line | Receipt) -> Bar:
 def remarks(done: TableEntry | Line) -> str:
     """Anything unusual about a table, in a line."""
     if done.carried and done.carried.unchanged_at:
-        return f"unchanged since run {done.carried.run}, as of {time_text(done.carried.unchanged_at)}"
+        return f"files of run {done.carried.run}, unchanged until {time_text(done.carried.unchanged_at)}"
     if done.carried:
-        return f"carried over from run {done.carried.run}, as of {time_text(parse_time(done.carried.snapshot_time))}"
+        return f"carried over from run {done.carried.run}, of {time_text(parse_time(done.carried.snapshot_time))}"
     route = [] if done.route == "extract" else [f"with the {done.route} route"]
     return ", ".join(route + bar(done).remarks())
 
