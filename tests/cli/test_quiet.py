@@ -71,6 +71,18 @@ def test_a_run_that_was_followed_to_a_bad_end_is_described(
     assert "its signature is missing" in said.err
 
 
+@pytest.mark.parametrize("there", ["old.key", "old.pub"])
+def test_a_new_key_leaves_nothing_where_a_file_of_its_name_is(
+    there: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    Path(there).write_text("another key's")
+    assert start(["keys", "new", "old"]) == 2
+    assert f"{there}: it exists" in capsys.readouterr().err
+    assert [path.name for path in tmp_path.iterdir()] == [there]
+    assert Path(there).read_text() == "another key's"
+
+
 @pytest.mark.parametrize("flag", ["-V", "-v"])
 def test_the_version_is_named_where_another_tools_flag_was_meant(flag: str, capsys: pytest.CaptureFixture[str]) -> None:
     assert start([flag]) == 2

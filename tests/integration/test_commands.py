@@ -115,6 +115,9 @@ def test_logs_are_json_lines_as_cloud_logging_reads_them(stage: Stage) -> None:
         "run_done",
     ]
     assert "1 table in 1 file" in lines[-1]["message"]
+    (exported,) = (line for line in lines if line["event"] == LogEvent.TABLE_EXPORTED)
+    table = stage.big.get_table(f"{stage.project}.{stage.dataset}.a")
+    assert (exported["rows"], exported["bytes"]) == (table.num_rows, table.num_bytes)
 
 
 def test_an_unexpected_error_is_logged_with_its_stack(
