@@ -314,13 +314,13 @@ def _on_bucket(bucket: str, email: str, role: str, why: str) -> Grant:
 def _on_repository(deployment: Deployment, email: str, role: str, why: str) -> Grant:
     bind = ["gcloud", "artifacts", "repositories", "add-iam-policy-binding", deployment.name]
     where = [f"--project={deployment.project}", f"--location={deployment.region}"]
-    return Grant(role, f"repository {deployment.name}", why, [*bind, *where, *_to(email, role)])
+    return Grant(role, f"repository {deployment.name}", why, [*bind, *where, *_grant_of(email, role)])
 
 
 def _on_secret(deployment: Deployment, secret: str, email: str) -> Grant:
     role, why = "roles/secretmanager.secretAccessor", "reads this secret, which is a variable of the job"
     bind = ["gcloud", "secrets", "add-iam-policy-binding", secret, f"--project={deployment.project}"]
-    return Grant(role, f"secret {secret}", why, [*bind, *_to(email, role)])
+    return Grant(role, f"secret {secret}", why, [*bind, *_grant_of(email, role)])
 
 
 def _on_key(version: str, email: str) -> Grant:
@@ -331,7 +331,9 @@ def _on_key(version: str, email: str) -> Grant:
     _, project, _, location, _, ring, _, key, *_ = version.split("/")
     bind = ["gcloud", "kms", "keys", "add-iam-policy-binding", key]
     where = [f"--project={project}", f"--location={location}", f"--keyring={ring}"]
-    return Grant(role, f"key {version.partition('/cryptoKeyVersions/')[0]}", why, [*bind, *where, *_to(email, role)])
+    return Grant(
+        role, f"key {version.partition('/cryptoKeyVersions/')[0]}", why, [*bind, *where, *_grant_of(email, role)]
+    )
 
 
 def _on_account(project: str, email: str, member: str, why: str) -> Grant:
@@ -340,7 +342,7 @@ def _on_account(project: str, email: str, member: str, why: str) -> Grant:
     return Grant(role, f"account {email}", why, [*bind, f"--member={member}", f"--role={role}", "--format=none"])
 
 
-def _to(email: str, role: str) -> list[str]:
+def _grant_of(email: str, role: str) -> list[str]:
     return [f"--member={_member(email)}", f"--role={role}", "--format=none"]
 
 

@@ -31,7 +31,7 @@ from bqdump.core.sizes import counted, named
 from bqdump.core.tables.catalog import Table
 from bqdump.core.tables.partitioning import NULL, UNPARTITIONED, partitioning_of
 from bqdump.core.wording import placeholder
-from bqdump.restoration.ledger import Ledger, without
+from bqdump.restoration.ledger import Ledger, without_changed
 from bqdump.restoration.task import RunningRestore
 
 log = logging.getLogger(__name__)
@@ -58,7 +58,7 @@ async def with_changes(restore: RunningRestore, result: Restoration, ledger: Led
         hint = f"{first}To restore it again: {_again(restore, change.name)}"
         error = TargetError("verify", change.name, change.message, hint)
         log.error("%s", error, extra=LogEvent.TARGET_CHANGED.extra(table=change.name))
-    return without(result, changed)
+    return without_changed(result, changed)
 
 
 def _again(restore: RunningRestore, name: str) -> str:
@@ -180,8 +180,8 @@ async def compare_values(restore: RunningRestore, ledger: Ledger, reading: ReadO
     restored = [step for step in restored_steps if step.name not in hidden and not _is_unreadable(step)]
     names = {step.entry.table: step.name for step in restored}
     # The source has all partitions, and other rows in them by now.
-    exported = _of(restore, [step.entry for step in restored if not step.partitions])
-    manifest = _of(restore, [replace(step.entry, table=step.name) for step in restored])
+    exported = _manifest_of(restore, [step.entry for step in restored if not step.partitions])
+    manifest = _manifest_of(restore, [replace(step.entry, table=step.name) for step in restored])
     check_room(manifest, reading)
     request, limit = restore.task.request, restore.task.settings.max_bytes_billed
     hint = OF_A_DRILL if request.options.temporary else HINT
@@ -233,7 +233,7 @@ async def scratch_difference(restore: RunningRestore, step: TableStep, scratch: 
     reading = restore.task.request.reading
     if reading is None or step.load.where:
         return ""
-    manifest = _of(restore, [replace(step.entry, table=scratch)])
+    manifest = _manifest_of(restore, [replace(step.entry, table=scratch)])
     async with restore.comparing:
         check_room(manifest, reading)
         request, limit = restore.task.request, restore.task.settings.max_bytes_billed
@@ -277,7 +277,7 @@ async def _of_source(source: Source, manifest: Manifest) -> Questions | None:
         return None
 
 
-def _of(restore: RunningRestore, entries: Sequence[TableEntry]) -> Manifest:
+def _manifest_of(restore: RunningRestore, entries: Sequence[TableEntry]) -> Manifest:
     """The manifest with these tables only."""
     return replace(restore.manifest, tables=tuple(entries))
 

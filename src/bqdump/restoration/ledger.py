@@ -121,7 +121,7 @@ def restoration(
     )
 
 
-def without(result: Restoration, changed: Sequence[NotCreated]) -> Restoration:
+def without_changed(result: Restoration, changed: Sequence[NotCreated]) -> Restoration:
     """The result, where these are no longer as they were restored."""
     if not changed:
         return result

@@ -29,7 +29,7 @@ from bqdump.repository.repository import create, value_of
 from bqdump.restoration.changes import Compared, compare_values, with_changes
 from bqdump.restoration.finish import Followed, create_dataset, follow_tables, overtake_rivals, sweep_scratch
 from bqdump.restoration.jobs import taken_over
-from bqdump.restoration.ledger import read_ledger, restoration, store_report, without
+from bqdump.restoration.ledger import read_ledger, restoration, store_report, without_changed
 from bqdump.restoration.obtain import Proposal, propose, take_part
 from bqdump.restoration.planning import SharedBill, later_rivals, plan_one, refuse_bill
 from bqdump.restoration.sources import (
@@ -242,7 +242,7 @@ async def _overtaken(restore: RunningRestore, result: Restoration) -> Restoratio
     taken = [taken_over(table.table, later[table.table]) for table in result.tables if table.table in later]
     for error in taken:
         log.error("%s", error, extra=LogEvent.TABLE_NOT_RESTORED.extra(table=error.table))
-    return without(result, [NotCreated(error.table, TABLE, error.reason, error.cause) for error in taken])
+    return without_changed(result, [NotCreated(error.table, TABLE, error.reason, error.cause) for error in taken])
 
 
 async def _compared(restore: RunningRestore, result: Restoration, before: Compared | None = None) -> Restoration:

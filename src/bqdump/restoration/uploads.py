@@ -72,7 +72,7 @@ async def delete_uploads(restore: RunningRestore, entry: TableEntry) -> None:
     """Delete the uploads of a table that is restored."""
     if restore.uploads_files:
         store = restore.task.bucket
-        named = _of(entry)
+        named = _uploads_of(entry)
         infos = await looked_up(store, (restore.uploaded(file.name) for file in named))
         stored = zip(named, infos, strict=True)
         await delete(store, [(info.name, info.generation) for file, info in stored if info and _is(info, file)])
@@ -132,10 +132,10 @@ def _named(restore: RunningRestore, receipts: Container[int] | None = None) -> I
     """The files of the tables, or of those that have a receipt."""
     for number, step in enumerate(restore.plan.tables):
         if receipts is None or number in receipts:
-            yield from _of(step.entry)
+            yield from _uploads_of(step.entry)
 
 
-def _of(entry: TableEntry) -> list[Upload]:
+def _uploads_of(entry: TableEntry) -> list[Upload]:
     return [Upload(file.name, file.size, file.crc32c) for file in entry.files]
 
 

@@ -21,7 +21,7 @@ from bqdump.core.documents.manifest import IcebergFile
 from bqdump.core.documents.retention import ObjectVersion
 from bqdump.core.documents.target import IcebergTables, Latest
 from bqdump.core.errors import DocumentError
-from bqdump.core.iceberg.metadata import read_history, without
+from bqdump.core.iceberg.metadata import read_history, without_snapshots
 from bqdump.core.iceberg.table import HINT, hint_of, metadata_name, name_in_hint
 from bqdump.core.progress.log_events import LogEvent
 from bqdump.repository.log import logged_runs
@@ -134,7 +134,7 @@ class _Rewriting:
                 return None
             try:
                 data = await self._read(before)
-                left = without(data, before, await self._expired(table, data, before))
+                left = without_snapshots(data, before, await self._expired(table, data, before))
             except DocumentError as error:
                 message = "the snapshots of pruned runs stay in the metadata of %s: %s"
                 log.warning(message, table, error, extra=LogEvent.CLEANUP_FAILED.extra(table=table))

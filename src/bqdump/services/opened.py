@@ -43,7 +43,7 @@ class Services:
     def store_at(self, target: Target) -> ObjectStore:
         """Any target, such as the bucket that a restore loads through."""
         if target.url not in self._stores:
-            self._stores[target.url] = open_store(_at(self._settings, target), patient=self._patient)
+            self._stores[target.url] = open_store(_settings_at(self._settings, target), patient=self._patient)
         return self._stores[target.url]
 
     @cached_property
@@ -101,5 +101,5 @@ async def serve(
         return await work(services)
 
 
-def _at(settings: Settings, target: Target) -> Settings:
+def _settings_at(settings: Settings, target: Target) -> Settings:
     return msgspec.structs.replace(settings, target=target)

@@ -175,7 +175,7 @@ class Listing:
         query: dict[str, Any] = {"Bucket": self._requests.bucket, "Prefix": prefix, "MaxKeys": most}
         if delimiter:
             query["Delimiter"] = delimiter
-        if after := _before(start):
+        if after := _name_before(start):
             query["StartAfter"] = after
         while True:
             with translated("list", self._requests.subject(prefix)):
@@ -195,7 +195,7 @@ def beginning_of(names: Collection[str]) -> str:
     return "".join(letter for letter, _ in same)
 
 
-def _before(start: str) -> str:
+def _name_before(start: str) -> str:
     """A name before `start` with few names between them, since S3 lists what comes after a name; "" for none."""
     if not start:
         return ""

@@ -132,7 +132,7 @@ class Remaining(NamedTuple):
     sequence: int
 
 
-def without(data: bytes, name: str, ids: Collection[int]) -> Remaining | None:
+def without_snapshots(data: bytes, name: str, ids: Collection[int]) -> Remaining | None:
     """The metadata without the snapshots of these ids; the same bytes where it has none, None where none is left.
 
     Raises DocumentError where it is not a metadata file.

@@ -49,7 +49,7 @@ def schema_of(history: History, columns: Sequence[Node], docs: dict[str, str]) -
 
 def with_snapshot(history: History, snapshot: Snapshot, schema: dict[str, Any], columns: Sequence[Node]) -> History:
     """The same with a snapshot whose manifest was written for it. schema: from `schema_of`."""
-    parent = before(history, snapshot.run, snapshot.time)
+    parent = snapshot_before(history, snapshot.run, snapshot.time)
     files, rows, bytes_ = map(str, snapshot.totals)
     summary = {
         "operation": "overwrite" if parent else "append",
@@ -76,7 +76,7 @@ def with_snapshot(history: History, snapshot: Snapshot, schema: dict[str, Any], 
         "manifest-list": snapshot.list,
         "schema-id": schema["schema-id"],
     }
-    return _with(history, entry, parent, schema, name_mapping(columns), last_id(columns))
+    return _with_snapshot(history, entry, parent, schema, name_mapping(columns), last_id(columns))
 
 
 def with_same_rows(history: History, source: History, of: dict[str, Any], run: str, time: int, place: str) -> History:
@@ -89,7 +89,7 @@ def with_same_rows(history: History, source: History, of: dict[str, Any], run: s
     place: see `no_history`.
     """
     fields = next(schema["fields"] for schema in source.schemas if schema["schema-id"] == of["schema-id"])
-    schema, parent = _schema_of(history, fields), before(history, run, time)
+    schema, parent = _schema_of(history, fields), snapshot_before(history, run, time)
     if parent and parent["manifest-list"] == of["manifest-list"]:
         return history
     entry = of | {"schema-id": schema["schema-id"]}
@@ -102,16 +102,16 @@ def with_same_rows(history: History, source: History, of: dict[str, Any], run: s
             "timestamp-ms": time,
             "summary": summary,
         }
-    return _with(history, entry, parent, schema, source.mapping, source.last_column_id)
+    return _with_snapshot(history, entry, parent, schema, source.mapping, source.last_column_id)
 
 
-def before(history: History, run: str, time: int) -> dict[str, Any] | None:
+def snapshot_before(history: History, run: str, time: int) -> dict[str, Any] | None:
     """The last snapshot before that of a run with this snapshot time (ms)."""
     earlier = [snapshot for snapshot in history.snapshots if age_of(snapshot) < (time, run)]
     return earlier[-1] if earlier else None
 
 
-def _with(
+def _with_snapshot(
     history: History,
     entry: dict[str, Any],
     parent: dict[str, Any] | None,
@@ -205,7 +205,7 @@ def describe(request: Request) -> Described:
     sums = totals(request.files)
     data = manifest(schema, id_, number, request.files)
     first = _name(request, "m0", data, ".avro")
-    parent = before(history, request.run, request.time)
+    parent = snapshot_before(history, request.run, request.time)
     listed = manifest_list(
         request.root + first, len(data), id_, parent["snapshot-id"] if parent else None, number, sums
     )

@@ -42,8 +42,8 @@ PARTITIONS_EXPIRE = "its partitions expire"
 INCOMPLETE = "BigQuery does not report its creationTime, lastModifiedTime, numRows and numBytes"
 
 
-def reading_of(definition: msgspec.Raw, by: int = 0) -> Reading | None:
-    """The reading of a table, or at a partition of it, that a response of tables.get is. by: see Reading.
+def reading_of(definition: msgspec.Raw) -> Reading | None:
+    """The reading of a table, or at a partition of it, that a response of tables.get is.
 
     None if BigQuery does not report all numbers. Whether equal readings prove anything: see `why_inconclusive`.
     """
@@ -56,7 +56,6 @@ def reading_of(definition: msgspec.Raw, by: int = 0) -> Reading | None:
             int(decoded["numBytes"]),
             _fingerprint(decoded.get("schema")),
             _fingerprint({name: value for name, value in decoded.items() if not _volatile(name)}),
-            by,
         )
         return msgspec.convert(msgspec.to_builtins(reading), Reading)
     except (KeyError, TypeError, ValueError, AttributeError, msgspec.MsgspecError):

@@ -194,20 +194,24 @@ class Together:
 def _renamed(event: Event, dataset: str) -> Event:
     match event:
         case Started():
-            return replace(event, piece=_in(dataset, event.piece), table=_in(dataset, event.table))
+            return replace(event, piece=_name_in(dataset, event.piece), table=_name_in(dataset, event.table))
         case Advanced():
-            return replace(event, piece=_in(dataset, event.piece))
+            return replace(event, piece=_name_in(dataset, event.piece))
         case Receipt():
-            return _of(event, dataset)
+            return _end_in(event, dataset)
         case Failure():
-            return _of(event, dataset)
+            return _end_in(event, dataset)
         case Looked():
             return Looked(
-                {_in(dataset, name): replace(unit, piece=_in(dataset, unit.piece), table=_in(dataset, unit.table))
-                 for name, unit in event.started.items()},
+                {
+                    _name_in(dataset, name): replace(
+                        unit, piece=_name_in(dataset, unit.piece), table=_name_in(dataset, unit.table)
+                    )
+                    for name, unit in event.started.items()
+                },
                 _each(event.receipts, dataset),
                 _each(event.failures, dataset),
-            )  # fmt: skip
+            )
         case _:
             return event
 
@@ -216,22 +220,22 @@ def _numbered(event: OfATable, dataset: str, first: int) -> Event:
     """An event about a table of a restore, whose number in the plan begins with `first`."""
     match event:
         case TableStarted():
-            return replace(event, number=first + event.number, table=_in(dataset, event.table))
+            return replace(event, number=first + event.number, table=_name_in(dataset, event.table))
         case JobEnded():
             return replace(event, number=first + event.number)
         case _:
-            return replace(event, number=first + event.number, name=_in(dataset, event.name))
+            return replace(event, number=first + event.number, name=_name_in(dataset, event.name))
 
 
 def _each(ends: Mapping[str, Ended], dataset: str) -> dict[str, Ended]:
-    return {_in(dataset, piece): _of(end, dataset) for piece, end in ends.items()}
+    return {_name_in(dataset, piece): _end_in(end, dataset) for piece, end in ends.items()}
 
 
-def _of(end: Ended, dataset: str) -> Ended:
-    return replace(end, unit=_in(dataset, end.unit), table=_in(dataset, end.table))
+def _end_in(end: Ended, dataset: str) -> Ended:
+    return replace(end, unit=_name_in(dataset, end.unit), table=_name_in(dataset, end.table))
 
 
-def _in(dataset: str, name: str) -> str:
+def _name_in(dataset: str, name: str) -> str:
     return f"{dataset}.{name}"
 
 
@@ -245,7 +249,9 @@ def _sum(plans: Mapping[str, Plan]) -> Plan:
         bytes=sum(plan.bytes for plan in every),
         shares=tuple(share for plan in every for share in plan.shares),
         splits=tuple(
-            replace(split, table=_in(dataset, split.table)) for dataset, plan in plans.items() for split in plan.splits
+            replace(split, table=_name_in(dataset, split.table))
+            for dataset, plan in plans.items()
+            for split in plan.splits
         ),
     )
 

@@ -154,17 +154,17 @@ def planned_together(settings: Settings, drafted: SetPlan, parts: Sequence[Datas
         totals={key: sum(plan.totals[key] for plan in plans.values()) for key in sums},
         recommended_tasks=max((plan.recommended_tasks for plan in plans.values()), default=1),
         shares=shares,
-        tables=[_in(name, table) for name, plan in plans.items() for table in plan.tables],
+        tables=[_named_in(name, table) for name, plan in plans.items() for table in plan.tables],
         skipped=[
             {**table, "table": f"{name}.{table['table']}"} for name, plan in plans.items() for table in plan.skipped
         ],
-        flags=tuple(_in(name, flag) if flag.table else msgspec.structs.replace(flag, table=name)
+        flags=tuple(_named_in(name, flag) if flag.table else msgspec.structs.replace(flag, table=name)
                     for name, plan in plans.items() for flag in plan.flags),
         over=drafted.over,
-        removed=tuple(_in(name, table) for name, plan in plans.items() for table in plan.removed),
+        removed=tuple(_named_in(name, table) for name, plan in plans.items() for table in plan.removed),
         kept=tuple(f"{name}.{table}" for name, plan in plans.items() for table in plan.kept),
-        unchanged=tuple(_in(name, table) for name, plan in plans.items() for table in plan.unchanged),
-        altered=tuple(_in(name, table) for name, plan in plans.items() for table in plan.altered),
+        unchanged=tuple(_named_in(name, table) for name, plan in plans.items() for table in plan.unchanged),
+        altered=tuple(_named_in(name, table) for name, plan in plans.items() for table in plan.altered),
         by_label=tuple(
             msgspec.structs.replace(label, tables=tuple(f"{name}.{table}" for table in label.tables))
             for name, plan in plans.items() for label in plan.by_label
@@ -176,7 +176,7 @@ def planned_together(settings: Settings, drafted: SetPlan, parts: Sequence[Datas
     )  # fmt: skip
 
 
-def _in(dataset: str, item: Any) -> Any:
+def _named_in(dataset: str, item: Any) -> Any:
     return msgspec.structs.replace(item, table=f"{dataset}.{item.table}")
 
 

@@ -76,7 +76,7 @@ def requested_erasure(table: str, before: str, reason: str, by: str, now: int) -
         if len(text) > MOST_WORDS or not text.isprintable():
             cause = f"expected one line of up to {MOST_WORDS} characters"
             raise UsageError("erase", f"table {table}", cause, setting=setting)
-    return Erasing(table, now, by or _user(), reason, _before(before, now) if before else 0, before.strip())
+    return Erasing(table, now, by or _user(), reason, _time_before(before, now) if before else 0, before.strip())
 
 
 def refuse_without_reason(erasing: Erasing) -> None:
@@ -110,7 +110,7 @@ def _user() -> str:
         return "unknown"
 
 
-def _before(text: str, now: int) -> int:
+def _time_before(text: str, now: int) -> int:
     time = text.strip()
     try:
         if DATE.fullmatch(time):

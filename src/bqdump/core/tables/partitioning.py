@@ -124,7 +124,7 @@ class Partitioning(Struct, frozen=True):
         begins = self._begins(partition)
         if begins is None:
             raise ValueError(self.problem(partition))
-        after = _after(begins, self.unit)
+        after = _next_beginning(begins, self.unit)
         return self.value(begins), self.value(after) if after else ""
 
     def order(self, partition: str) -> int:
@@ -141,7 +141,7 @@ class Partitioning(Struct, frozen=True):
             time, end = self._begins(first), self._begins(last)
             while time and end and time <= end:
                 yield f"{time.year:04}{time.month:02}{time.day:02}{time.hour:02}"[: DIGITS[self.unit]]
-                time = _after(time, self.unit)
+                time = _next_beginning(time, self.unit)
 
     def begins_ms(self, partition: str) -> int | None:
         """The first time of a partition in ms since 1970 UTC; None for one that is not of a time."""
@@ -182,7 +182,7 @@ def partitioning_of(definition: msgspec.Raw) -> Partitioning | None:
     return None
 
 
-def _after(time: datetime, unit: str) -> datetime | None:
+def _next_beginning(time: datetime, unit: str) -> datetime | None:
     """The beginning of the next partition; None after the last year."""
     try:
         if unit in ("HOUR", "DAY"):
