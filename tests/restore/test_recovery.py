@@ -7,6 +7,7 @@ import re
 import time
 import zlib
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +22,7 @@ from bqdump.core.documents.codec import decode, encode
 from bqdump.core.documents.copying import CopyOf
 from bqdump.core.documents.manifest import Manifest
 from bqdump.core.documents.run import Owner
+from bqdump.core.errors import DocumentError
 from bqdump.core.recovery import NEWEST, Recovery, Took, basis_of, expected_seconds
 from bqdump.core.restore.drill import Sample
 from bqdump.core.restore.plan import Options
@@ -440,6 +442,23 @@ def test_each_dataset_of_a_set_is_named_and_what_must_be_signed_says_so(
     )
     assert start([*flags, "--trust", str(key)]) == 4
     assert "Export it again with --sign: bqdump run --project p --dataset" in capsys.readouterr().err
+
+
+def test_a_copied_set_is_fixed_by_a_copy_of_the_complete_set(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    world = RestoreWorld()
+    for name in [name for name in world.store.names_now() if name.endswith("/manifest.json")]:
+        stored = world.store.peek(name)
+        assert stored
+        with suppress(DocumentError):
+            manifest = decode(stored[0], Manifest, name)
+            source = CopyOf(source=f"gs://first/x/{manifest.dataset}/", content="0" * 64, tool="1", at=1)
+            world.store.put_now(name, encode(replace(manifest, copy_of=source)))
+    open_given(monkeypatch, lambda _: world.store)
+    assert start(["status", "--bucket", "memory", "--prefix", "x", "--rpo", "1s"]) == 4
+    printed = [line for line in capsys.readouterr().err.splitlines() if "Copy a newer run here" in line]
+    assert [line.rpartition(": bqdump ")[2] for line in printed] == ["copy gs://memory/x/ --to gs://first/x/"] * 3
 
 
 def test_an_empty_place_breaks_every_objective(

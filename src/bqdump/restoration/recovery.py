@@ -60,6 +60,9 @@ async def recoveries(exports: Exports, now: int, words: Words) -> list[Recovery]
     async def recovery(export: ExportAt) -> Recovery:
         with about(export.dataset):
             found, origin = await _recovery(export, now)
+            if at:
+                # A set is copied as one.
+                origin = origin._replace(source=origin.source.removesuffix(f"{export.dataset}/"))
             fixes = _fixes(origin._replace(settings=of_set[0].settings) if of_set else origin, given)
             missed = list(broken(found, given.rpo, given.rto, fixes))
             return replace(
