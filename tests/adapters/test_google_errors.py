@@ -11,7 +11,7 @@ import requests
 from google.api_core import exceptions as api
 from google.auth import exceptions as auth
 
-from bqdump.adapters.google.access import LONGEST_MESSAGE
+from bqdump.adapters.google.access import ALLOW, LONGEST_MESSAGE
 from bqdump.adapters.google.errors import translate
 from bqdump.adapters.read.reader import READER, of_rpc
 from bqdump.core.errors import (
@@ -170,6 +170,7 @@ def test_a_role_is_advised_only_where_it_is_the_cure(
         (grpc.StatusCode.PERMISSION_DENIED, CURES[0][2], PerimeterError, "A service perimeter blocks this request"),
         (grpc.StatusCode.PERMISSION_DENIED, "Permission 'bigquery.readsessions.create' denied", DeniedError, READER),
         (grpc.StatusCode.NOT_FOUND, "Not found: Table p:d.t", NotFoundError, ""),
+        (grpc.StatusCode.UNAVAILABLE, "HTTP proxy returned response code 403", AccessError, ALLOW),
     ],
 )
 def test_so_it_is_where_rows_are_read(code: grpc.StatusCode, message: str, kind: type[BqdumpError], hint: str) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
+import re
 from pathlib import Path
 from typing import Any
 
@@ -324,6 +325,19 @@ def test_the_place_of_an_export_is_refused() -> None:
     copies.there = _at(copies, Target("gs", "memory2", "x/y/z/"))
     with pytest.raises(UsageError, match=r"^gs://memory2/x/y/z/: it is inside gs://memory2/x/, which holds an export"):
         copies.copy()
+
+
+def test_a_folder_inside_the_folder_of_an_export_is_refused(tmp_path: Path) -> None:
+    copies, outer = Copies(), tmp_path / "outer"
+    copies.export("a")
+    copies.there = _at(copies, Target(FOLDER, str(outer)))
+    copies.copy(target=FolderStore(outer))
+    before = sorted(outer.rglob("*"))
+    inner = outer / "below/inner"
+    copies.there = _at(copies, Target(FOLDER, str(inner)))
+    with pytest.raises(UsageError, match=re.escape(f"{inner}/: it is inside {outer}, which holds an export")):
+        copies.copy(target=FolderStore(inner))
+    assert sorted(outer.rglob("*")) == before
 
 
 def test_the_place_of_another_datasets_copies_is_refused() -> None:

@@ -120,7 +120,7 @@ VALUES: dict[str, tuple[str, Any, list[str]]] = {
     "keep_within_weekly": ("90d", 7_776_000, ["soon"]),
     "keep_within_monthly": ("365d", 31_536_000, ["soon"]),
     "keep_tag": ("audit, v1.2,audit", ("audit", "v1.2"), ["a/b", "-x", "x" * 31, ",".join(f"t{n}" for n in range(51))]),
-    "abandoned_after": ("14d", 1_209_600, ["soon", "59m", "30"]),
+    "abandoned_after": ("1h", 3600, ["soon", "59m", "30"]),
     "tables": (
         '{"a*": {"where": "x > 1", "masks": {"b": "null"}}}',
         (TableSettings("a*", where="x > 1", masks={"b": Mask(null=True)}),),

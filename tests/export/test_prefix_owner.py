@@ -22,6 +22,7 @@ from bqdump.export.act import TaskResult
 from bqdump.export.run import obtain_plan, run
 from bqdump.export.task import Task
 from bqdump.ports.store import Abilities
+from bqdump.repository import prefix_owner
 from bqdump_memory import MemoryWarehouse
 from opened import Given, everywhere
 
@@ -270,3 +271,8 @@ async def planned(task: Task) -> Any:
     """What `bqdump plan` shows."""
     services = Given(task.settings, everywhere(task.store), task.warehouse)
     return await verbs.plan(services, task.settings, task.run, 1)
+
+
+def test_times_that_are_shown_are_milliseconds(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("time.time", lambda: 1_800_000_000.25)
+    assert prefix_owner.now() == 1_800_000_000_250

@@ -17,7 +17,8 @@ from bqdump.core.settings.target import Target
 from bqdump.core.times import AsOf, milliseconds_of
 from bqdump.export.run import run
 from bqdump.export.task import Task
-from bqdump.observe.earlier import Growth
+from bqdump.observe.earlier import Growth, run_before
+from bqdump.observe.history import RunLine
 from bqdump.ports.store import Note
 from bqdump_memory import MemoryWarehouse
 from opened import everywhere
@@ -131,3 +132,13 @@ def test_a_damaged_index_is_made_from_the_manifest_again(store: MemoryStore) -> 
     assert kept is not None
     asyncio.run(store.write(name, b"{", None))
     assert grew(store) == expected
+
+
+def test_the_run_before_that_of_a_set_is_not_one_of_a_single_dataset() -> None:
+    first, second, third = (datetime(2026, 1, day, tzinfo=UTC) for day in (1, 2, 3))
+    lines = [
+        RunLine(run="newest", state="complete", published=True, snapshot_time=third, dataset="*"),
+        RunLine(run="alone", state="complete", published=False, snapshot_time=second, dataset="sales"),
+        RunLine(run="before", state="complete", published=False, snapshot_time=first, dataset="*"),
+    ]
+    assert run_before(lines) == "before"

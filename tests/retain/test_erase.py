@@ -425,6 +425,15 @@ def test_a_mark_that_a_refusal_could_not_take_away_is_taken_away_by_the_next_sta
     assert len(manifest(scene, "r1").tables) == 2
 
 
+@pytest.mark.parametrize("setting", ["reason", "by"])
+def test_a_reason_and_a_name_have_up_to_500_characters(setting: str) -> None:
+    given = {"reason": REASON, "by": "dana"}
+    made = requested_erasure("sales", "", **(given | {setting: "x" * 500}), now=10**12)
+    assert getattr(made, setting) == "x" * 500
+    with pytest.raises(UsageError, match="expected one line of up to 500 characters"):
+        requested_erasure("sales", "", **(given | {setting: "x" * 501}), now=10**12)
+
+
 def test_an_age_is_the_same_request_when_it_is_repeated_later() -> None:
     first, later = (requested_erasure("sales", "30d", REASON, "dana", now) for now in (10**12, 10**12 + 5))
     assert first.before != later.before

@@ -293,6 +293,15 @@ def test_failures_of_the_newest_run_are_reported() -> None:
     assert "The newest run has failed." in look(made, "/")[1]
 
 
+def test_the_tables_of_a_run_are_those_whose_name_contains_the_text() -> None:
+    made = shop()
+    asyncio.run(made.export("first"))
+    lines = {table: f'href="/runs/first/tables/{table}"' for table in ("orders", "customers")}
+    unfiltered, filtered = (look(made, f"/runs/first{query}")[1] for query in ("", "?q=ORD"))
+    assert [line in unfiltered for line in lines.values()] == [True, True]
+    assert [line in filtered for line in lines.values()] == [True, False]
+
+
 def test_a_run_of_an_empty_dataset_shows_no_tables() -> None:
     made = Scene()
     asyncio.run(made.export("first"))
