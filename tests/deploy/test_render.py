@@ -151,6 +151,7 @@ def test_job_schedule_and_grants_of_a_command_have_the_same_names(command: str) 
     grants = printed("iam", *words)
     assert f"service-accounts create {account.partition('@')[0]} " in grants
     assert f"jobs add-iam-policy-binding {name} " in grants
+    assert "buckets add-iam-policy-binding gs://my-exports " in grants
     alerts = printed("alerts", *words, "--notification-channel", "projects/p/notificationChannels/1")
     assert f'resource.labels.job_name = \\"{name}\\"' in alerts
     pods = yaml.safe_load(printed("kubernetes", *words))["spec"]["jobTemplate"]["spec"]["template"]["spec"]
