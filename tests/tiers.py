@@ -94,8 +94,8 @@ TEST = {
 # All tests, in two halves: each worker imports the tests of its half only.
 FIRST_HALF = (*MEMORY, "cli", "simulation", "suite", "ui")
 SECOND_HALF = (
-    "adapters", "benchmarks", "browser", "contract", "deploy", "docs", "formats", "iceberg", "integration",
-    "local", "witness",
+    "adapters", "benchmarks", "browser", "contract", "deploy", "docs", "engines", "formats", "iceberg",
+    "integration", "local", "witness",
 )  # fmt: skip
 
 

@@ -1,15 +1,13 @@
-"""The examples of the page on Python run as they stand there; the schedulers' decorators are replaced by plain ones."""
+"""The examples of the page on Python run as they stand there."""
 
 from __future__ import annotations
 
-import functools
-import inspect
 import re
 import sys
 import types
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
-from typing import Any, NamedTuple, get_args, get_type_hints
+from typing import Any, get_args, get_type_hints
 
 import polars
 import pytest
@@ -51,52 +49,6 @@ def module(patch: pytest.MonkeyPatch, name: str, **names: Any) -> None:
     patch.setitem(sys.modules, name, made)
 
 
-class Airflow:
-    """Decorators that leave functions as they are; a DAG's body calls its tasks one after the other."""
-
-    def __init__(self) -> None:
-        self.operators: list[dict[str, Any]] = []
-
-    def dag(self, **options: Any) -> Callable[[Any], Any]:
-        return lambda function: function
-
-    def task(self, function: Any = None, **options: Any) -> Any:
-        if function is None:
-            return self.task
-        context = inspect.signature(function).parameters.get("ts_nodash")
-        if context is None:
-            return function
-        # Airflow fills in what is named after a part of its context, and refuses any default but None.
-        assert context.default is None
-        return functools.partial(function, ts_nodash="20260131T030000")
-
-    def sensor(self, **options: Any) -> Callable[[Any], Any]:
-        return lambda function: function
-
-    def operator(self, **options: Any) -> None:
-        self.operators.append(options)
-
-
-class Taskflow:
-    """`task` and `task.sensor`."""
-
-    def __init__(self, airflow: Airflow) -> None:
-        self._airflow, self.sensor = airflow, airflow.sensor
-
-    def __call__(self, *arguments: Any, **options: Any) -> Any:
-        return self._airflow.task(*arguments, **options)
-
-
-@pytest.fixture
-def airflow(monkeypatch: pytest.MonkeyPatch) -> Airflow:
-    made = Airflow()
-    for name in ("airflow", "airflow.providers", "airflow.providers.standard", "airflow.providers.standard.operators"):
-        module(monkeypatch, name)
-    module(monkeypatch, "airflow.sdk", dag=made.dag, task=Taskflow(made))
-    module(monkeypatch, "airflow.providers.standard.operators.python", PythonOperator=made.operator)
-    return made
-
-
 EXAMPLES = re.findall(r"^\| `(?:bqdump|sales)\.(\w+)\(", PAGE, re.MULTILINE)
 
 
@@ -128,7 +80,7 @@ def test_the_page_explains_each_state_and_where_it_appears() -> None:
 
 
 def test_every_example_is_run_here() -> None:
-    assert len(BLOCKS) == 9
+    assert len(BLOCKS) == 5
 
 
 def test_the_script_and_the_notebook_run(capsys: pytest.CaptureFixture[str]) -> None:
@@ -152,36 +104,3 @@ def test_an_export_is_read_with_duckdb_polars_and_pandas(monkeypatch: pytest.Mon
     assert counts == (names["events"].rows,) * 4
     assert "<th>events</th>" in names["answer"]._repr_html_()
     assert Path(names["events"].uris[0]).is_relative_to(tmp_path / "exports")
-
-
-def test_the_airflow_taskflow_exports_and_senses(airflow: Airflow) -> None:
-    names = execute(block("nightly_export"))
-    status = bqdump.status(**names["TARGET"])
-    assert (status.run, status.state) == ("20260131T030000", "published")
-    sensor = execute(block("export_is_published"))["export_is_published"]
-    assert sensor("20260131T030000") is True
-    assert sensor("not-begun") is False
-
-
-def test_the_airflow_operator_exports(airflow: Airflow) -> None:
-    execute(block("PythonOperator("))
-    (operator,) = airflow.operators
-    assert operator["op_kwargs"] == {"run_id": "{{ ts_nodash }}"}
-    manifest = operator["python_callable"](run_id="20260201T030000")
-    assert manifest == "gs://my-exports/operator/_bqdump/runs/20260201T030000/manifest.json"
-
-
-def test_the_dagster_asset_exports(monkeypatch: pytest.MonkeyPatch) -> None:
-    class Context(NamedTuple):
-        run_id: str
-
-    class Result(NamedTuple):
-        metadata: dict[str, Any]
-
-    module(
-        monkeypatch, "dagster", asset=lambda function: function, AssetExecutionContext=Context, MaterializeResult=Result
-    )
-    asset = execute(block("dg.asset"))["sales_export"]
-    metadata = asset(Context("0b5c8a0e-4b8e-4a53-9f38-6d1c5a1f2b11")).metadata
-    assert metadata["tables"] == 5
-    assert metadata["manifest"].startswith("gs://my-exports/dagster/")

@@ -1,0 +1,28 @@
+"""What Airflow's database has recorded: task instances, their XComs, and asset events, as JSON."""
+
+from __future__ import annotations
+
+import json
+import sys
+
+from airflow.models import DagRun, TaskInstance
+from airflow.models.asset import AssetEvent
+from airflow.models.xcom import XComModel
+from airflow.utils.session import create_session
+from sqlalchemy import select
+
+with create_session() as session:
+    tasks = [
+        {"dag": task.dag_id, "run": task.run_id, "state": str(task.state or ""), "tries": task.try_number}
+        for task in session.scalars(select(TaskInstance))
+    ]
+    xcoms = [
+        {"dag": xcom.dag_id, "key": xcom.key, "value": XComModel.deserialize_value(xcom)}
+        for xcom in session.scalars(select(XComModel))
+    ]
+    events = [
+        {"asset": event.asset.uri, "dag": event.source_dag_id, "extra": event.extra}
+        for event in session.scalars(select(AssetEvent))
+    ]
+    runs = [{"dag": run.dag_id, "type": str(run.run_type)} for run in session.scalars(select(DagRun))]
+sys.stdout.write("\n" + json.dumps({"tasks": tasks, "xcoms": xcoms, "events": events, "runs": runs}) + "\n")

@@ -1,0 +1,185 @@
+"""Real Airflow, with scheduler, triggerer and API server, runs exports of 40 tables: killed, failed and resumed."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+from collections import Counter
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import pytest
+
+from engines.conftest import TABLES, create_job
+from integration.stage import Stage, until
+
+HERE = Path(__file__).parent
+BIN = f"{sys.prefix}/airflow/bin"
+NIGHT = "nightly__2026-01-31T03:00:00+00:00"
+RUN = "nightly__2026-01-31T03-00-00-00-00"
+
+
+class Airflow(NamedTuple):
+    """A running Airflow."""
+
+    home: Path
+    env: dict[str, str]
+    process: subprocess.Popen[bytes]
+
+    def command(self, *words: str) -> str:
+        ran = subprocess.run([f"{BIN}/airflow", *words], env=self.env, capture_output=True, text=True, check=False)
+        assert ran.returncode == 0, ran.stdout + ran.stderr
+        return ran.stdout
+
+    def recorded(self) -> dict[str, Any]:
+        """What Airflow has in its database."""
+        command = [f"{BIN}/python", str(HERE / "airflow_recorded.py")]
+        ran = subprocess.run(command, env=self.env, capture_output=True, text=True, check=True)
+        found: dict[str, Any] = json.loads(ran.stdout.splitlines()[-1])
+        return found
+
+    def state(self, dag: str) -> tuple[str, int]:
+        """State and tries of the newest task of a DAG."""
+        tasks = [(task["state"], task["tries"]) for task in self.recorded()["tasks"] if task["dag"] == dag]
+        return tasks[-1] if tasks else ("", 0)
+
+    def ends(self, dag: str) -> tuple[str, int]:
+        """State and tries of the DAG's task, once it has ended."""
+        until(lambda: self.state(dag)[0] in ("success", "failed"), f"{dag} ends", 300)
+        return self.state(dag)
+
+    def xcoms(self, dag: str) -> dict[str, Any]:
+        return {xcom["key"]: xcom["value"] for xcom in self.recorded()["xcoms"] if xcom["dag"] == dag}
+
+    def log(self, dag: str) -> str:
+        return "".join(path.read_text() for path in sorted(self.home.glob(f"logs/dag_id={dag}/**/attempt=*.log")))
+
+    def kill_task(self) -> None:
+        """SIGKILL for the process of the one task that is running; its supervisor stays."""
+        listed = subprocess.run(["ps", "-eo", "pid,ppid,args"], capture_output=True, text=True, check=True).stdout
+        found = [line.split(None, 2) for line in listed.splitlines()[1:]]
+        parents = {int(pid): int(parent) for pid, parent, _ in found}
+        workers = {int(pid) for pid, _, words in found if "worker --" in words and "<idle>" not in words}
+        (task,) = [pid for pid in workers if parents[pid] in workers and self.process.pid in ancestors(pid, parents)]
+        os.kill(task, signal.SIGKILL)
+
+
+def ancestors(pid: int, parents: Mapping[int, int]) -> list[int]:
+    """The processes above a process."""
+    found = []
+    while pid := parents.get(pid, 0):
+        found.append(pid)
+    return found
+
+
+def free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port: int = probe.getsockname()[1]
+        return port
+
+
+@pytest.fixture(scope="module")
+def airflow(stage: Stage, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Airflow]:
+    home, port = tmp_path_factory.mktemp("airflow"), free_port()
+    (home / "dags").mkdir()
+    shutil.copy(HERE / "airflow_dags.py", home / "dags")
+    settings = {"project": stage.project, "dataset": stage.dataset, "bucket": stage.bucket}
+    env = os.environ | stage.stack.variables() | {
+        "PATH": f"{BIN}:{os.environ['PATH']}",
+        "AIRFLOW_HOME": str(home),
+        "AIRFLOW__API__HOST": "127.0.0.1",
+        "AIRFLOW__API__PORT": str(port),
+        "AIRFLOW__API__WORKERS": "1",
+        "AIRFLOW__CORE__DAGS_ARE_PAUSED_AT_CREATION": "False",
+        "AIRFLOW__CORE__EXECUTION_API_SERVER_URL": f"http://127.0.0.1:{port}/execution/",
+        "AIRFLOW__CORE__LOAD_EXAMPLES": "False",
+        "AIRFLOW__CORE__PARALLELISM": "4",
+        "AIRFLOW__LOGGING__WORKER_LOG_SERVER_PORT": str(free_port()),
+        "AIRFLOW__LOGGING__TRIGGER_LOG_SERVER_PORT": str(free_port()),
+        "TEST_SETTINGS": json.dumps(settings),
+        "TEST_JOB": create_job(stage, "cloud"),
+        "TEST_CLOUD_RUN": stage.stack.cloud_run,
+    }  # fmt: skip
+    with (home / "standalone.log").open("wb") as log:
+        command = [f"{BIN}/airflow", "standalone"]
+        process = subprocess.Popen(command, env=env, stdout=log, stderr=log, start_new_session=True)
+    made = Airflow(home, env, process)
+    try:
+        until((home / "airflow.db").exists, "Airflow's database is there", 300)
+        until(lambda: "worker" in listed(made), "Airflow has read the DAGs", 300)
+        yield made
+    finally:
+        os.killpg(process.pid, signal.SIGKILL)
+        process.wait()
+
+
+def listed(airflow: Airflow) -> str:
+    """The DAGs that Airflow knows; "" while its database is being made."""
+    command = [f"{BIN}/airflow", "dags", "list"]
+    return subprocess.run(command, env=airflow.env, capture_output=True, text=True, check=False).stdout
+
+
+def test_a_killed_task_is_retried_and_each_table_is_exported_once(airflow: Airflow, stage: Stage) -> None:
+    airflow.command("dags", "trigger", "waiting")
+    until(lambda: airflow.state("waiting")[0] == "deferred", "the sensor is in the triggerer", 300)
+    stage.stack.jobs(run_seconds=20.0)
+    airflow.command("dags", "trigger", "worker", "--run-id", NIGHT)
+    until(lambda: len(stage.extracts()) == len(TABLES), "every job is in flight", 300)
+    airflow.kill_task()
+    stage.stack.jobs(run_seconds=0.0)
+    assert airflow.ends("worker") == ("success", 2)
+    assert stage.extracted() == Counter(TABLES)
+    manifest = stage.manifest()
+    assert (manifest.run, [table.table for table in manifest.tables]) == (RUN, TABLES)
+    assert airflow.ends("waiting")[0] == "success"
+    assert airflow.xcoms("waiting")["return_value"] == RUN
+
+
+def test_what_a_run_made_is_in_xcom_with_links_to_report_and_log(airflow: Airflow, stage: Stage) -> None:
+    xcoms = airflow.xcoms("worker")
+    documents = f"{stage.bucket}/_bqdump/runs/{RUN}"
+    assert {name: xcoms[name] for name in ("run", "state", "manifest", "tables", "rows")} == {
+        "run": RUN, "state": "published", "manifest": f"gs://{documents}/manifest.json", "tables": 40, "rows": 120,
+    }  # fmt: skip
+    assert xcoms["_link_ReportLink"] == f"https://storage.cloud.google.com/{documents}/report.html"
+    assert xcoms["_link_LogLink"] == f"https://console.cloud.google.com/storage/browser/{documents}"
+    there = stage.objects()
+    assert all(f"_bqdump/runs/{RUN}/{name}" in there for name in ("manifest.json", "report.html"))
+
+
+def test_each_table_has_an_event_of_its_asset_which_starts_the_dag_that_reads_it(
+    airflow: Airflow, stage: Stage
+) -> None:
+    events = [event for event in airflow.recorded()["events"] if event["dag"] == "worker"]
+    place = f"x-bqdump://{stage.bucket}/{stage.dataset}"
+    assert sorted(event["asset"] for event in events) == [f"{place}.{name}" for name in TABLES]
+    assert {(event["extra"]["run"], event["extra"]["rows"]) for event in events} == {(RUN, 3)}
+    assert airflow.ends("reader") == ("success", 1)
+
+
+def test_an_execution_that_failed_is_resumed_by_the_retry(airflow: Airflow, stage: Stage) -> None:
+    before = stage.extracted()
+    stage.stack.jobs(faults=[{"at": "run", "table": "^t_05@", "reason": "invalid", "times": 1}])
+    airflow.command("dags", "trigger", "cloud_run", "--run-id", NIGHT)
+    assert airflow.ends("cloud_run") == ("success", 2)
+    assert stage.faults_left() == 0
+    assert stage.extracted() - before == Counter([*TABLES, "t_05"])
+    assert "is failed, not published: t_05: " in airflow.log("cloud_run")
+    xcoms = airflow.xcoms("cloud_run")
+    assert (xcoms["tables"], xcoms["manifest"]) == (40, f"gs://{stage.bucket}/cloud/_bqdump/runs/{RUN}/manifest.json")
+    events = [event["asset"] for event in airflow.recorded()["events"] if event["dag"] == "cloud_run"]
+    assert sorted(events) == [f"x-bqdump://{stage.bucket}/cloud/{stage.dataset}.{name}" for name in TABLES]
+
+
+def test_a_drill_that_fails_fails_its_task_with_the_table(airflow: Airflow, stage: Stage) -> None:
+    stage.store.bucket(stage.bucket).blob("t_11/t_11_000000000000.csv").upload_from_string("id,name\n1,other\n")
+    airflow.command("dags", "trigger", "drill")
+    assert airflow.ends("drill")[0] == "failed"
+    assert "t_11" in airflow.log("drill")
