@@ -257,6 +257,29 @@ def test_lists_by_name_below_a_prefix(make: Callable[[], ObjectStore]) -> None:
     on(make, check)
 
 
+def test_lists_the_object_of_a_name_in_each_folder(make: Callable[[], ObjectStore]) -> None:
+    async def check(store: ObjectStore) -> None:
+        folder = "p[1]*/runs/"
+        wanted = [f"{folder}{run}/manifest.json" for run in ("a", "b")]
+        others = [
+            f"{folder}a/x/manifest.json",
+            f"{folder}c/plan.json",
+            f"{folder}manifest.json",
+            "p1/runs/a/manifest.json",
+        ]
+        for name in [*wanted, *others]:
+            await store.write(name, name.encode(), 0)
+        found = await store.in_folders(folder, "manifest.json")
+        assert [info.name for info in found] == wanted
+        for info in found:
+            stored = await store.stat(info.name)
+            assert stored
+            assert (info.size, info.generation) == (stored.size, stored.generation)
+        assert await store.in_folders("nothing/", "manifest.json") == []
+
+    on(make, check)
+
+
 def test_a_listing_starts_at_a_name(make: Callable[[], ObjectStore]) -> None:
     async def check(store: ObjectStore) -> None:
         folder = "p/_bqdump/log/"

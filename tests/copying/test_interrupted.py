@@ -76,6 +76,9 @@ class Watched:
     async def folders(self, prefix: str) -> list[str]:
         return await self._request("list", prefix, lambda: self._store.folders(prefix))
 
+    async def in_folders(self, prefix: str, name: str) -> list[ObjectInfo]:
+        return await self._request("list", prefix, lambda: self._store.in_folders(prefix, name))
+
     async def objects(self, prefix: str, start: str = "") -> AsyncIterator[list[ObjectInfo]]:
         self._before("list", prefix)
         async for page in self._store.objects(prefix, start):

@@ -13,6 +13,7 @@ import pytest
 
 from bqdump.check.verify import verify
 from bqdump.core.documents.layout import SMALL
+from bqdump.core.documents.target import LogEntry
 from bqdump.core.errors import DocumentError, NotFoundError, UsageError, VerificationError
 from bqdump.core.progress.log_events import LogEvent
 from bqdump.core.times import rfc3339
@@ -268,3 +269,16 @@ def test_of_two_runs_that_enter_the_log_at_the_same_time_the_tables_that_the_lat
     assert said == (
         "run c does not have 1 table of run b, which was published at the same time (items): run b has them"
     )
+
+
+def test_the_totals_of_a_run_are_of_the_entry_that_its_manifest_is_of(scene: Scene) -> None:
+    scene.run("a")
+    name = entry(scene.store, LAYOUT, "a")
+    stored = scene.store.peek(name)
+    assert stored
+    planted = msgspec.json.decode(stored[0], type=LogEntry)
+    later = planted.snapshot + 1
+    planted = msgspec.structs.replace(planted, snapshot=later, snapshot_time=rfc3339(later), rows=planted.rows + 7)
+    scene.store.put_now(LAYOUT.entry("a", later).name, msgspec.json.encode(planted))
+    [line] = asyncio.run(list_runs(scene.store, SETTINGS))
+    assert (line.state, line.rows) == ("complete", planted.rows - 7)

@@ -1,4 +1,4 @@
-"""A prune that finds nothing to delete asks for no more, however many runs there are, or were."""
+"""A prune that finds nothing to delete, and a list of runs, ask for no more, however many runs there are, or were."""
 
 from __future__ import annotations
 
@@ -8,8 +8,9 @@ from typing import Any
 import pytest
 
 from bqdump.adapters.memory import MemoryStore
+from bqdump.observe.history import list_runs
 from bqdump.retain.prune import prune
-from retain.scene import Scene
+from retain.scene import SETTINGS, Scene
 
 
 class Counted:
@@ -44,3 +45,14 @@ def requests_of_a_prune_of_nothing(kept: int, pruned: int, *, delete: bool) -> i
 @pytest.mark.parametrize("delete", [True, False])
 def test_a_prune_of_nothing_takes_as_many_requests_for_many_runs_as_for_one(delete: bool) -> None:
     assert requests_of_a_prune_of_nothing(12, 12, delete=delete) == requests_of_a_prune_of_nothing(1, 1, delete=delete)
+
+
+def test_a_list_of_many_runs_takes_as_many_requests_as_one_of_few() -> None:
+    def requests(runs: int) -> int:
+        scene = Scene()
+        scene.run(*(f"n{number}" for number in range(runs)))
+        store: Any = Counted(scene.store)
+        assert [line.state for line in asyncio.run(list_runs(store, SETTINGS))] == ["complete"] * runs
+        return int(store.requests)
+
+    assert requests(12) == requests(1)

@@ -204,6 +204,10 @@ class FaultyStore:
         """See ObjectStore."""
         return await self._network.call("folders", prefix, lambda: self._store.folders(prefix))
 
+    async def in_folders(self, prefix: str, name: str) -> list[ObjectInfo]:
+        """See ObjectStore."""
+        return await self._network.call("objects", prefix, lambda: self._store.in_folders(prefix, name))
+
     async def copy(self, copies: Sequence[Copy], origin: str) -> list[ObjectInfo | BqdumpError]:
         """See ObjectStore."""
 

@@ -208,7 +208,7 @@ def test_a_run_that_is_trusted_is_checked_once_and_without_keys_nothing_is(trust
     pages(archive)
     # Two that are not trusted are read again: for what is published, in the log and in the list. The other stays known.
     assert (store.asked["manifest.json"], store.asked["signature.json"]) == (6, 6)
-    assert (store.asked["stat"], before["stat"]) == (5, 7)
+    assert (store.asked["stat"], before["stat"]) == (5, 4)
 
 
 def collection(sets: Sets, store: MemoryStore, settings: Settings, trust: tuple[str, ...]) -> Collection:

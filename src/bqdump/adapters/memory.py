@@ -13,7 +13,7 @@ from bqdump.core.documents.notes import NOTE_BYTES
 from bqdump.core.documents.validation import refuse_size
 from bqdump.core.errors import BqdumpError, ConflictError, DeniedError, JobFailedError, NotFoundError
 from bqdump.core.times import rfc3339
-from bqdump.ports.store import Abilities, BucketInfo, Copy, Lock, Note, ObjectInfo, Stored
+from bqdump.ports.store import Abilities, BucketInfo, Copy, Lock, Note, ObjectInfo, Stored, is_in_folder
 
 PAGE = 1000
 Result = TypeVar("Result")
@@ -101,6 +101,10 @@ class MemoryStore:
     async def folders(self, prefix: str) -> list[str]:
         below = [name.removeprefix(prefix) for name in self._objects if name.startswith(prefix)]
         return sorted({name.partition("/")[0] for name in below if "/" in name})
+
+    async def in_folders(self, prefix: str, name: str) -> list[ObjectInfo]:
+        found = [info async for page in self.objects(prefix) for info in page]
+        return [info for info in found if is_in_folder(info.name, prefix, name)]
 
     async def copy(self, copies: Sequence[Copy], origin: str) -> list[ObjectInfo | BqdumpError]:
         return [self._copy(wish, origin) for wish in copies]

@@ -122,6 +122,9 @@ class RetryingStore:
     async def folders(self, prefix: str) -> list[str]:
         return await self._retrying.call(lambda: self._store.folders(prefix))
 
+    async def in_folders(self, prefix: str, name: str) -> list[ObjectInfo]:
+        return await self._retrying.call(lambda: self._store.in_folders(prefix, name))
+
     async def copy(self, copies: Sequence[Copy], origin: str) -> list[ObjectInfo | BqdumpError]:
         """See ObjectStore. A copy that was carried out although its answer was lost returns a ConflictError.
 

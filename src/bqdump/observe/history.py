@@ -24,7 +24,7 @@ from bqdump.observe.status import status_with
 from bqdump.ports.store import ObjectStore
 from bqdump.repository.complete_runs import visible_log
 from bqdump.repository.drills import proof_of, read_drills
-from bqdump.repository.log import LogLine, check_manifest, entries_in
+from bqdump.repository.log import LogLine, check_manifest, entries_in, manifests_in
 from bqdump.repository.manifests import contents_of, read_contents
 from bqdump.repository.notes import readable_tags
 from bqdump.repository.pruned_runs import is_pruned
@@ -147,13 +147,15 @@ async def with_lost_manifests(
     entries: the runs in the log, and what would be the entries of others.
     """
 
+    listed = await manifests_in(store, settings.layout)
+
     async def looked_at(line: RunLine) -> RunLine:
         name = settings.layout.run(line.run).manifest.name
         try:
             if not line.whole:
                 return line
             if line.run in entries:
-                await check_manifest(store, settings.layout, entries[line.run])
+                await check_manifest(store, settings.layout, entries[line.run], listed)
                 return line
             if await exists(store, settings.layout.run(line.run).manifest):
                 return line
@@ -207,7 +209,7 @@ async def read_runs(
     Complete runs are in the log, and one listing returns all of it. Other runs are read individually.
     """
     runs = await store.folders(settings.layout.runs)
-    noted = await entries_in(store, entered)
+    noted = await entries_in(store, settings.layout, entered)
     known |= noted
 
     async def line(run: str) -> RunLine | None:

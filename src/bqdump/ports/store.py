@@ -53,6 +53,12 @@ class Note(NamedTuple):
     updated: int = 0
 
 
+def is_in_folder(name: str, prefix: str, ends: str) -> bool:
+    """Whether an object is the one with this end of its name in a folder directly below the prefix."""
+    folder, slash, rest = name.removeprefix(prefix).partition("/")
+    return name.startswith(prefix) and bool(folder and slash) and rest == ends
+
+
 class Copy(Struct, frozen=True):
     """A request to copy an object, at exactly this generation, over another one of generation `expect` (0: none).
 
@@ -192,6 +198,12 @@ class ObjectStore(Protocol):
 
     async def folders(self, prefix: str) -> list[str]:
         """The sorted names of the folders directly below the prefix, which ends with a slash."""
+
+    async def in_folders(self, prefix: str, name: str) -> list[ObjectInfo]:
+        """The object of this name in each folder directly below the prefix that has one, sorted; as in listings.
+
+        One request per page, or one for each folder, where the store cannot select names.
+        """
 
     async def copy(self, copies: Sequence[Copy], origin: str) -> list[ObjectInfo | BqdumpError]:
         """Copy objects inside the store. One result per copy, in order. Each copy is atomic.

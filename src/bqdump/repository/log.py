@@ -13,9 +13,11 @@ from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from typing import NamedTuple
 
+import msgspec
+
 from bqdump.concurrency import gathered
 from bqdump.core.documents.codec import RESTORE, decode, decode_moved
-from bqdump.core.documents.document import RUN_ID
+from bqdump.core.documents.document import RUN_ID, Time
 from bqdump.core.documents.layout import Layout
 from bqdump.core.documents.manifest import Manifest
 from bqdump.core.documents.target import NAME, Latest, LogEntry, time_in_name
@@ -37,6 +39,10 @@ MARK = re.compile(rf"pruned/(?P<run>{RUN_ID.pattern})\.json")
 def is_to_come(snapshot: int, written: int) -> bool:
     """Whether the snapshot time of an entry is later than its creation. written: by the store's clock."""
     return snapshot > written + CLOCKS_DIFFER_MS
+
+
+class _Taken(msgspec.Struct, frozen=True):
+    snapshot: Time
 
 
 class LogLine(NamedTuple):
@@ -185,18 +191,42 @@ def latest_of(entry: LogEntry, layout: Layout, generation: int) -> Latest:
     )
 
 
-async def entries_in(store: ObjectStore, lines: Sequence[LogLine]) -> dict[str, LogEntry]:
-    """The entries that can be read, by run, the newest of a run. A request for each where listings have no notes."""
-    entries = dict[str, LogEntry]()
+async def entries_in(store: ObjectStore, layout: Layout, lines: Sequence[LogLine]) -> dict[str, LogEntry]:
+    """The entry of each run that has one that can be read; of several, the one that the run's manifest is of.
+
+    A request for each where listings have no notes, and for the manifest of a run with several.
+    """
+    entries = dict[str, list[LogEntry]]()
 
     async def add(line: LogLine) -> None:
         with suppress(DocumentError, VerificationError):
             entry = await entry_in(store, line)
-            if line.run not in entries or entries[line.run].age < entry.age:
-                entries[line.run] = entry
+            entries.setdefault(line.run, []).append(entry)
 
     await gathered(add, lines, READS_AT_ONCE)
-    return entries
+
+    async def true(run: str) -> LogEntry:
+        found = sorted(entries[run], key=lambda entry: entry.age, reverse=True)
+        if len(found) > 1:
+            with suppress(DocumentError, VerificationError):
+                name = layout.run(run).manifest.name
+                stored = await read_object(store, name)
+                taken = decode(stored.data, _Taken, name) if stored else None
+                found.sort(key=lambda entry: taken is None or entry.snapshot != taken.snapshot)
+        return found[0]
+
+    runs = sorted(entries)
+    return dict(zip(runs, await gathered(true, runs, READS_AT_ONCE), strict=True))
+
+
+async def manifests_in(store: ObjectStore, layout: Layout) -> dict[str, int]:
+    """The generation of the manifest of each run that has one, from one listing. None where keys are trusted: there,
+    each manifest is read.
+    """
+    if store.abilities.trusting:
+        return {}
+    found = await store.in_folders(layout.runs, "manifest.json")
+    return {info.name.removeprefix(layout.runs).partition("/")[0]: info.generation for info in found}
 
 
 async def _latest_of(store: ObjectStore, layout: Layout, line: LogLine) -> Latest:
@@ -204,12 +234,18 @@ async def _latest_of(store: ObjectStore, layout: Layout, line: LogLine) -> Lates
     return latest_of(entry, layout, await check_manifest(store, layout, entry))
 
 
-async def check_manifest(store: ObjectStore, layout: Layout, entry: LogEntry) -> int:
+async def check_manifest(
+    store: ObjectStore, layout: Layout, entry: LogEntry, listed: Mapping[str, int] | None = None
+) -> int:
     """The generation of the manifest of an entry. Raises DocumentError if it is missing or damaged.
+
+    listed: see manifests_in. Of one that is listed as it was stored, nothing more is asked.
 
     It is read only if it was written again since: by an erasure, as part of a copy, or by whoever damaged it; and where
     keys are trusted, as an entry is not signed.
     """
+    if listed and listed.get(entry.run) == entry.generation:
+        return entry.generation
     name = layout.run(entry.run).manifest.name
     if not store.abilities.trusting:
         info = await store.stat(name)

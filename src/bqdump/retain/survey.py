@@ -212,7 +212,7 @@ async def survey(task: Task, place: Place | None = None) -> Survey:
     # Of a run that is entered or marked meanwhile, the folder is listed before.
     runs = await task.store.folders(task.layout.runs)
     log_ = await read_log_with_pruned(task.store, task.layout)
-    tags, entries = await read_tags(task.store, task.layout), await entries_in(task.store, log_.lines)
+    tags, entries = await read_tags(task.store, task.layout), await entries_in(task.store, task.layout, log_.lines)
     ours = [run for run in runs if run not in log_.pruned or run in entries]
     known = sorted({*ours, *entries})
     states = await gathered(lambda run: _state_of(task, run, entries.get(run)), known, READS_AT_ONCE)

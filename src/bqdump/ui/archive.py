@@ -192,7 +192,9 @@ class Archive:
     async def _is_sound(self, run: str, generation: int) -> bool:
         """Whether the manifest of a run is the one that the log is about. generation: of the manifest."""
         if run not in self._entries:
-            self._entries |= await entries_in(self.store, await visible_log(self.store, self.settings))
+            self._entries |= await entries_in(
+                self.store, self.settings.layout, await visible_log(self.store, self.settings)
+            )
         return run in self._entries and self._entries[run].generation == generation
 
     async def locks(self, runs: Sequence[str]) -> dict[str, int]:

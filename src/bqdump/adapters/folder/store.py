@@ -165,6 +165,11 @@ class FolderStore:
 
         return await asyncio.to_thread(names)
 
+    async def in_folders(self, prefix: str, name: str) -> list[ObjectInfo]:
+        names = [f"{prefix}{folder}/{name}" for folder in await self.folders(prefix)]
+        rows = await self._locked("list", prefix, lambda index: [index.find(name) for name in names])
+        return [row.info for row in rows if row]
+
     async def copy(self, copies: Sequence[Copy], origin: str) -> list[ObjectInfo | BqdumpError]:
         def each(index: Index) -> list[ObjectInfo | BqdumpError]:
             steps = (copies[first : first + COPIES] for first in range(0, len(copies), COPIES))

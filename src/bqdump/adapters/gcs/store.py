@@ -39,7 +39,7 @@ from bqdump.adapters.threads import Threads
 from bqdump.core.documents.layout import is_note
 from bqdump.core.documents.notes import NOTE_BYTES
 from bqdump.core.errors import BqdumpError, ConflictError, NotFoundError, UnavailableError
-from bqdump.ports.store import Abilities, BucketInfo, Copy, Hidden, Lock, Note, ObjectInfo, Stored
+from bqdump.ports.store import Abilities, BucketInfo, Copy, Hidden, Lock, Note, ObjectInfo, Stored, is_in_folder
 
 log = logging.getLogger(__name__)
 Result = TypeVar("Result")
@@ -160,6 +160,11 @@ class CloudStore:
         async for page in self._pages(prefix, start):
             yield [info_of(blob.name, blob._properties) for blob in page]
 
+    async def in_folders(self, prefix: str, name: str) -> list[ObjectInfo]:
+        """See ObjectStore. The prefix may have characters of a pattern, so that the pattern does without it."""
+        found = [blob async for page in self._pages(prefix, "", f"**/{name}") for blob in page]
+        return [info_of(blob.name, blob._properties) for blob in found if is_in_folder(blob.name, prefix, name)]
+
     async def folders(self, prefix: str) -> list[str]:
         def every() -> list[str]:
             with translated("list", f"{self.url}/{prefix}", ADMIN):
@@ -230,9 +235,15 @@ class CloudStore:
         self._threads.close()
         self._client.close()
 
-    async def _pages(self, prefix: str, start: str) -> AsyncIterator[list[Any]]:
+    async def _pages(self, prefix: str, start: str, glob: str = "") -> AsyncIterator[list[Any]]:
         listing = self._client.list_blobs(
-            self._bucket, prefix=prefix, start_offset=start or None, page_size=PAGE, fields=LISTED, **ONCE
+            self._bucket,
+            prefix=prefix,
+            start_offset=start or None,
+            match_glob=glob or None,
+            page_size=PAGE,
+            fields=LISTED,
+            **ONCE,
         )
         pages: Iterator[Any] = iter(listing.pages)
 

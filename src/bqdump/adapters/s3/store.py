@@ -146,6 +146,11 @@ class S3Store:
     async def folders(self, prefix: str) -> list[str]:
         return await self._threads.call(lambda: self._listing.folders(prefix))
 
+    async def in_folders(self, prefix: str, name: str) -> list[ObjectInfo]:
+        """See ObjectStore. S3 selects names by prefix alone."""
+        found = await asyncio.gather(*(self.stat(f"{prefix}{folder}/{name}") for folder in await self.folders(prefix)))
+        return [info for info in found if info]
+
     async def copy(self, copies: Sequence[Copy], origin: str) -> list[ObjectInfo | BqdumpError]:
         """See ObjectStore. The bytes pass through this process, since S3 copies no object of any size at once."""
         return await _all(
