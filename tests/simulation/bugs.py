@@ -57,17 +57,16 @@ def schedules(mutation: Mutation) -> Callable[[int], Verdict]:
 
 
 def find(mutation: Mutation, hint: int | None, most: int = SCHEDULES) -> Verdict | None:
-    """A schedule in which the bug breaks its law; the hint is tried first.
+    """A schedule in which the bug breaks its law, and in which no law is broken without it; the hint is tried first.
 
     None where none of the first `most` does. The seeds move whenever the steps of an export or of a restore change.
     """
     schedule = schedules(mutation)
-    seeds = range(most) if hint is None else (hint, *range(most))
-    with planted(mutation):
-        for seed in seeds:
+    for seed in range(most) if hint is None else (hint, *range(most)):
+        with planted(mutation):
             verdict = schedule(seed)
-            if verdict.broken and verdict.broken.law == mutation.law:
-                return verdict
+        if verdict.broken and verdict.broken.law == mutation.law and schedule(seed).broken is None:
+            return verdict
     return None
 
 

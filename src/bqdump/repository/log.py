@@ -103,8 +103,9 @@ async def read_log_with_pruned(store: ObjectStore, layout: Layout) -> Log:
         async for page in store.objects(layout.log):
             for info in page:
                 add(info.name, info.updated, None)
-    kept = [line for line in lines if line.run not in pruned or await _is_locked(store, line)]
-    hidden = [line for line in lines if line not in kept] if pruned else []
+    kept, hidden = list[LogLine](), list[LogLine]()
+    for line in lines:
+        (kept if line.run not in pruned or await _is_locked(store, line) else hidden).append(line)
     return Log(sorted(kept, key=lambda line: (line.snapshot, line.run), reverse=True), pruned, hidden)
 
 
