@@ -1,7 +1,7 @@
 """Every field of every stored document, set to what it cannot be: an answer or a clear error from all that reads it.
-from tiers import points
 
-The bucket holds a published run, a later one that is published over it, and a third one that has done all its work.
+The bucket holds a published run, a later one that is published over it and proven by a drill, and a third one that has
+done all its work.
 """
 
 from __future__ import annotations
@@ -38,6 +38,7 @@ from bqdump.repository.published import read_manifest
 from bqdump.ui.app import ADDRESSES
 from bqdump.ui.archive import Archive
 from bqdump_memory import MemoryWarehouse
+from proofs import drilled
 from tiers import points
 
 SETTINGS = Settings(project="project", dataset="data", target=Target("gs", "memory", "p/"))
@@ -45,6 +46,7 @@ LAYOUT = SETTINGS.layout
 WRONG: tuple[Any, ...] = (None, "\x00", "../x", -1, 10**39, 1.5, [], {})
 RUNS = ("first", "second", "third")
 REFUSED = "refused"
+BEGAN = 1_800_000_000_000
 Path = tuple[str | int, ...]
 
 
@@ -56,6 +58,7 @@ def filled() -> tuple[MemoryStore, MemoryWarehouse]:
         warehouse.put("project", "data", name, [f"{name} 1"])
     for name in RUNS[:2]:
         asyncio.run(run(task_of(store, warehouse, name)))
+    drilled(store, LAYOUT, RUNS[1], BEGAN)
 
     async def prepare() -> None:
         task = task_of(store, warehouse, "third")
@@ -143,7 +146,7 @@ def reads(store: MemoryStore, run: str) -> Iterator[tuple[str, Callable[[], Awai
         yield "verify", partial(verify, store, SETTINGS, "")
     of_second = [address.path for address in ADDRESSES]
     for path in of_second if run == "second" else ("/", "/runs/{run}", "/runs/{run}/live"):
-        yield f"console {path}", partial(page, store, path, run=run, table="orders", place=0)
+        yield f"console {path}", partial(page, store, path, run=run, table="orders", place=0, began=BEGAN)
 
 
 class Watched(MemoryStore):
