@@ -64,6 +64,7 @@ lock:            ## update the hashed lock files
 	$(BIN)/uv pip compile --no-config --universal --python-version 3.11 --generate-hashes --no-header --no-annotate -q requirements/localstack.in -o requirements/localstack.txt
 	$(BIN)/uv pip compile --no-config --universal --python-version 3.11 --generate-hashes --no-header --no-annotate -q requirements/witness-dbt.in -o requirements/witness-dbt.txt
 	$(BIN)/uv pip compile --no-config --universal --python-version 3.11 --generate-hashes --no-header --no-annotate -q --extra airflow --extra verify pyproject.toml -o requirements/airflow.txt
+	$(BIN)/uv pip compile --no-config --universal --python-version 3.11 --generate-hashes --no-header --no-annotate -q --extra dagster --extra verify pyproject.toml -o requirements/dagster.txt
 	printf 'uv\nhatchling\neditables\n' | $(BIN)/uv pip compile --universal --python-version 3.11 --generate-hashes --no-header --no-annotate -q - -o requirements/tools.txt
 
 $(VENV)/.tools: requirements/tools.txt
@@ -90,8 +91,8 @@ $(VENV)/.localstack: requirements/localstack.txt $(VENV)/.dev
 	@$(BIN)/uv pip install --no-config -q --compile-bytecode --python $(VENV)/localstack/bin/python --require-hashes --no-deps -r $<
 	@touch $@
 
-# Airflow, with bqdump in an environment of its own: its packages are many.
-$(VENV)/.airflow: $(VENV)/.%: requirements/%.txt $(VENV)/.dev
+# Airflow and Dagster, each with bqdump in an environment of its own: their packages are many.
+$(VENV)/.airflow $(VENV)/.dagster: $(VENV)/.%: requirements/%.txt $(VENV)/.dev
 	@rm -f $@
 	@$(BIN)/python -m venv --clear --without-pip $(VENV)/$*
 	@$(BIN)/uv pip install --no-config -q --compile-bytecode --python $(VENV)/$*/bin/python --require-hashes --no-deps -r $<

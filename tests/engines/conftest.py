@@ -1,4 +1,4 @@
-"""Real Airflow, in an environment of its own: `make .venv/.airflow`, every night.
+"""Real Airflow and Dagster, in environments of their own: `make .venv/.airflow .venv/.dagster`, every night.
 
 Without its environment, a file has no tests: `pytest tests/engines` then fails, as it finds none. Nor has it any in
 processes that share tests, since each test goes on from what the one before it did.
@@ -19,7 +19,7 @@ import requests
 from bqdump_local.stack import Stack
 from integration.stage import Stage
 
-ENGINES = ("airflow",)
+ENGINES = ("airflow", "dagster")
 SHARED = "PYTEST_XDIST_WORKER" in os.environ
 collect_ignore = [f"test_{name}.py" for name in ENGINES if SHARED or not (Path(sys.prefix) / f".{name}").exists()]
 TABLES = [f"t_{number:02}" for number in range(40)]

@@ -62,7 +62,9 @@ class Airflow(NamedTuple):
 
     def kill_task(self) -> None:
         """SIGKILL for the process of the one task that is running; its supervisor stays."""
-        listed = subprocess.run(["ps", "-eo", "pid,ppid,args"], capture_output=True, text=True, check=True).stdout
+        listed = subprocess.run(
+            ["ps", "-eww", "-o", "pid,ppid,args"], capture_output=True, text=True, check=True
+        ).stdout
         found = [line.split(None, 2) for line in listed.splitlines()[1:]]
         parents = {int(pid): int(parent) for pid, parent, _ in found}
         workers = {int(pid) for pid, _, words in found if "worker --" in words and "<idle>" not in words}
