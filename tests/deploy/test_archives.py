@@ -16,7 +16,7 @@ import pytest
 from docs.walk import ROOT
 
 BIN = Path(sys.executable).parent
-PACKAGES = ("bqdump", "bqdump_airflow", "bqdump_claims", "bqdump_local")
+PACKAGES = ("bqdump", "bqdump_airflow", "bqdump_claims", "bqdump_dagster", "bqdump_local")
 
 
 def built(source: Path, target: Path, *parts: str) -> dict[str, str]:
