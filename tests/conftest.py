@@ -16,6 +16,7 @@ from pathlib import Path
 from types import ModuleType
 
 import pytest
+from _pytest.assertion import rewrite
 from hypothesis import HealthCheck, given, settings
 from hypothesis.strategies import none
 
@@ -28,6 +29,8 @@ from warm_process import GC_THRESHOLD
 from warm_start import WarmStart, warm_start
 
 TESTS = Path(__file__).parent
+# More than there are cores, where tests wait for servers and processes. Each worker imports all tests of a tier.
+MORE_WORKERS = {"test": 1, "servers": 3, "all": 3}
 # A loaded machine is slow, and that is no fault of what is tested.
 PATIENT = settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])
 settings.register_profile("bqdump", PATIENT, max_examples=25)
@@ -166,6 +169,22 @@ def _test_and_variants(item: pytest.Item) -> tuple[str, tuple[str, ...]]:
 
 
 @pytest.hookimpl(tryfirst=True)
+def pytest_sessionstart(session: pytest.Session) -> None:
+    """Rewrite the assertions of changed modules before workers start: each worker would, at the same time."""
+    if not session.config.getoption("numprocesses", None) or sys.dont_write_bytecode:
+        return
+    state = session.config.stash[rewrite.assertstate_key]
+    for path in TESTS.rglob("test_*.py"):
+        found = path.relative_to(TESTS)
+        if any(tiers.leaves_out(each.as_posix()) for each in (found, *found.parents[:-1])):
+            continue
+        kept = rewrite.get_cache_dir(path) / f"{path.stem}{rewrite.PYC_TAIL}"
+        if rewrite.try_makedirs(kept.parent) and rewrite._read_pyc(path, kept) is None:
+            status, code = rewrite._rewrite_test(path, session.config)
+            rewrite._write_pyc(state, code, status, kept)
+
+
+@pytest.hookimpl(tryfirst=True)
 def pytest_collection() -> None:
     """What thousands of tests consist of stays until the end: the collector need not walk through it all the time."""
     gc.disable()
@@ -184,8 +203,8 @@ def pytest_collection_finish() -> None:
 
 @pytest.hookimpl(optionalhook=True)
 def pytest_xdist_auto_num_workers(config: pytest.Config) -> int:
-    """More than there are cores where most tests wait for servers and processes."""
-    return (os.cpu_count() or 1) + (3 if config.getoption("tier") in ("test", "servers", "all") else 0)
+    """How many processes `-n auto` is."""
+    return (os.cpu_count() or 1) + MORE_WORKERS.get(config.getoption("tier"), 0)
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: pytest.Config) -> None:

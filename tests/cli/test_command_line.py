@@ -129,6 +129,8 @@ def test_help_shows_every_setting_with_variable_and_default(capsys: pytest.Captu
         assert f"{setting.flag} {setting.metavar}" in shown
         assert f"[{setting.env}" in shown
     assert "[BQDUMP_FORMAT; default: csv]" in shown
+    # Zero is no limit, or never: the description says so.
+    assert "default: 0]" not in shown
     assert start(["status", "--help"]) == 0
     named = capsys.readouterr().out.partition("described by bqdump help settings:")[2]
     options = [option.strip() for option in named.split(",")]
@@ -355,6 +357,15 @@ def test_a_bad_setting_ends_with_2_and_names_itself(bad: str, capsys: pytest.Cap
     arguments, output = BAD[bad]
     assert start(["plan", *COMPLETE, *arguments]) == 2
     assert output in capsys.readouterr().err
+
+
+def test_only_where_there_is_no_file_of_settings_one_is_to_be_written(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert start(["plan", "--config", "none.toml"]) == 2
+    assert "none.toml: No such file or directory. Write one: bqdump init" in capsys.readouterr().err
+    assert start(["plan", "--config", str(tmp_path)]) == 2
+    assert capsys.readouterr().err.endswith(f"{tmp_path}: Is a directory.\n")
 
 
 def test_bad_toml_names_file_and_line(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

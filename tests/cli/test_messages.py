@@ -5,6 +5,7 @@ from __future__ import annotations
 import ast
 import re
 from collections.abc import Iterator
+from functools import cache
 from pathlib import Path
 
 import pytest
@@ -51,19 +52,22 @@ def literals(path: Path) -> Iterator[tuple[int, str]]:
             yield node.lineno, node.value
 
 
-MESSAGES = [
-    (f"{path.relative_to(SOURCE)}:{line}", text)
-    for path in MODULES
-    if "render" not in path.parts and path.name != "completion.py"
-    for line, text in literals(path)
-    if " " in text
-]
+@cache
+def messages() -> list[tuple[str, str]]:
+    """Every string of more than a word, with its place."""
+    return [
+        (f"{path.relative_to(SOURCE)}:{line}", text)
+        for path in MODULES
+        if "render" not in path.parts and path.name != "completion.py"
+        for line, text in literals(path)
+        if " " in text
+    ]
 
 
 def test_a_command_in_a_message_is_at_the_end_of_its_line_or_delimited() -> None:
     unclear = [
         (place, text)
-        for place, text in MESSAGES
+        for place, text in messages()
         for found in COMMAND.finditer(text)
         if not found["delimited"]
         and not WORDS.fullmatch(re.sub(r"^(bqdump [\w-]+�*|gcloud [a-z]+|bq [a-z]+)", "", found[0]))
@@ -72,7 +76,7 @@ def test_a_command_in_a_message_is_at_the_end_of_its_line_or_delimited() -> None
 
 
 def test_no_message_is_about_size_or_more_as_if_they_were_things() -> None:
-    assert [each for each in MESSAGES if re.search(r"\bis size\b|\bmores\b", each[1])] == []
+    assert [each for each in messages() if re.search(r"\bis size\b|\bmores\b", each[1])] == []
 
 
 @pytest.mark.parametrize("message", ["repeat: {call:run run_id=a}", "repeat:\n{call:run run_id=a}\nThen wait."])
@@ -121,7 +125,9 @@ def test_lists_of_no_one_two_and_many_things() -> None:
 def test_hints_in_python_have_values_that_python_takes() -> None:
     assert fill("such as {setting:keep_daily=7}") == "such as keep_daily=7"
     assert fill("such as {setting:format=parquet}") == "such as format='parquet'"
-    values = {match for _, text in MESSAGES for match in re.findall(SETTING, text) if match[1] and "�" not in match[1]}
+    values = {
+        match for _, text in messages() for match in re.findall(SETTING, text) if match[1] and "�" not in match[1]
+    }
     assert values
     for name, value in values:
         meant = True if value == "True" else int(value) if value.isdecimal() else value

@@ -44,6 +44,13 @@ def test_shows_each_run_with_the_rules_that_keep_it(scene: Scene, capsys: pytest
     assert scene.names() == before
 
 
+def test_numbers_are_aligned_with_the_end_of_their_heading(scene: Scene, capsys: pytest.CaptureFixture[str]) -> None:
+    assert start(["prune", *TARGET, "--keep-last", "2"]) == 0
+    head, *rows = capsys.readouterr().out.splitlines()[:4]
+    ends = [head.index(name) + len(name) for name in ("tables", "size", "would free")]
+    assert [[row[:end].split()[-1] for end in ends] for row in rows] == [["2", "B", "B"]] * 3
+
+
 def test_deletes_with_yes_and_then_has_nothing_to_do(scene: Scene, capsys: pytest.CaptureFixture[str]) -> None:
     assert start(["prune", *TARGET, "--keep-last", "2", "--yes"]) == 0
     assert said(capsys)[-1] == "Removed 1 run (0 files, 0 B now; 2 files, 48 B a day later); 2 runs kept."

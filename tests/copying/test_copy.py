@@ -214,7 +214,9 @@ def test_commands_work_on_a_copy(copies: Copies) -> None:
             ("a", "complete", False),
         ]
         assert await newest_run(store, settings) == "b"
-        assert (await status(store, settings, "b")).state == "published"
+        published = await status(store, settings, "b")
+        planned = sum(entry.planned_bytes for entry in copies.manifest("b").tables)
+        assert (published.state, published.bytes) == ("published", planned)
         assert (await status(store, settings, "a")).state == "superseded"
         assert (await verbs.manifest(store, settings, "a"))["items"].uris[0].startswith("gs://second/copies/")
         assert [change.table for change in await verbs.diff(lambda _: store, settings)] == ["items"]

@@ -175,3 +175,13 @@ def test_the_drill_that_has_proven_its_run_stays(vault: Copies) -> None:
     vault.target.put_now(manifest_of(vault, "r1"), b"junk")
     prune(vault, keep_last=2)
     assert vault.target.peek(vault.there.layout.drill("d0").name)
+
+
+def test_a_run_whose_tags_are_damaged_is_kept_and_stops_the_prune_only_without_a_trusted_key(vault: Copies) -> None:
+    night(vault, "r1", "r2")
+    unlock(vault)
+    vault.target.put_now(vault.there.layout.tags("r1").name, b"junk")
+    with pytest.raises(DocumentError, match=r"r1.*trust"):
+        prune(vault, trust=False, keep_last=1)
+    reasons = {run.run: run.reasons for run in prune(vault, keep_last=1).runs}
+    assert reasons == {"r2": ("published", "last"), "r1": ("not trusted",)}

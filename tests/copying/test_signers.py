@@ -6,13 +6,14 @@ from hashlib import sha256
 from types import SimpleNamespace
 from typing import Any
 
+import msgspec
 import pytest
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 from bqdump.adapters.signing_keys import FileKey
 from bqdump.copying import move
 from bqdump.core.documents.run import Owner
-from bqdump.core.errors import DeniedError
+from bqdump.core.errors import DeniedError, VerificationError
 from bqdump.core.settings.settings import Settings
 from bqdump.core.settings.target import Target
 from bqdump.verbs import retention
@@ -51,3 +52,19 @@ def test_a_file_of_several_pieces_that_another_task_has_moved_is_compared_piece_
     digests = {file.name: file.sha256 for entry in copies.manifest("a").tables for file in entry.files}
     stored = {name: copies.target.peek(name) for name in digests}
     assert digests == {name: sha256(found[0]).hexdigest() for name, found in stored.items() if found}
+
+
+@pytest.mark.parametrize("again", [False, True])
+def test_where_keys_are_trusted_a_file_without_sha256_is_copied_only_if_it_was_not_written_again(again: bool) -> None:
+    copies = Copies()
+    copies.export("r1")
+    copies.settings = msgspec.structs.replace(copies.settings, trust=("signing.pub",))
+    (name,) = [one for one in copies.source.store.names_now() if "/items/" in one]
+    found = copies.source.store.peek(name)
+    assert found
+    if again:
+        copies.source.store.put_now(name, found[0])
+        with pytest.raises(VerificationError, match="it was written again since run r1 was exported"):
+            copies.copy("r1")
+    else:
+        assert [run.state for run in copies.copy("r1").runs] == ["copied"]

@@ -24,6 +24,13 @@ def test_a_change_in_percent_is_never_zero(before: int, after: int, text: str) -
     assert growth_text(before, after) == text
 
 
+@pytest.mark.parametrize(("waited", "names"), [(0, ["running"]), (1, ["pending in BigQuery", "running"])])
+def test_a_timeline_explains_the_colours_that_it_has(waited: int, names: list[str]) -> None:
+    chart = gantt([Bar("orders", 0, 0, 0, 0, waited, 1000)])
+    assert chart
+    assert [meaning for _, meaning in chart.legend] == names
+
+
 @pytest.mark.parametrize(
     ("took", "times"),
     [

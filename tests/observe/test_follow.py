@@ -14,7 +14,7 @@ from msgspec.structs import replace
 from bqdump.adapters.memory import MemoryStore
 from bqdump.core.documents.run import Owner
 from bqdump.core.errors import NotFoundError, TablesFailedError
-from bqdump.core.progress.events import Event
+from bqdump.core.progress.events import Entered, Event
 from bqdump.core.progress.tally import Progress
 from bqdump.core.settings.settings import Settings
 from bqdump.core.settings.target import Target
@@ -81,7 +81,17 @@ async def together(task: Task, *, tell: Callable[[Event], None] = lambda event: 
 def test_a_run_is_followed_from_before_its_start_until_it_is_published() -> None:
     _, task = world()
     progress, events = Progress(), itertools.count()
-    reported = asyncio.run(together(task, tell=lambda event: progress.take(event, float(next(events)))))
+    entered = list[tuple[str, int]]()
+
+    def tell(event: Event) -> None:
+        progress.take(event, float(next(events)))
+        if isinstance(event, Entered):
+            entered.append((event.stage, progress.view(1e6).done))
+
+    reported = asyncio.run(together(task, tell=tell))
+    # It publishes once all tables are there, and not before.
+    assert ("published", 5) in entered
+    assert {done for _, done in entered} == {5}
     states = [status.state for status in reported]
     assert states[0] == "planning"
     assert states[-1] == "published"

@@ -110,6 +110,25 @@ def test_rows_that_arrive_in_an_empty_partition_are_kept_and_named(monkeypatch: 
     assert world.rows("days") == ["20260101:mine"]
 
 
+def test_files_whose_names_alone_say_when_rows_arrived_load_into_their_partitions(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    world = by_partition()
+    # Without the column that it was partitioned by.
+    lines = {"fields": [{"name": "line", "type": "STRING"}]}
+    world.change_definition("days", timePartitioning={"type": "DAY"}, schema=lines)
+    loaded = list[tuple[str, list[str]]]()
+    load = world.big.load
+
+    async def loading(request: LoadRequest) -> Job:
+        loaded.append((request.to.partition, [uri.split("/")[-2] for uri in request.uris]))
+        return await load(request)
+
+    monkeypatch.setattr(world.big, "load", loading)
+    assert world.restore(replace(INTO, include=("days",), dataset="other"), run="r2").state == "restored"
+    assert loaded == [(day, [day]) for day in ("20260101", "20260102", "20260103")]
+
+
 def test_partitions_of_an_export_in_a_local_folder_are_uploaded_alone(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(test_copies, "ExportedWorld", by_partition)
     folder = test_copies.Folder()

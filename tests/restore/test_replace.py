@@ -81,6 +81,18 @@ def test_a_policy_that_the_export_could_restore_is_not_removed_where_no_one_asks
         world.restore(REPLACE, "second", run="r1")
 
 
+@pytest.mark.parametrize("with_policies", [False, True])
+def test_rows_alone_never_remove_a_policy_as_they_bring_none_back(with_policies: bool) -> None:
+    world = ExportedWorld()
+    world.change_manifest(definitions=Definitions(policies=(FEW,)))
+    world.big.put("project", "copy", "one", ["x"])
+    world.big.policies["one"] = ["few"]
+    options = replace(REPLACE, data_only=True, include=("one",), with_policies=with_policies)
+    with pytest.raises(UsageError, match=r"would be removed: few of one\. Restore next to the table"):
+        world.restore(options, run="r1")
+    assert (world.rows("one"), world.big.policies["one"]) == (["x"], ["few"])
+
+
 def test_a_policy_that_a_restore_has_created_is_replaced_and_named_once_no_export_has_it() -> None:
     world = ExportedWorld()
     world.change_manifest(definitions=Definitions(policies=(FEW,)))
