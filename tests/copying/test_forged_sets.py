@@ -519,3 +519,17 @@ def test_what_is_signed_of_a_set_is_of_a_set_whatever_its_manifest_says() -> Non
         statement = statement_of(envelope_of(manifest, "manifest.json", "", of_set=of_set))
         assert statement
         assert statement.predicate.dataset == dataset
+
+
+def test_a_dataset_that_was_created_after_a_run_is_not_missed_in_it_when_it_is_copied_later(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    sets = Sets()
+    sets.export("n1")
+    sets.world.put("shop", "orders")
+    sets.export("n2")
+    sets.copy()
+    caplog.set_level(logging.WARNING)
+    assert {one.run for one in sets.copy("n1").runs} == {"n1"}
+    assert "does not name" not in caplog.text
+    assert sets.tied() == {"ops": "n2", "sales": "n2", "shop": "n2"}
