@@ -65,7 +65,7 @@ locals {
         memory      = lookup(job, "memory", "")
         account     = local.accounts_of[command]
         schedule    = lookup(job, "schedule", "")
-        hours       = tonumber(lookup(job, "hours", lookup(module.cron.hours, lookup(job, "schedule", ""), 0)))
+        hours       = tonumber(lookup(job, "hours", command == "drill" && local.rpo != null ? local.rpo_hours : lookup(module.cron.hours, lookup(job, "schedule", ""), 0)))
         exports     = command == "copy" ? [merge(local.job_export, { target = "${trimsuffix(local.dest, "/")}/" })] : [local.job_export]
       }
     },

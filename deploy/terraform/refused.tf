@@ -96,10 +96,13 @@ locals {
     [for one in local.matched : "${one.where}: invalid value \"${one.value}\"; expected ${one.expected}." if !can(regex("^(?:${one.pattern})$", one.value))],
     [for one in concat([var.image], [for job in values(var.jobs) : lookup(job, "image", "")]) : "image: ${one} may change between two tasks. Name it by its digest." if length(regexall(":latest$", one)) > 0],
     module.cron.refused,
-    # The hours of a schedule have 2 more than its longest pause.
+    # The hours of a schedule have 2 more than its longest pause. A run counts once a drill has proven it.
     [
-      for hours in compact([lookup(module.cron.hours, local.by_workflow ? var.workflow_schedule : var.schedule, "")]) : "settings: BQDUMP_RPO ${var.settings["BQDUMP_RPO"]} cannot be met: the schedule leaves ${tonumber(hours) - 2} hours between two runs."
-      if coalesce(local.rpo_hours, 1000000) < tonumber(hours) - 2
+      for what, schedule in {
+        runs   = local.by_workflow ? var.workflow_schedule : var.schedule
+        drills = lookup(lookup(local.commands, "drill", {}), "schedule", "")
+      } : "settings: BQDUMP_RPO ${var.settings["BQDUMP_RPO"]} cannot be met: the schedule leaves ${lookup(module.cron.hours, schedule, 0) - 2} hours between two ${what}."
+      if coalesce(local.rpo_hours, 1000000) < lookup(module.cron.hours, schedule, 0) - 2
     ],
     # Settings.
     [for name in keys(var.settings) : "settings: ${name} has a variable of its own: ${local.own_variables[name]}." if contains(keys(local.own_variables), name)],

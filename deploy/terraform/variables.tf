@@ -191,7 +191,7 @@ variable "hours_without_export" {
 }
 
 variable "jobs" {
-  description = "Jobs of other commands: drill, verify, copy, prune, restore. The keys of an entry are `schedule` (cron; empty: started by hand), `dest` of a copy, `image`, `memory`, `tasks`, `hours` (alert if it was not done for so many; default: as for hours_without_export), and the flags of the command without `--`, such as `sample = \"10%\"`."
+  description = "Jobs of other commands: drill, verify, copy, prune, restore. The keys of an entry are `schedule` (cron; empty: started by hand), `dest` of a copy, `image`, `memory`, `tasks`, `hours` (alert if it was not done for so many; default: as for hours_without_export, of which BQDUMP_RPO concerns drills only), and the flags of the command without `--`, such as `sample = \"10%\"`."
   type        = map(map(string))
   default     = {}
 }

@@ -16,7 +16,9 @@ from bqdump_airflow import cloud_run
 def published_since(settings: Mapping[str, Any], since: datetime) -> str:
     """The published run, if its snapshot time is not earlier than `since`; else ""."""
     lines = bqdump.Backup(**settings).runs()
-    return next((line.run for line in lines if line.published and (line.snapshot_time or since) >= since), "")
+    return next(
+        (line.run for line in lines if line.published and line.snapshot_time and line.snapshot_time >= since), ""
+    )
 
 
 class ExecutionTrigger(BaseTrigger):

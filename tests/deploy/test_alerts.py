@@ -117,22 +117,47 @@ def test_an_export_is_overdue_by_its_own_schedule(schedule: str, hours: int) -> 
     assert query == f"({published} or vector(0)) < 0.5 and on() vector(time()) > {DUE}"
 
 
+@pytest.mark.parametrize("command", ["run", "drill"])
 @pytest.mark.parametrize(("rpo", "hours"), [("26h", 25), ("2d", 47), ("25h", 24)])
-def test_an_export_is_overdue_an_hour_before_the_recovery_point_objective(rpo: str, hours: int) -> None:
-    done = CliRunner().invoke(
-        render, ["alerts", *FLAGS, "--rpo", rpo, "--notification-channel", CHANNEL], catch_exceptions=False, **NAMES
-    )
+def test_an_export_and_its_proof_are_overdue_an_hour_before_the_recovery_point_objective(
+    command: str, rpo: str, hours: int
+) -> None:
+    flags = [*FLAGS, "--command", command, "--rpo", rpo, "--notification-channel", CHANNEL]
+    done = CliRunner().invoke(render, ["alerts", *flags], catch_exceptions=False, **NAMES)
     assert f"[{hours}h]))" in done.output
     assert f"It is due within {hours} hours." in done.output
-    drills = [*FLAGS, "--rpo", rpo, "--command", "drill", "--schedule", "0 6 * * 0", "--notification-channel", CHANNEL]
-    assert "[170h]))" in CliRunner().invoke(render, ["alerts", *drills], catch_exceptions=False, **NAMES).output
 
 
-def test_an_objective_that_the_schedule_cannot_meet_is_refused() -> None:
-    flags = [*FLAGS, "--rpo", "24h", "--notification-channel", CHANNEL]
-    with pytest.raises(UsageError, match="24 hours between two runs") as refused:
-        CliRunner().invoke(render, ["alerts", *flags], catch_exceptions=False, **NAMES)
+def test_what_the_objective_is_not_about_is_overdue_by_its_schedule() -> None:
+    flags = [
+        *FLAGS,
+        "--command",
+        "verify",
+        "--schedule",
+        "0 6 * * 0",
+        "--rpo",
+        "26h",
+        "--notification-channel",
+        CHANNEL,
+    ]
+    assert "[170h]))" in CliRunner().invoke(render, ["alerts", *flags], catch_exceptions=False, **NAMES).output
+
+
+@pytest.mark.parametrize(
+    ("command", "schedule", "rpo", "why", "hint"),
+    [
+        ("run", "0 3 * * *", "24h", "24 hours between two runs", "Start runs more often, or set it to 25h at least."),
+        ("drill", "0 6 * * 0", "26h", "168 hours between two drills", "Start drills more often, or set it to 169h"),
+    ],
+)
+def test_an_objective_that_the_schedule_cannot_meet_is_refused(
+    command: str, schedule: str, rpo: str, why: str, hint: str
+) -> None:
+    words = ["--command", command, "--schedule", schedule, "--rpo", rpo, "--notification-channel", CHANNEL]
+    with pytest.raises(UsageError, match=why) as refused:
+        CliRunner().invoke(render, ["alerts", *FLAGS, *words], catch_exceptions=False, **NAMES)
     assert refused.value.setting == "rpo"
+    assert hint in refused.value.hint
 
 
 @pytest.mark.parametrize("known", [False, True])

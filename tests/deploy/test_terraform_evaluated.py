@@ -15,7 +15,7 @@ from bqdump.core.settings.resolve import environment, file, flags, resolve
 from bqdump.core.settings.target import Target
 from bqdump.render.alerts import DUE, hours_between, metrics, overdue_hours, policies
 from bqdump.render.append_only import COPIER, PRUNER, TITLE, expression
-from bqdump.render.commands import COPY, PRUNE, RUN
+from bqdump.render.commands import COPY, OF_THE_OBJECTIVE, PRUNE, RUN
 from bqdump.render.deployment import Deployment, Secret
 from bqdump.render.deployment import environment as variables_of
 from bqdump.render.iam import accounts, build_account
@@ -54,7 +54,9 @@ CASES: dict[str, dict[str, Any]] = {
     "both": {"schedule": "0 3 */2 * 1"},
     "summer": {"schedule": "0 3 * 6-8 *", "jobs": {"drill": {"schedule": "0 6 * * 0,3"}}},
     "unscheduled": {"schedule": "", "jobs": {"verify": {"schedule": "0 7 * * *"}}},
-    "objective": {"settings": {"BQDUMP_RPO": "26h"}, "jobs": {"drill": {"schedule": "0 6 * * 0"}}},
+    "objective": {"settings": {"BQDUMP_RPO": "26h"}, "jobs": {"drill": {"schedule": "0 6 * * *"}}},
+    "objective_and_drills_by_hand": {"settings": {"BQDUMP_RPO": "26h"}, "jobs": {"drill": {"sample": "10%"}}},
+    "objective_and_weekly_checks": {"settings": {"BQDUMP_RPO": "26h"}, "jobs": {"verify": {"schedule": "0 6 * * 0"}}},
     "objective_in_days": {"schedule": "0 3 * * 0", "settings": {"BQDUMP_RPO": " 9 D "}},
     "own_hours": {"hours_without_export": 5, "jobs": {"drill": {"schedule": "0 6 * * 0", "hours": "0"}}},
     "spaces": {"dataset": " sales , ops", "events": True, "jobs": {"drill": {"schedule": "0 6 * * 0"}}},
@@ -158,7 +160,8 @@ def case_of(name: str, planned: Planned) -> Case:
         )
         places = case.copies(command)
         about = exported(settings)._replace(target=str(places)) if places else exported(settings)
-        case.watched[command] = Watched((CHANNEL,), (about,), scheduled=bool(entry.get("schedule")))
+        scheduled = bool(entry.get("schedule") or (command in OF_THE_OBJECTIVE and settings.rpo))
+        case.watched[command] = Watched((CHANNEL,), (about,), scheduled=scheduled)
     return case
 
 
@@ -178,7 +181,7 @@ def hours_of(case: Case, command: str) -> int:
     """After how many hours something is overdue, 0 for never."""
     given = case.variables.get("hours_without_export") if command == RUN else case.entry(command).get("hours")
     deployment = case.deployments[command]
-    scheduled = deployment.schedule or (command == RUN and deployment.settings.rpo)
+    scheduled = deployment.schedule or (command in OF_THE_OBJECTIVE and deployment.settings.rpo)
     return (overdue_hours(deployment) if scheduled else 0) if given is None else int(given)
 
 
@@ -446,6 +449,10 @@ REFUSED: dict[str, tuple[dict[str, Any], str]] = {
     "misspelt": (settings(BQDUMP_FROMAT="csv"), "settings: BQDUMP_FROMAT is not a setting of a job."),
     "run_id": (settings(BQDUMP_RUN_ID="nightly"), "settings: BQDUMP_RUN_ID is not a setting of a job."),
     "objective": (settings(BQDUMP_RPO="24h"), "BQDUMP_RPO 24h cannot be met: the schedule leaves 24 hours between two"),
+    "proof": (
+        {"settings": {"BQDUMP_RPO": "26h"}, "jobs": {"drill": {"schedule": "0 6 * * 0"}}},
+        "BQDUMP_RPO 26h cannot be met: the schedule leaves 168 hours between two drills.",
+    ),
     "ping": (settings(BQDUMP_PING="https://x"), "settings: anybody who sees the job could read BQDUMP_PING."),
     "notify": (settings(BQDUMP_NOTIFY="https://x"), "settings: anybody who sees the job could read BQDUMP_NOTIFY."),
     "own_variable": (settings(PROJECT_ID="p"), "settings: PROJECT_ID has a variable of its own: source_project."),

@@ -144,6 +144,21 @@ def test_a_killed_task_is_retried_and_each_table_is_exported_once(airflow: Airfl
     assert airflow.xcoms("waiting")["return_value"] == RUN
 
 
+def test_a_published_run_counts_as_new_only_by_its_snapshot_time() -> None:
+    asked = """
+from datetime import UTC, datetime, timedelta
+import bqdump
+from bqdump_airflow.triggers import published_since
+since = datetime(2026, 1, 31, tzinfo=UTC)
+for published, time in ((True, None), (True, since - timedelta(seconds=1)), (False, since), (True, since)):
+    line = bqdump.RunLine(run="a", state="complete", published=published, snapshot_time=time)
+    bqdump.Backup.runs = lambda self, line=line: [line]
+    print(repr(published_since({"bucket": "exports"}, since)))
+"""
+    ran = subprocess.run([f"{BIN}/python", "-c", asked], capture_output=True, text=True, check=True)
+    assert ran.stdout.split() == ["''", "''", "''", "'a'"]
+
+
 def test_what_a_run_made_is_in_xcom_with_links_to_report_and_log(airflow: Airflow, stage: Stage) -> None:
     xcoms = airflow.xcoms("worker")
     documents = f"{stage.bucket}/_bqdump/runs/{RUN}"

@@ -18,6 +18,7 @@ from bqdump.render.commands import (
     CANCELLED,
     HANGING,
     NOT_TRUSTED,
+    OF_THE_OBJECTIVE,
     RUN,
     UNTRUSTED_EVENTS,
     WARNED,
@@ -107,11 +108,11 @@ def _either(names: Sequence[str]) -> str:
 
 
 def overdue_hours(deployment: Deployment) -> int:
-    """The hours after which the work of a deployment is overdue. That of an export follows from `rpo`, if it is set.
+    """The hours after which the work of a deployment is overdue. Exports and drills follow `rpo`, if it is set.
 
     The hour before is for the run itself, as its age counts from its snapshot time, and for the alert.
     """
-    if deployment.command == RUN and deployment.settings.rpo:
+    if deployment.command in OF_THE_OBJECTIVE and deployment.settings.rpo:
         return max(1, deployment.settings.rpo // 3600 - 1)
     return hours_between(deployment.schedule)
 

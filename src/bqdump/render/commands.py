@@ -12,6 +12,9 @@ from bqdump.core.progress.log_events import LogEvent
 
 RUN, DRILL, VERIFY, COPY, PRUNE, RESTORE = "run", "drill", "verify", "copy", "prune", "restore"
 
+# What the recovery point objective is about: a run counts once a drill has proven it.
+OF_THE_OBJECTIVE = {RUN: "runs", DRILL: "drills"}
+
 
 class Alert(NamedTuple):
     """What an alert says. section: of the page for operators."""

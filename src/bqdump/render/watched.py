@@ -17,7 +17,7 @@ from bqdump.core.settings.resolve import file, resolve
 from bqdump.core.settings.settings import Settings
 from bqdump.core.settings.target import Target
 from bqdump.core.times import days_text
-from bqdump.render.commands import COPY, RUN
+from bqdump.render.commands import COPY, OF_THE_OBJECTIVE, RUN
 from bqdump.render.deployment import Deployment, environment, longest_pause
 
 CHANNEL = re.compile(r"projects/[^/\s]+/notificationChannels/[^/\s]+")
@@ -79,9 +79,10 @@ def watched_by(
     if items and not by_workflow:
         raise UsageError("render", "--exports", "only valid with --workflow", "Remove it.")
     pause, rpo = math.ceil(longest_pause(deployment.schedule) / 60), deployment.settings.rpo
-    if deployment.command == RUN and rpo and rpo < (pause + 1) * 3600:
-        cause = f"{days_text(rpo)} cannot be met: the schedule leaves {pause} hours between two runs"
-        hint = f"Start runs more often, or set it to {pause + 1}h at least."
+    what = OF_THE_OBJECTIVE.get(deployment.command)
+    if what and rpo and rpo < (pause + 1) * 3600:
+        cause = f"{days_text(rpo)} cannot be met: the schedule leaves {pause} hours between two {what}"
+        hint = f"Start {what} more often, or set it to {pause + 1}h at least."
         raise UsageError("render", "", cause, hint, setting="rpo")
     exports: tuple[Exported, ...] = (exported(deployment.settings),)
     if items:
