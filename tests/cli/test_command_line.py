@@ -165,9 +165,9 @@ def test_help_shows_what_the_flag_shows(words: list[str], capsys: pytest.Capture
 @pytest.mark.parametrize(
     ("words", "hint"),
     [
-        (["rum"], "Did you mean bqdump help run?"),
+        (["rum"], "Did you mean `bqdump help run`?"),
         (["run", "up"], "`bqdump help` lists all commands."),
-        (["local", "upp"], "Did you mean bqdump help local up?"),
+        (["local", "upp"], "Did you mean `bqdump help local up`?"),
     ],
 )
 def test_the_help_of_an_unknown_command_is_refused(

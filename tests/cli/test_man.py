@@ -63,4 +63,4 @@ def test_each_command_has_a_page_in_roff_with_each_option_of_its_help(
 
 def test_a_page_of_no_command_is_refused(capsys: pytest.CaptureFixture[str]) -> None:
     assert start(["help", "--man", "retention"]) == 2
-    assert "retention: unknown command. Did you mean bqdump help retention?" in capsys.readouterr().err
+    assert "retention: unknown command. Did you mean `bqdump help retention`?" in capsys.readouterr().err

@@ -11,10 +11,12 @@ from pathlib import Path
 import pytest
 
 import bqdump
+import pasted
 from bqdump.cli import SETUP
 from bqdump.cli.main import GROUPS
 from bqdump.core.sizes import counted, listed, named
 from bqdump.core.wording import COMMANDS, PYTHON, SETTING, fill
+from docs.shell import in_script, objection
 
 SOURCE = Path(bqdump.__file__).parent
 MODULES = sorted(SOURCE.rglob("*.py"))
@@ -73,6 +75,41 @@ def test_a_command_in_a_message_is_at_the_end_of_its_line_or_delimited() -> None
         and not WORDS.fullmatch(re.sub(r"^(bqdump [\w-]+�*|gcloud [a-z]+|bq [a-z]+)", "", found[0]))
     ]
     assert unclear == [], unclear
+
+
+def test_the_tools_take_every_command_that_a_message_names() -> None:
+    """What messages fill in is one word here; its values are checked where a test prints them: see pasted."""
+    refused = [
+        (place, words, why)
+        for place, text in messages()
+        for found in COMMAND.finditer(re.sub(r"(bqdump [a-z-]+)�", r"\1", text))
+        if "…" not in found[0] and "{}" not in found[0] and not found[0].endswith('"')
+        for words in in_script(re.sub(r" N$", " 3", found[0].strip("`")).replace("�", "X"))
+        if (why := objection(words))
+    ]
+    assert refused == [], refused
+
+
+@pytest.mark.parametrize(
+    ("text", "fine"),
+    [
+        ("Delete it: `bqdump prune a`, then repeat.", True),
+        ("Delete it: bqdump prune a, then repeat.", False),
+        ("Show it: bqdump erase 'my table'.", True),
+        ("Show it: bqdump erase my table.", False),
+        ('{"message": "Show it: bqdump ls a --sorted"}', False),
+        ("Usage: bqdump ls [OPTIONS] [RUN]", True),
+    ],
+)
+def test_what_is_printed_is_taken_as_a_reader_copies_it(text: str, fine: bool) -> None:
+    assert (pasted.refused(text) == []) == fine
+
+
+def test_a_value_that_a_message_fills_into_a_command_is_quoted() -> None:
+    """An f-string would put it between the words of the command as it is. Names of runs and risks need no quotes."""
+    names = r" (run|run_id|allow)=�"
+    bare = [(place, text) for place, text in messages() if re.search(r"\{call:[^}]*�", re.sub(names, "", text))]
+    assert bare == [], bare
 
 
 def test_no_message_is_about_size_or_more_as_if_they_were_things() -> None:

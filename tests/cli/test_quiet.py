@@ -86,7 +86,7 @@ def test_a_new_key_leaves_nothing_where_a_file_of_its_name_is(
 @pytest.mark.parametrize("flag", ["-V", "-v"])
 def test_the_version_is_named_where_another_tools_flag_was_meant(flag: str, capsys: pytest.CaptureFixture[str]) -> None:
     assert start([flag]) == 2
-    assert "Did you mean bqdump --version?" in capsys.readouterr().err
+    assert "Did you mean `bqdump --version`?" in capsys.readouterr().err
 
 
 def test_a_full_disk_asks_to_repeat_the_command_whichever_it_was() -> None:

@@ -142,14 +142,15 @@ def test_a_copy_of_a_run_that_was_erased_in_one_place_only_says_where_to_erase_i
     erased(copies, copies.source.store, copies.settings)
     with pytest.raises(UsageError, match="table sales was erased from it in the source, and not in") as refused:
         copies.copy("r1")
-    expected = "Erase it there as well: bqdump erase sales.sales --bucket second --prefix copies"
+    expected = "Erase it there as well: bqdump erase sales.sales --reason REASON --bucket second --prefix copies"
     assert fill(refused.value.hint, COMMANDS) == expected
     other = Copies()
     other.export("r1")
     other.copy("r1")
     erased(other, other.target, other.there)
-    with pytest.raises(UsageError, match="table sales was erased from it in gs://second/copies/, and not in"):
+    with pytest.raises(UsageError, match="table sales was erased from it in gs://second/copies/, and not in") as back:
         other.copy("r1")
+    assert fill(back.value.hint, COMMANDS).endswith("brings it back: bqdump erase sales.sales --reason REASON")
 
 
 def test_a_locked_copy_of_a_run_that_was_erased_says_until_when_it_stays() -> None:

@@ -16,6 +16,7 @@ import pytest
 
 from bqdump.adapters.lean_imports import UNUSED
 from bqdump.cli.main import start
+from pasted import refused
 
 
 class Called(NamedTuple):
@@ -50,7 +51,7 @@ def call(capsys: pytest.CaptureFixture[str], *arguments: str) -> Called:
     with _as_before():
         code = start(arguments)
     out, err = capsys.readouterr()
-    return Called(code, out, err)
+    return _pastable(Called(code, out, err))
 
 
 def call_in(folder: Path, variables: Mapping[str, str], *arguments: str) -> Called:
@@ -61,7 +62,14 @@ def call_in(folder: Path, variables: Mapping[str, str], *arguments: str) -> Call
             patch.setenv(name, value)
         patch.chdir(folder)
         code = start(arguments)
-    return Called(code, out.getvalue(), err.getvalue())
+    return _pastable(Called(code, out.getvalue(), err.getvalue()))
+
+
+def _pastable(called: Called) -> Called:
+    """Whatever a test is about, each command that was printed on the way is one that the shell and bqdump take."""
+    wrong = refused(called.out) + refused(called.err)
+    assert wrong == [], wrong
+    return called
 
 
 @contextmanager

@@ -92,7 +92,7 @@ HABITS = {
     ("--into", "drill"): "A drill makes a dataset of its own; --scratch-project names its project.",
     ("--force", "restore"): "Did you mean --replace?",
     ("--output", "run"): "Did you mean --to?",
-    **{(flag, "bqdump"): "Did you mean bqdump --version?" for flag in ("-V", "-v", "--v")},
+    **{(flag, "bqdump"): "Did you mean `bqdump --version`?" for flag in ("-V", "-v", "--v")},
     ("--tasks", "run"): TASKS,
     ("--parallelism", "run"): TASKS,
     **dict.fromkeys((("--table", ""), ("--table-name", "")), "Did you mean --include?"),
@@ -207,7 +207,7 @@ def _of_the_parser(error: click.ClickException) -> str:
         known = context.command.list_commands(context)
         close = close_name(unknown[1], known)
         what, cause = unknown[1], "unknown command"
-        fix = f"Did you mean {context.command_path} {close}?" if close else f"Its commands: {', '.join(known)}."
+        fix = f"Did you mean `{context.command_path} {close}`?" if close else f"Its commands: {', '.join(known)}."
     cause = cause[:1].lower() + cause[1:].rstrip(".")
     return f"{what and f'{what}: '}{cause}. {fix}".rstrip()
 

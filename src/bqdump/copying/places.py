@@ -126,7 +126,7 @@ async def _refuse_without_locks(place: Place) -> None:
         raise UsageError("copy", place.store.url, cause, hint)
     if bucket.locks is False:
         cause = "its objects cannot be locked: that is chosen when a bucket is created"
-        hint = "Create one with: gcloud storage buckets create --enable-per-object-retention"
+        hint = "Create one with: gcloud storage buckets create gs://BUCKET --enable-per-object-retention"
         raise UsageError("copy", place.store.url, cause, hint)
 
 

@@ -225,13 +225,14 @@ def another_run(place: Place, run: str, of: Manifest | None = None, copied: Mani
         in_source, in_copy = {note.table for note in of.erased}, {note.table for note in copied.erased}
         if lacking := sorted(in_source - in_copy):
             cause = f"table {lacking[0]} was erased from it in the source, and not in {place.target}"
-            table = {"table": f"{of.dataset}.{lacking[0]}"}
+            table = {"table": f"{of.dataset}.{lacking[0]}", "reason": "REASON"}
             hint = f"Erase it there as well: {placeholder('erase', table | place.words)}"
             if until := copied.copy_of.locked_until if copied.copy_of else 0:
                 hint = f"It is locked there until {rfc3339(until)}: let prune delete it there after that."
         elif lacking := sorted(in_copy - in_source):
             cause = f"table {lacking[0]} was erased from it in {place.target}, and not in the source"
-            hint = f"Erase it in the source as well, so that no copy brings it back: {{call:erase table={lacking[0]}}}"
+            erase = placeholder("erase", {"table": f"{of.dataset}.{lacking[0]}", "reason": "REASON"})
+            hint = f"Erase it in the source as well, so that no copy brings it back: {erase}"
     return UsageError(COPY, f"run {run}", cause, hint)
 
 

@@ -24,7 +24,10 @@ from bqdump.core.errors import UnavailableError, UsageError
 
 ALGORITHM = "EC_SIGN_ED25519"
 ROLE = "Requires roles/cloudkms.signerVerifier on the key."
-MAKE = "Create one: gcloud kms keys create --purpose=asymmetric-signing --default-algorithm=ec-sign-ed25519"
+MAKE = (
+    "Create one: gcloud kms keys create KEY --keyring=RING --location=LOCATION --purpose=asymmetric-signing "
+    "--default-algorithm=ec-sign-ed25519"
+)
 
 
 class KmsKey:

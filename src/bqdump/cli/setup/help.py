@@ -136,7 +136,7 @@ def _context(words: tuple[str, ...]) -> click.Context:
             known = [*group.list_commands(context), *TOPICS] if isinstance(group, click.Group) else []
             close = close_name(word, known)
             hint = (
-                f"Did you mean {' '.join(('bqdump help', *words[: words.index(word)], close))}?"
+                f"Did you mean `{' '.join(('bqdump help', *words[: words.index(word)], close))}`?"
                 if close
                 else f"{{call:help}} lists all commands. Topics: {', '.join(TOPICS)}."
             )
