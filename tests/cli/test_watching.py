@@ -15,6 +15,7 @@ from bqdump.cli.main import start
 from bqdump.core.sets.member import one_dataset
 from bqdump.repository.signatures import sign_manifest
 from browser.scenes import shop
+from entries import entry
 from observe.test_trust import public
 from opened import open_given
 from sets.world import SetWorld
@@ -60,3 +61,20 @@ def test_a_set_is_followed_while_a_dataset_waits_for_its_signature(
     place = ("--bucket", "memory", "--prefix", "x", "--trust", public(tmp_path, key))
     assert start(["status", "--watch", "--quiet", *place]) == 0
     assert len(looks) == 1
+
+
+@pytest.mark.parametrize("damaged", ["manifest", "entry"])
+def test_watching_a_run_that_cannot_be_read_ends_with_what_is_wrong(
+    damaged: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    scene = shop()
+    asyncio.run(scene.export("first"))
+    asyncio.run(scene.export("second"))
+    layout = scene.settings.layout
+    name = layout.run("second").manifest.name if damaged == "manifest" else entry(scene.store, layout, "second")
+    scene.store.put_now(name, b"")
+    open_given(monkeypatch, lambda _: scene.store)
+    assert start(["status", "second", "--watch", "--quiet", "--bucket", "exports"]) == 4
+    said = capsys.readouterr()
+    assert said.out == ""
+    assert f"cannot read {name}" in said.err

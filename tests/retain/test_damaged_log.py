@@ -18,8 +18,9 @@ from bqdump.core.errors import DocumentError, NotFoundError, UsageError, Verific
 from bqdump.core.progress.log_events import LogEvent
 from bqdump.core.times import rfc3339
 from bqdump.export.run import run
+from bqdump.observe.follow import Pace, follow
 from bqdump.observe.history import list_runs
-from bqdump.observe.status import newest_run, status
+from bqdump.observe.status import Status, newest_run, status
 from bqdump.repository import publication
 from bqdump.repository.manifests import published_run
 from bqdump.repository.published import read_latest
@@ -246,6 +247,34 @@ def test_status_of_a_run_that_cannot_be_read_says_so(scene: Scene, damage: Damag
     lost = damage in [DAMAGES[name] for name in DAMAGES if name.startswith("manifest")]
     assert (shown.state, shown.latest) == ("unreadable" if lost else "complete", "a")
     assert ("runs/b/manifest.json" if lost else "its id" if scene.names("-b.json") else "--run-id b") in shown.problem
+
+
+@DAMAGED
+def test_following_a_damaged_run_ends_with_what_is_wrong_and_waits_where_only_the_entry_is_missing(
+    scene: Scene, damage: Damage
+) -> None:
+    scene.run("a", "b")
+    damage(scene)
+    looks = asyncio.run(_looks(scene))
+    shown = asyncio.run(status(scene.store, SETTINGS, "b"))
+    if damage is DAMAGES["entry missing"]:
+        # A task enters it in the log next, or the command that status prints.
+        assert (len(looks), looks[-1].state) == (LOOKS, "complete")
+    else:
+        assert [(look.state, look.problem) for look in looks] == [(shown.state, shown.problem)]
+
+
+LOOKS = 5
+
+
+async def _looks(scene: Scene) -> list[Status]:
+    """What is found at each look at run b, up to the end or to LOOKS of them."""
+    looks = list[Status]()
+    async for look in follow(scene.store, SETTINGS, "b", pace=Pace(0.001, 0.002), every_look=True):
+        looks.append(look)
+        if len(looks) == LOOKS:
+            break
+    return looks
 
 
 @pytest.mark.parametrize("late", ["b", "c"])

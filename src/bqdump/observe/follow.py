@@ -1,20 +1,21 @@
 """Following a run in other processes until it ends, from the bucket only.
 
 While the run's folder is small, one listing covers it; later, three of its parts are listed. The plan never changes
-and is read once. The manifest and the pointer are checked once all tables are done or failed.
+and is read once. Manifest and log are checked once all tables are done or failed.
 """
 
 from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator, Mapping
+from contextlib import suppress
 from typing import NamedTuple
 
 from bqdump.core.documents.run import Plan
-from bqdump.core.errors import NotFoundError
+from bqdump.core.errors import NotFoundError, VerificationError
 from bqdump.core.progress.events import Entered, Listener, Stage, ignore
 from bqdump.core.settings.settings import Settings
-from bqdump.observe.status import Sight, Status, StatusState, status_of
+from bqdump.observe.status import Sight, Status, StatusState, judged, status_of
 from bqdump.pool.tables import NOTHING, Ledger, list_ledger, read_ledger
 from bqdump.ports.store import ObjectStore
 from bqdump.repository.published import readable_latest
@@ -48,7 +49,9 @@ async def follow(
     wait: bool = False,
     every_look: bool = False,
 ) -> AsyncIterator[Status]:
-    """The run's status now and after each change, until the run is published, superseded, or failed.
+    """The run's status now and after each change, until the run is published, superseded, failed, or damaged.
+
+    Damaged is a run whose entry in the log or whose manifest cannot be read: no task changes that.
 
     wait: also wait for a run that does not exist yet; otherwise it raises NotFoundError.
     every_look: yield the status of every poll, even if unchanged.
@@ -58,12 +61,12 @@ async def follow(
     before, pause, failed_looks = None, pace.shortest, 0
     while True:
         sight = await eye.look(wait=wait)
-        now = status_of(sight)
+        now, damaged = await eye.status(sight)
         failed_looks = failed_looks + 1 if now.state == "failed" and not await eye.publishes() else 0
-        _tell(tell, sight, now, failed=failed_looks > 0)
+        _tell(tell, sight, now, failed=damaged or failed_looks > 0)
         if now != before or every_look:
             yield now
-        if now.state in ENDED or failed_looks >= FAILED_LOOKS:
+        if damaged or now.state in ENDED or failed_looks >= FAILED_LOOKS:
             return
         pause = pace.shortest if now != before else min(pause * 1.5, pace.longest)
         before = now
@@ -102,6 +105,16 @@ class _Eye:
             sight = sight._replace(latest=latest, manifest=manifest)
         self._sight = sight
         return sight
+
+    async def status(self, sight: Sight) -> tuple[Status, bool]:
+        """The status that these documents show, and whether the run is damaged."""
+        now = status_of(sight)
+        if sight.settled and now.state not in (*ENDED, "failed"):
+            # A manifest is there before its signature, which the caller checks at the end.
+            with suppress(VerificationError):
+                found = await judged(self._store, self._settings, now)
+                return (found.status, True) if found.damaged else (now, False)
+        return now, False
 
     async def publishes(self) -> bool:
         """Whether a task has begun to publish the run."""

@@ -204,7 +204,19 @@ async def status_with(store: ObjectStore, settings: Settings, run: str, plan: Pl
     return replace(shown, latest_problem=problem)
 
 
-async def _judged(store: ObjectStore, settings: Settings, shown: Status) -> Status:
+class Judged(NamedTuple):
+    """A run that is not published.
+
+    damaged: whether its entry or its manifest is why, so that waiting changes nothing.
+    unentered: whether it is complete and has no entry.
+    """
+
+    status: Status
+    damaged: bool = False
+    unentered: bool = False
+
+
+async def judged(store: ObjectStore, settings: Settings, shown: Status) -> Judged:
     """A run that has ended, and is not published, with the reason if its entry or its manifest is one."""
     lines = [line for line in await read_log(store, settings.layout) if line.run == shown.run]
     problem = ""
@@ -217,12 +229,19 @@ async def _judged(store: ObjectStore, settings: Settings, shown: Status) -> Stat
             else:
                 await check_manifest(store, settings.layout, entry)
         manifest = None if lines else await value_of(store, settings.layout.run(shown.run).manifest_files)
-        if manifest:
-            unentered = "" if shown.state == "superseded" else await enter_again(store, settings, shown.run)
-            problem = unentered and f"it is complete, but not in the log. {fill(unentered, COMMANDS)}"
     except DocumentError as error:
-        return replace(shown, state="unreadable", problem=error.sentence(COMMANDS), resume="")
-    return replace(shown, problem=problem)
+        damage = replace(shown, state="unreadable", problem=error.sentence(COMMANDS), resume="")
+        return Judged(damage, damaged=True)
+    return Judged(replace(shown, problem=problem), damaged=bool(problem), unentered=bool(manifest))
+
+
+async def _judged(store: ObjectStore, settings: Settings, shown: Status) -> Status:
+    """The same, with how it is entered in the log."""
+    found = await judged(store, settings, shown)
+    if not found.unentered or shown.state == "superseded":
+        return found.status
+    unentered = await enter_again(store, settings, shown.run)
+    return replace(shown, problem=f"it is complete, but not in the log. {fill(unentered, COMMANDS)}")
 
 
 async def _latest(store: ObjectStore, settings: Settings) -> tuple[Latest | None, str]:

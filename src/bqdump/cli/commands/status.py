@@ -45,7 +45,8 @@ PAUSE_SECONDS = 3.0
     "--watch",
     "-w",
     is_flag=True,
-    help="Follow the run to its end; exits with 0 if published or superseded, 3 if failed, 4 if not trusted.",
+    help="Follow the run to its end; exits with 0 if published or superseded, 3 if failed, 4 if unreadable or not "
+    "trusted.",
 )
 @click.option(
     "--metrics",
@@ -182,7 +183,10 @@ def _ended(progress: Status, code: int, *, as_json: bool, quiet: bool) -> int:
 
 
 def _exit_code(progress: Status) -> int:
-    if progress.state == "not trusted":
+    if progress.state in ("unreadable", "not trusted"):
+        return DIFFERENCE
+    if progress.state in ("complete", "partial") and progress.problem:
+        # Its entry in the log cannot be read, so that it is not published.
         return DIFFERENCE
     return TABLES_FAILED if progress.state == "failed" else DONE
 
