@@ -159,6 +159,7 @@ def test_a_prefix_is_not_given_back_under_a_run_that_is_planned_meanwhile(step: 
 def test_deleting_what_the_refusal_names_hands_a_prefix_over(scene: Scene) -> None:
     scene.run("first")
     hint = scene.refused("second", dataset="stock").hint
+    assert "To give them up and use this place, delete" in hint
     named = [word.removeprefix("gs://memory/").rstrip(".,") for word in hint.split() if word.startswith("gs://")]
     assert named == [OWNER, SETTINGS.layout.log]
     scene.remove(OWNER, *scene.entries())

@@ -69,8 +69,9 @@ async def check_prefix(store: ObjectStore, settings: Settings) -> tuple[PrefixOw
         PLAN,
         str(settings.target),
         f"it belongs to {owner.owns}",
-        "Give each dataset its own {setting:prefix}. If the dataset was renamed or moved to another project, hand the "
-        f"prefix over: delete {' and '.join(f'{store.url}/{name}' for name in named)}.",
+        "Give each dataset its own {setting:prefix}, also one that was renamed or moved to another project: the runs "
+        "here stay, and can be restored. To give them up and use this place, delete "
+        f"{' and '.join(f'{store.url}/{name}' for name in named)}.",
     )
 
 
