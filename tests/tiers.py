@@ -34,6 +34,7 @@ JOURNEYS = (
     "copy.py::test_bad_input_is_one_sentence_and_changes_nothing",
     "copy.py::test_between_buckets_the_service_moves_the_bytes",
     "copy.py::test_sigterm_ends_a_copy_with_how_to_resume_it",
+    "demo.py::test_the_demo_backs_up_a_dataset_as_init_does_loses_it_and_brings_it_back",
     "erase.py::test_an_erased_table_is_named_as_such_wherever_a_run_is_read",
     "erase.py::test_the_printed_command_finishes_an_interrupted_erasure_without_a_reason",
     "every_command.py",

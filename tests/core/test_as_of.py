@@ -7,7 +7,7 @@ from datetime import UTC, datetime, timedelta, timezone
 import pytest
 
 from bqdump.core.errors import UsageError
-from bqdump.core.times import as_of_time, parse_time, rfc3339
+from bqdump.core.times import as_of_time, only_one, parse_time, rfc3339
 from bqdump.core.wording import COMMANDS
 
 NOW = parse_time("2026-03-01T10:30:00Z")
@@ -66,3 +66,10 @@ def test_a_datetime_needs_a_time_zone() -> None:
 
 def test_the_words_name_what_was_written_and_the_time_that_it_stands_for() -> None:
     assert as_of_time("yesterday", NOW).words == "yesterday (until 2026-02-28T23:59:59.999Z)"
+
+
+def test_a_run_and_a_time_exclude_each_other() -> None:
+    only_one("")
+    with pytest.raises(UsageError) as refused:
+        only_one("r1")
+    assert refused.value.sentence(COMMANDS) == "run r1: a run and --as-of exclude each other. Leave out one."

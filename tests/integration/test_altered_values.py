@@ -61,18 +61,3 @@ def test_strict_refuses_columns_that_would_be_left_out(outside: Stage, capsys: p
     assert refused.code == 2
     assert "spans" in refused.text
     assert "--allow left-out-columns" in refused.text
-
-
-@pytest.mark.parametrize(("route", "format_"), [("query", "json"), ("read", "parquet"), ("read", "json")])
-def test_ranges_come_back_and_are_compared(
-    outside: Stage, capsys: pytest.CaptureFixture[str], route: str, format_: str
-) -> None:
-    outside.sql("CREATE TABLE spans (id INT64, span RANGE<DATE>, s STRUCT<r RANGE<DATE>>, l ARRAY<RANGE<TIMESTAMP>>)")
-    outside.sql(
-        "INSERT spans VALUES (1, RANGE<DATE> '[2020-01-01, UNBOUNDED)', STRUCT(RANGE<DATE> '[2020-01-01, 2021-01-01)'),"
-        " [RANGE<TIMESTAMP> '[2020-01-01 00:00:00+00, 2020-01-02 00:00:00+00)']), (2, NULL, NULL, [])"
-    )
-    assert call(capsys, "run", "--route", route, "--format", format_).code == 0
-    assert call(capsys, "restore", "--into", "back", "--verify").code == 0
-    outside.sql("UPDATE back.spans SET span = NULL WHERE id = 1")
-    assert call(capsys, "restore", "--into", "back", "--verify").code == 4

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import json
 
-import pytest
-
 import bqdump
 from bqdump.core.times import time_text
 from integration.stage import Stage
@@ -45,31 +43,6 @@ def test_each_command_takes_the_newest_run_that_is_not_later(stage: Stage) -> No
     assert [one.table for one in bqdump.diff(bucket=stage.bucket, as_of=then)] == ["t"]
     plan = bqdump.restore(into=f"{stage.project}.other", as_of=then, plan=True, bucket=stage.bucket)
     assert (plan.run, second.published) == ("r1", True)
-
-
-def test_a_wrong_time_or_one_before_the_oldest_run_is_refused_in_one_sentence(stage: Stage) -> None:
-    first, _ = two_runs(stage)
-    for arguments, words in (
-        (
-            ["--as-of", "2020-01-01"],
-            f"the oldest of 2 runs is run r1, with snapshot time {time_text(first.snapshot_time)}",
-        ),
-        (["--as-of", "last week"], "--as-of: invalid time 'last week'"),
-        (["--as-of", "2026-01-01T00:00:00"], "it has no time zone"),
-        (["r1", "--as-of", "today"], "run r1: a run and --as-of exclude each other"),
-    ):
-        for command in (
-            ["verify"],
-            ["sql", "-c", "SELECT 1"],
-            ["drill"],
-            ["restore", "--into", f"{stage.project}.new"],
-        ):
-            done = stage.command(*command, *arguments)
-            assert done.code != 0, command
-            assert words in done.err, (command, done.err)
-            assert "Traceback" not in done.err
-    with pytest.raises(bqdump.UsageError, match="as_of"):
-        bqdump.verify("r1", bucket=stage.bucket, as_of="today")
 
 
 def test_of_a_set_the_run_of_all_datasets_is_chosen(stage: Stage) -> None:

@@ -156,7 +156,7 @@ def test_copies_to_s3_that_are_killed_at_random_are_completed_by_the_same_comman
     fill(stage, tables=12)
     assert stage.run(execution="r1").code == 0
     dice, hits = random.Random(3), 0
-    for number in range(6):
+    for number in range(3):
         dest, prefix = f"s3://{BUCKET}/copy-{number}", f"copy-{number}/"
 
         def objects(prefix: str = prefix) -> int:
