@@ -101,8 +101,7 @@ def test_iceberg_tables_show_the_newest_run(appending: Stage) -> None:
     assert appending.read(hint).decode() in max(metadata, key=appending.objects().__getitem__)
 
 
-@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGKILL])
-@pytest.mark.parametrize("route", ["extract", "read"])
+@pytest.mark.parametrize(("route", "number"), [("extract", signal.SIGKILL), ("read", signal.SIGTERM)])
 def test_a_stopped_run_resumes_and_is_published(route: str, number: int, appending: Stage) -> None:
     appending.table("a", 5000)
     appending.stack.jobs(run_seconds=1.0, read_batch_bytes=3_000)

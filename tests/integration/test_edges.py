@@ -4,47 +4,20 @@ from __future__ import annotations
 
 import asyncio
 import datetime
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import pytest
 import requests
-from google.auth.credentials import Credentials
 
-from bqdump.adapters.bigquery import connection
-from bqdump.adapters.gcs import objects
 from bqdump.core.times import parse_time
 from bqdump_local.execute import execute
 from integration.stage import COMMAND, STATE, Ran, Stage, records
 
 WRONG_CLOCK = Path(__file__).parent / "wrong_clock"
-OPERATIONS = (
-    "storage.buckets.get", "storage.objects.get", "storage.objects.list", "storage.objects.insert",
-    "storage.objects.patch", "storage.objects.copy", "storage.objects.delete", "storage.batch",
-    "bigquery.datasets.get", "bigquery.tables.list", "bigquery.tables.get", "bigquery.jobs.query",
-    "bigquery.jobs.insert", "bigquery.jobs.list",
-)  # fmt: skip
 
 
 # Refusals of every request.
-
-
-@contextmanager
-def faults(stage: Stage, rules: list[dict[str, Any]]) -> Iterator[None]:
-    """Both services with these rules, of which all must have been met by the end."""
-    urls = (stage.stack.storage, stage.stack.bigquery)
-    for url in urls:
-        requests.put(f"{url}/_local/faults", json={"rules": rules}, timeout=10).raise_for_status()
-    try:
-        yield
-        met = [requests.get(f"{url}/_local/faults", timeout=10).json()["rules"] for url in urls]
-        left = [a["operation"] for a, b in zip(*met, strict=True) if a["times"] and b["times"]]
-        assert left == []
-    finally:
-        for url in urls:
-            requests.delete(f"{url}/_local/faults", timeout=10).raise_for_status()
 
 
 # Clocks.
@@ -107,52 +80,6 @@ def test_no_folder_for_temporary_files_is_no_matter(stage: Stage) -> None:
 
 
 # Tokens.
-
-
-# Google's clients are not type-checked.
-class Token(Credentials):  # type: ignore[misc]
-    """Credentials whose token lasts for so many seconds; `made` counts tokens."""
-
-    def __init__(self, seconds: float) -> None:
-        super().__init__()
-        self.seconds, self.made = seconds, 0
-
-    def refresh(self, request: Any) -> None:
-        """Get a new token."""
-        self.made += 1
-        self.token = f"token-{self.made}"
-        self.expiry = datetime.datetime.now(datetime.UTC).replace(tzinfo=None) + datetime.timedelta(
-            seconds=self.seconds
-        )
-
-
-@pytest.fixture
-def token(monkeypatch: pytest.MonkeyPatch) -> Token:
-    made = Token(3600.0)
-    for module in (connection, objects):
-        monkeypatch.setattr(module, "credentials", lambda variable: made)
-    return made
-
-
-def test_a_token_that_expires_during_the_run_is_renewed(stage: Stage, token: Token) -> None:
-    # Google's client takes a token for expired some minutes before its time: each request needs a new one.
-    token.seconds = 1.0
-    stage.table("a")
-    stage.run_tasks(1)
-    assert token.made > 10
-    assert [table.table for table in stage.manifest().tables] == ["a"]
-
-
-def test_a_token_that_is_refused_is_renewed_and_the_request_repeated(stage: Stage, token: Token) -> None:
-    # Long enough that its end is looked for.
-    stage.stack.jobs(run_seconds=0.2)
-    stage.table("a")
-    with faults(stage, [{"operation": f"^{operation}$", "status": 401, "times": 1} for operation in OPERATIONS
-                        if not operation.startswith(("storage.objects.patch", "storage.objects.copy",
-                                                     "storage.objects.delete"))]):  # fmt: skip
-        stage.run_tasks(1)
-    assert token.made > 5
-    assert [table.table for table in stage.manifest().tables] == ["a"]
 
 
 def test_a_token_that_stays_refused_is_reported_as_a_missing_permission(stage: Stage) -> None:

@@ -27,15 +27,6 @@ def test_a_job_that_failed_for_a_while_is_repeated_under_a_new_id(stage: Stage) 
     assert csv_rows(stage.read("a/a_000000000000.csv")) == expected_rows("a", 3)
 
 
-def test_a_job_that_was_accepted_but_answered_with_an_error_is_joined(stage: Stage) -> None:
-    stage.table("a")
-    stage.stack.jobs(faults=[{"at": "accepted", "table": "^a@", "reason": "backendError", "times": 1}])
-    stage.run_tasks(1)
-    assert stage.faults_left() == 0
-    assert stage.extracted() == {"a": 1}
-    assert [table.table for table in stage.manifest().tables] == ["a"]
-
-
 def test_a_job_that_is_there_already_may_be_found_a_moment_later_only(stage: Stage) -> None:
     stage.table("a")
     stage.stack.jobs(faults=[{"at": "accepted", "table": "^a@", "reason": "backendError", "times": 1}])
@@ -51,15 +42,7 @@ def test_a_job_that_is_there_already_may_be_found_a_moment_later_only(stage: Sta
     assert [table.table for table in stage.manifest().tables] == ["a"]
 
 
-def test_a_request_that_was_refused_for_a_while_is_repeated_under_the_same_id(stage: Stage) -> None:
-    stage.table("a")
-    stage.stack.jobs(faults=[{"at": "insert", "table": "^a@", "reason": "backendError", "times": 2}])
-    stage.run_tasks(1)
-    assert stage.faults_left() == 0
-    assert stage.extracted() == {"a": 1}
-
-
-@pytest.mark.parametrize("status", [429, 500, 503, "reset"])
+@pytest.mark.parametrize("status", [503, "reset"])
 def test_requests_that_fail_now_and_then_change_nothing(stage: Stage, status: int | str) -> None:
     names = [f"t_{number}" for number in range(4)]
     stage.empty_tables(names)
@@ -98,22 +81,6 @@ def test_an_exceeded_quota_is_reported_with_when_to_retry(stage: Stage, at: str)
     assert ran.code == 0, ran.text
     assert stage.extracted()["b"] == 1
     assert [table.table for table in stage.manifest().tables] == ["a", "b"]
-
-
-def test_a_job_that_fails_for_good_publishes_nothing(stage: Stage) -> None:
-    stage.table("a")
-    stage.table("b")
-    stage.stack.jobs(
-        faults=[{"at": "run", "table": "^a@", "reason": "invalid", "message": "Cannot read it", "times": 9}]
-    )
-    ran = stage.execute(tasks=2)
-    assert 3 in ran.codes
-    assert set(ran.codes) <= {0, 3}
-    refusals = [record["message"] for record in records(ran.text) if record["severity"] == "ERROR"]
-    assert any("nothing was published (a: invalid: Cannot read it)" in message for message in refusals)
-    assert stage.extracted() == {"a": 1, "b": 1}
-    assert stage.files() == []
-    assert "_bqdump/latest.json" not in stage.objects()
 
 
 def test_a_job_that_takes_too_long_is_cancelled_and_fails_its_table_alone(stage: Stage) -> None:

@@ -48,24 +48,6 @@ def test_labels_choose_tables_with_the_requests_that_names_take(labelled: Stage)
     assert counted(labelled, "--dataset", "label:backup=nightly") == named
 
 
-def test_a_table_whose_label_is_removed_does_not_leave_the_export_unasked(labelled: Stage) -> None:
-    chosen = ("--include", "label:backup=daily", *KEEPS)
-    first = labelled.run(*chosen, "--run-id", "first")
-    assert first.code == 0, first.text
-    assert "include label:backup=daily: 2 tables (orders, people)" in first.text
-    [use] = labelled.manifest().by_label
-    assert (use.setting, use.pattern, use.tables) == ("include", "label:backup=daily", ("orders", "people"))
-    label(labelled, "orders", {"backup": None})
-    refused = labelled.run(*chosen, "--run-id", "second")
-    assert refused.code == 2
-    assert "orders" in refused.text
-    assert "labels have changed" in refused.text or "relabelled" in refused.text
-    assert labelled.latest().run == "first"
-    allowed = labelled.run(*chosen, "--run-id", "third", "--allow", "removed-tables")
-    assert allowed.code == 0, allowed.text
-    assert [(one.table, one.reason) for one in labelled.manifest().removed] == [("orders", "relabelled")]
-
-
 def test_what_a_run_holds_is_listed_and_restored_by_the_labels_that_it_had(labelled: Stage) -> None:
     assert labelled.run(*KEEPS, "--run-id", "first").code == 0
     label(labelled, "people", {"pii": None})

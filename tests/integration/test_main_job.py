@@ -50,9 +50,7 @@ def test_the_manifest_is_whole(stage: Stage) -> None:
     assert stage.staged() == []
 
 
-@pytest.mark.parametrize(
-    ("tables", "tasks"), [(10, 10), (4, 10), (10, 4), (10, 1), (1, 24), (0, 5)], ids=lambda value: str(value)
-)
+@pytest.mark.parametrize(("tables", "tasks"), [(10, 4), (1, 12), (0, 5)], ids=lambda value: str(value))
 def test_any_number_of_tasks_exports_each_table_once(stage: Stage, tables: int, tasks: int) -> None:
     names = names_of(tables)
     stage.empty_tables(names)
@@ -91,18 +89,6 @@ def test_real_processes_share_the_tables(stage: Stage) -> None:
     assert [table.table for table in manifest.tables] == names
     for name in names:
         assert csv_rows(stage.read(f"{name}/{name}_000000000000.csv")) == expected_rows(name, 3)
-
-
-def test_tasks_that_start_after_the_run_has_finished_change_nothing(stage: Stage) -> None:
-    for name in ("a", "b"):
-        stage.table(name)
-    ran = stage.execute(tasks=3, parallelism=1, order=[2, 0, 1], execution="late")
-    assert ran.codes == [0, 0, 0], ran.text
-    before = stage.objects()
-    stage.table("a", 9)
-    assert stage.execute(tasks=3, parallelism=3, execution="late").codes == [0, 0, 0]
-    assert stage.objects() == before
-    assert stage.extracted() == {"a": 1, "b": 1}
 
 
 ENGINES: dict[Engine, dict[str, str]] = {

@@ -4,13 +4,10 @@ from __future__ import annotations
 
 import asyncio
 
-import pytest
-
 from integration.stage import Ran, Stage, csv_rows, expected_rows
 
 
-@pytest.mark.parametrize("round_", range(4))
-def test_two_datasets_that_start_at_once_below_one_prefix(stage: Stage, round_: int) -> None:
+def test_two_datasets_that_start_at_once_below_one_prefix(stage: Stage) -> None:
     other = f"{stage.dataset}_b"
     stage.table("items", 3)
     stage.big.create_dataset(other)

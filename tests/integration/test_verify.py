@@ -90,24 +90,6 @@ def test_a_whole_export_reads_back_whole_and_every_flipped_byte_behind_the_store
     assert found(read(stage)) == []
 
 
-def test_what_is_done_by_hand_in_the_folder_of_a_bucket_is_found(stage: Stage, buckets: Path) -> None:
-    for table in "abc":
-        stage.sql(f"CREATE TABLE {table} AS SELECT 1 AS x")
-    stage.run_tasks(1, execution="r1")
-    assert found(read(stage)) == []
-    names = stage.files()
-    removed, longer, renamed = (buckets / stage.bucket / name for name in names)
-    removed.unlink()
-    with longer.open("ab") as file:
-        file.write(b"4\n")
-    renamed.rename(renamed.with_name("c_000000000001.csv"))
-    kinds = found(read(stage))
-    assert ("missing", names[0]) in kinds
-    assert ("missing", names[2]) in kinds
-    assert names[1] in {name for _, name in kinds}
-    assert "c/c_000000000001.csv" in {name for _, name in kinds}
-
-
 def verified_by_command(stage: Stage, capsys: pytest.CaptureFixture[str], *arguments: str) -> tuple[Called, Any]:
     called = call(capsys, "verify", "--bucket", stage.bucket, "--json", *arguments)
     return called, json.loads(called.out) if called.out.startswith("{\n") else None
@@ -132,18 +114,6 @@ def test_what_is_found_is_shown_as_a_table_or_as_json(
     # A file that differs from its manifest is not read as well.
     assert "Read 0 of " in shown.out
     assert "1 difference." in shown.out
-
-
-def test_without_its_libraries_reading_names_the_extra(
-    stage: Stage, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setitem(sys.modules, "duckdb", None)
-    monkeypatch.delitem(sys.modules, "bqdump.adapters.data_files", raising=False)
-    called = call(capsys, "verify", "--bucket", stage.bucket, "--read")
-    assert called.code == 2
-    (error,) = called.errors
-    assert error.startswith("bqdump: reading files needs duckdb, which is not installed. Install the extra verify")
-    assert error.endswith("pip install 'bqdump[verify]'")
 
 
 def test_rows_that_a_policy_may_hide_are_not_missed(stage: Stage) -> None:
