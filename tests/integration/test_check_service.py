@@ -25,7 +25,7 @@ from bqdump.services.opened import Services, serve
 from bqdump.verbs import ports_of
 from bqdump_claims.result import ServiceCheck, Verdict
 from bqdump_claims.run import check_service, chosen, propose
-from integration.command import call
+from integration.command import call_in
 from integration.stage import Stage, until
 
 COMMAND = (sys.executable, "-m", "bqdump", "check-service")
@@ -212,11 +212,9 @@ def test_locks_are_not_tried_in_a_bucket_without_them(stage: Stage) -> None:
         {"bare_empty_files": True},
     ],
 )  # fmt: skip
-def test_files_without_rows_that_deviate_are_found(
-    stage: Stage, deviation: dict[str, Any], capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_files_without_rows_that_deviate_are_found(stage: Stage, deviation: dict[str, Any]) -> None:
     stage.stack.jobs(**deviation)
-    found = call(capsys, "check-service", "--project", stage.project, "--bucket", stage.bucket, "--yes",
+    found = stage.command("check-service", "--project", stage.project, "--bucket", stage.bucket, "--yes",
                  "--claims", "empty.csv.*", "--claims", "empty.gzip.*", "--claims", "jobs.gzip.*")  # fmt: skip
     assert found.code == 4
     shown = [line for line in found.out.splitlines() if line.startswith(("different", "confirmed"))]
@@ -253,11 +251,9 @@ def test_a_check_that_is_stopped_deletes_what_it_made(stage: Stage) -> None:
     assert (scratch(stage), list(stage.objects())) == ([], [])
 
 
-def test_without_permission_to_create_datasets_nothing_is_made(
-    stage: Stage, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_without_permission_to_create_datasets_nothing_is_made(stage: Stage) -> None:
     stage.deny("bigquery.datasets.create")
-    found = call(capsys, "check-service", "--project", stage.project, "--bucket", stage.bucket, "--yes")
+    found = stage.command("check-service", "--project", stage.project, "--bucket", stage.bucket, "--yes")
     assert found.code == 5
     (error,) = found.errors
     assert "roles/bigquery.user" in error
@@ -277,11 +273,10 @@ def test_without_permission_to_create_datasets_nothing_is_made(
     ],
 )
 def test_bad_input_is_refused_before_anything_is_made(
-    stage: Stage, capsys: pytest.CaptureFixture[str], arguments: list[str], code: int, error: str
+    stage: Stage, arguments: list[str], code: int, error: str
 ) -> None:
-    found = call(
-        capsys, "check-service", *(one.format(project=stage.project, bucket=stage.bucket) for one in arguments)
-    )
+    words = (one.format(project=stage.project, bucket=stage.bucket) for one in arguments)
+    found = call_in(stage.folder, stage.stack.variables(), "check-service", *words)
     assert found.code == code
     assert error in found.errors[-1]
     assert scratch(stage) == []

@@ -13,23 +13,18 @@ import pytest
 
 from bqdump import __version__
 from bqdump.core.progress.log_events import LogEvent
-from integration.command import call
 from integration.stage import Stage, records
 
 LABELS = "logging.googleapis.com/labels"
 
 
-def test_plan_shows_everything_and_changes_nothing(
-    stage: Stage, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> None:
-    for name, value in stage.variables.items():
-        monkeypatch.setenv(name, value)
+def test_plan_shows_everything_and_changes_nothing(stage: Stage) -> None:
     for name in ("a", "b", "c"):
         stage.table(name, 5)
     stage.sql(f"CREATE VIEW v AS SELECT * FROM {stage.dataset}.a")
     stage.upload("foreign.txt")
     before = stage.objects()
-    called = call(capsys, "plan", "--json", "--tasks", "2", "--exclude", "c")
+    called = stage.command("plan", "--json", "--tasks", "2", "--exclude", "c")
     assert called.code == 0, called
     shown = json.loads(called.out)
     assert (shown["project"], shown["dataset"], shown["mode"]) == (stage.project, stage.dataset, "replace")
@@ -43,32 +38,28 @@ def test_plan_shows_everything_and_changes_nothing(
     assert shown["tables"][2]["read_at"] == "job"
     assert "a view: extract jobs read tables only" in shown["tables"][2]["why"]
     assert shown["skipped"] == []
-    readable = call(capsys, "plan")
+    readable = stage.command("plan")
     assert readable.code == 0
     assert "4 tables, 15 rows" in readable.out
     assert stage.objects() == before
     assert stage.extracts() == []
 
 
-def test_status_follows_a_run(
-    stage: Stage, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> None:
-    for name, value in stage.variables.items():
-        monkeypatch.setenv(name, value)
-    nothing = call(capsys, "status")
+def test_status_follows_a_run(stage: Stage) -> None:
+    nothing = stage.command("status")
     assert nothing.code == 5
     assert "bqdump run" in nothing.errors[0]
     stage.table("a")
     stage.table("b")
     stage.stack.jobs(faults=[{"at": "run", "table": "^a@", "reason": "invalid", "message": "Cannot read it"}])
-    assert call(capsys, "run", "--run-id", "one").code == 3
-    failed = json.loads(call(capsys, "status", "--json").out)
+    assert stage.command("run", "--run-id", "one").code == 3
+    failed = json.loads(stage.command("status", "--json").out)
     assert (failed["run"], failed["state"], failed["done"], failed["latest"]) == ("one", "failed", 1, "")
     assert [failure["table"] for failure in failed["failed"]] == ["a"]
-    assert call(capsys, "run", "--run-id", "one").code == 0
-    done = json.loads(call(capsys, "status", "one", "--json").out)
+    assert stage.command("run", "--run-id", "one").code == 0
+    done = json.loads(stage.command("status", "one", "--json").out)
     assert (done["state"], done["tables"], done["done"], done["latest"]) == ("published", 2, 2, "one")
-    assert "run one: published" in call(capsys, "status").out
+    assert "run one: published" in stage.command("status").out
 
 
 def test_the_version_is_printed_without_importing_anything(stage: Stage) -> None:
@@ -120,16 +111,12 @@ def test_logs_are_json_lines_as_cloud_logging_reads_them(stage: Stage) -> None:
     assert (exported["rows"], exported["bytes"]) == (table.num_rows, table.num_bytes)
 
 
-def test_an_unexpected_error_is_logged_with_its_stack(
-    stage: Stage, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_an_unexpected_error_is_logged_with_its_stack(stage: Stage, monkeypatch: pytest.MonkeyPatch) -> None:
     async def broken(task: object) -> None:
         raise RuntimeError("no such thing")
 
     monkeypatch.setattr("bqdump.verbs.exports.run_task", broken)
-    for name, value in stage.variables.items():
-        monkeypatch.setenv(name, value)
-    called = call(capsys, "run", "--log-format", "json")
+    called = stage.command("run", "--log-format", "json")
     assert (called.code, called.out) == (1, "")
     record = msgspec.json.decode(called.err.splitlines()[-1])
     assert (record["severity"], record["event"]) == ("CRITICAL", LogEvent.UNEXPECTED_ERROR)
@@ -137,35 +124,27 @@ def test_an_unexpected_error_is_logged_with_its_stack(
     assert record["stack_trace"].startswith("Traceback (most recent call last):")
 
 
-def test_a_run_prints_its_result_as_json_on_request(
-    stage: Stage, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> None:
-    for name, value in stage.variables.items():
-        monkeypatch.setenv(name, value)
+def test_a_run_prints_its_result_as_json_on_request(stage: Stage) -> None:
     stage.table("a", 5)
-    called = call(capsys, "run", "--json", "--log-format", "json", "--run-id", "one")
+    called = stage.command("run", "--json", "--log-format", "json", "--run-id", "one")
     shown = json.loads(called.out)
     assert (called.code, shown["run"], shown["state"], shown["rows"], shown["files"]) == (0, "one", "published", 5, 1)
     assert json.loads(called.err.splitlines()[-1])["event"] == LogEvent.RUN_DONE
-    again = call(capsys, "run", "--json", "--run-id", "one")
+    again = stage.command("run", "--json", "--run-id", "one")
     assert json.loads(again.out) == shown
 
 
-def test_without_a_terminal_the_result_is_on_standard_output_and_text_on_standard_error(
-    stage: Stage, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> None:
-    for name, value in stage.variables.items():
-        monkeypatch.setenv(name, value)
+def test_without_a_terminal_the_result_is_on_standard_output_and_text_on_standard_error(stage: Stage) -> None:
     stage.table("a", 5)
-    ran = call(capsys, "run", "--run-id", "one")
+    ran = stage.command("run", "--run-id", "one")
     (result,) = ran.out.splitlines()
     assert result.startswith("done: 1 table in 1 file")
     assert [line[9:].partition(" ")[0] for line in ran.err.splitlines()] == ["planned", "a:", "published"]
     assert all(re.match(r"\d\d:\d\d:\d\d ", line) for line in ran.err.splitlines())
-    restored = call(capsys, "restore", "--into", f"{stage.project}.copy")
+    restored = stage.command("restore", "--into", f"{stage.project}.copy")
     assert restored.out.splitlines()[-1].startswith("1 table, 5 rows")
     assert "restored 1 table" in restored.err
-    drilled = call(capsys, "drill")
+    drilled = stage.command("drill")
     assert drilled.out.splitlines()[-1].startswith("1 of 1 table of run one")
     assert "run one is restorable" in drilled.err
-    assert call(capsys, "run", "--run-id", "two", "--quiet") == (0, "", "")
+    assert stage.command("run", "--run-id", "two", "--quiet") == (0, "", "")

@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import pytest
-
-from integration.command import call
 from integration.stage import Stage
 
 DEEPEST = 15
@@ -36,19 +33,15 @@ def value_of(depth: int, row: int, null_at: int) -> str:
     return f"STRUCT({text} AS s, {array}{value_of(depth - 1, row, null_at)} AS d)"
 
 
-def test_structs_of_any_depth_come_back_from_strings(
-    stage: Stage, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> None:
-    for name, value in stage.variables.items():
-        monkeypatch.setenv(name, value)
+def test_structs_of_any_depth_come_back_from_strings(stage: Stage) -> None:
     depths = (1, 2, 3, 8, 14, DEEPEST)
     stage.sql(f"CREATE TABLE t (id INT64, {', '.join(f'd{depth} {type_of(depth)}' for depth in depths)})")
     for row in range(4):
         values = ", ".join(value_of(depth, row, depth - 3 * row if row else -1) for depth in depths)
         stage.sql(f"INSERT INTO t SELECT {row}, {values}")
     stage.sql(f"INSERT INTO t SELECT 9, {', '.join('NULL' for _ in depths)}")
-    assert call(capsys, "run", "--format", "csv", "--on-unsupported", "string", "--run-id", "r1").code == 0
-    restored = call(capsys, "restore", "--into", "back", "--verify")
+    assert stage.command("run", "--format", "csv", "--on-unsupported", "string", "--run-id", "r1").code == 0
+    restored = stage.command("restore", "--into", "back", "--verify")
     assert restored.code == 0, restored.text
     every_value = "SELECT id, TO_JSON_STRING(t) FROM {}.t AS t ORDER BY id"
     assert stage.sql(every_value.format("back")) == stage.sql(every_value.format(stage.dataset))

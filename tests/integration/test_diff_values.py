@@ -10,7 +10,6 @@ import pytest
 
 from bqdump.core.documents.changes import SAME
 from bqdump.core.formats.formats import FORMATS
-from integration.command import call
 from integration.every_format import NESTED, SCALARS, make
 from integration.stage import Stage
 
@@ -23,8 +22,8 @@ MORE = """
 """
 
 
-def diff(stage: Stage, capsys: pytest.CaptureFixture[str], *arguments: str) -> dict[str, dict[str, Any]]:
-    called = call(capsys, "diff", "r1", "r2", "--json", "--bucket", stage.bucket, *arguments)
+def diff(stage: Stage, *arguments: str) -> dict[str, dict[str, Any]]:
+    called = stage.command("diff", "r1", "r2", "--json", "--bucket", stage.bucket, *arguments)
     assert called.code == 0, called.err
     return {change["table"]: change for change in json.loads(called.out)}
 
@@ -35,23 +34,21 @@ def export(stage: Stage, run: str, **settings: Any) -> None:
     assert outcome.state == "published"
 
 
-def test_only_the_same_bytes_are_reported_as_unchanged(stage: Stage, capsys: pytest.CaptureFixture[str]) -> None:
+def test_only_the_same_bytes_are_reported_as_unchanged(stage: Stage) -> None:
     stage.sql(SCALARS)
     export(stage, "r1")
     export(stage, "r2")
-    called = call(capsys, "diff", "r1", "r2", "--bucket", stage.bucket)
+    called = stage.command("diff", "r1", "r2", "--bucket", stage.bucket)
     assert called.out == f"{SAME}\n"
     stage.sql("UPDATE scalars SET text = 'other' WHERE true")
     export(stage, "r3")
-    called = call(capsys, "diff", "r2", "r3", "--bucket", stage.bucket)
+    called = stage.command("diff", "r2", "r3", "--bucket", stage.bucket)
     assert "Nothing differs" not in called.out
     assert "content changed" in called.out
     assert called.out.splitlines()[-1] == "1 table differs."
 
 
-def test_rows_that_moved_to_another_partition_of_arrival_differ(
-    stage: Stage, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_rows_that_moved_to_another_partition_of_arrival_differ(stage: Stage) -> None:
     settings = {"path": "{run}/{table}/d={partition}/{table}_*.{ext}", "partitions_min_bytes": 0, "format": "parquet"}
     insert = "INSERT INTO arrived (_PARTITIONTIME, x) VALUES (TIMESTAMP '2026-01-0{}', 1), (TIMESTAMP '2026-01-0{}', 2)"
     stage.sql("CREATE TABLE arrived (x INT64) PARTITION BY _PARTITIONDATE")
@@ -60,11 +57,11 @@ def test_rows_that_moved_to_another_partition_of_arrival_differ(
     stage.sql("DELETE FROM arrived WHERE TRUE")
     stage.sql(insert.format(2, 1))
     export(stage, "r2", **settings)
-    assert diff(stage, capsys)["arrived"]["content"] == "changed"
-    assert diff(stage, capsys, "--values")["arrived"]["why"] == "rows have moved to other partitions"
+    assert diff(stage)["arrived"]["content"] == "changed"
+    assert diff(stage, "--values")["arrived"]["why"] == "rows have moved to other partitions"
 
 
-def test_values_finds_the_columns_that_changed_and_no_others(stage: Stage, capsys: pytest.CaptureFixture[str]) -> None:
+def test_values_finds_the_columns_that_changed_and_no_others(stage: Stage) -> None:
     tables = make(stage, WAYS, SCALARS, MORE, NESTED)
     export(stage, "r1", tables=tables, path=KEPT)
     for format_ in FORMATS:
@@ -76,7 +73,7 @@ def test_values_finds_the_columns_that_changed_and_no_others(stage: Stage, capsy
             stage.sql(f"UPDATE nested_{format_} SET pair = STRUCT(id + 1 AS a, pair.b AS b) WHERE true")
     stage.sql("DROP TABLE other")
     export(stage, "r2", tables=tables, path=KEPT)
-    found, by_bytes = diff(stage, capsys, "--values"), diff(stage, capsys)
+    found, by_bytes = diff(stage, "--values"), diff(stage)
     for format_ in FORMATS:
         assert found[f"scalars_{format_}"]["values_changed"] == ["ratio"]
         assert found[f"scalars_{format_}"]["content"] == "changed"
@@ -93,17 +90,17 @@ def test_values_finds_the_columns_that_changed_and_no_others(stage: Stage, capsy
             assert found[more]["change"] == "unclear"
 
 
-def test_large_numbers_are_distinguished(stage: Stage, capsys: pytest.CaptureFixture[str]) -> None:
+def test_large_numbers_are_distinguished(stage: Stage) -> None:
     tables = make(stage, WAYS, "CREATE TABLE large AS SELECT 1e300 AS number, CAST(1.5 AS FLOAT64) AS same")
     export(stage, "r1", tables=tables, path=KEPT)
     for format_ in FORMATS:
         stage.sql(f"UPDATE large_{format_} SET number = 2e300 WHERE true")
     export(stage, "r2", tables=tables, path=KEPT)
-    changed = {name: change["values_changed"] for name, change in diff(stage, capsys, "--values").items()}
+    changed = {name: change["values_changed"] for name, change in diff(stage, "--values").items()}
     assert changed == {f"large_{format_}": ["number"] for format_ in FORMATS}
 
 
-def test_values_are_the_same_in_files_of_another_format(stage: Stage, capsys: pytest.CaptureFixture[str]) -> None:
+def test_values_are_the_same_in_files_of_another_format(stage: Stage) -> None:
     others = ("json", "parquet")
     words = (
         "CREATE TABLE words AS SELECT id, IF(id = 2, '', IF(id = 3, NULL, 'x')) AS text "
@@ -112,32 +109,30 @@ def test_values_are_the_same_in_files_of_another_format(stage: Stage, capsys: py
     tables = make(stage, [{"format": other} for other in others], words)
     export(stage, "r1", path=KEPT)
     export(stage, "r2", path=KEPT, tables=tables)
-    without = diff(stage, capsys)
+    without = diff(stage)
     for other in others:
         assert without[f"words_{other}"]["change"] == "unclear"
         assert f"format csv, then {other}" in without[f"words_{other}"]["why"]
-    assert diff(stage, capsys, "--values") == {}
+    assert diff(stage, "--values") == {}
     for other in others:
         stage.sql(f"UPDATE words_{other} SET text = 'y' WHERE id = 4")
     export(stage, "r3", path=KEPT, tables=tables)
-    called = call(capsys, "diff", "r1", "r3", "--values", "--json", "--bucket", stage.bucket)
+    called = stage.command("diff", "r1", "r3", "--values", "--json", "--bucket", stage.bucket)
     changed = {change["table"]: change["values_changed"] for change in json.loads(called.out)}
     assert changed == {f"words_{other}": ["text"] for other in others}
 
 
-def test_values_that_moved_to_other_rows_are_a_change(stage: Stage, capsys: pytest.CaptureFixture[str]) -> None:
+def test_values_that_moved_to_other_rows_are_a_change(stage: Stage) -> None:
     stage.sql("CREATE TABLE pairs AS SELECT id, id AS other FROM UNNEST(GENERATE_ARRAY(1, 6)) AS id")
     export(stage, "r1", path=KEPT)
     stage.sql("UPDATE pairs SET other = 7 - other WHERE true")
     export(stage, "r2", path=KEPT)
-    found = diff(stage, capsys, "--values")["pairs"]
+    found = diff(stage, "--values")["pairs"]
     assert (found["content"], found["values_changed"]) == ("changed", [])
     assert "moved to other rows" in found["why"]
 
 
-def test_values_are_compared_in_a_copy_whose_files_have_other_generations(
-    stage: Stage, capsys: pytest.CaptureFixture[str], tmp_path: Path
-) -> None:
+def test_values_are_compared_in_a_copy_whose_files_have_other_generations(stage: Stage, tmp_path: Path) -> None:
     stage.sql(SCALARS)
     export(stage, "r1", path=KEPT)
     stage.sql("UPDATE scalars SET text = 'other' WHERE id = 2")
@@ -146,30 +141,28 @@ def test_values_are_compared_in_a_copy_whose_files_have_other_generations(
         file = tmp_path / "copy" / name
         file.parent.mkdir(parents=True, exist_ok=True)
         file.write_bytes(stage.read(name))
-    called = call(capsys, "diff", "r1", "r2", "--json", "--values", "--to", str(tmp_path / "copy"))
+    called = stage.command("diff", "r1", "r2", "--json", "--values", "--to", str(tmp_path / "copy"))
     assert called.code == 0, called.err
     (found,) = json.loads(called.out)
     assert found["values_changed"] == ["text"]
     (file,) = (tmp_path / "copy/r1/scalars").iterdir()
     file.write_bytes(file.read_bytes() + b"1\n")
-    called = call(capsys, "diff", "r1", "r2", "--values", "--to", str(tmp_path / "copy"))
+    called = stage.command("diff", "r1", "r2", "--values", "--to", str(tmp_path / "copy"))
     assert called.code == 5
     assert f"run r1: it no longer has r1/scalars/{file.name} as exported" in called.errors[0]
 
 
-def test_values_of_a_run_whose_files_were_replaced_cannot_be_compared(
-    stage: Stage, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_values_of_a_run_whose_files_were_replaced_cannot_be_compared(stage: Stage) -> None:
     stage.sql(SCALARS)
     export(stage, "r1")
     stage.sql("UPDATE scalars SET text = 'other' WHERE true")
     export(stage, "r2")
-    called = call(capsys, "diff", "r1", "r2", "--values", "--bucket", stage.bucket)
+    called = stage.command("diff", "r1", "r2", "--values", "--bucket", stage.bucket)
     assert called.code == 5
     (error,) = called.errors
     assert "cannot compare the values of run r1: a later export has replaced or removed" in error
     assert "{run}" in error
-    assert diff(stage, capsys)["scalars"]["content"] == "changed"
+    assert diff(stage)["scalars"]["content"] == "changed"
 
 
 @pytest.mark.parametrize("way", [("--format", "avro"), ("--compression", "gzip")], ids=["avro", "gzip"])

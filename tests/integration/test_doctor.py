@@ -11,7 +11,7 @@ import pytest
 from bqdump.check.doctor.examine import DISASTER_RECOVERY
 from bqdump.diagnosis import Diagnosis, environment
 from bqdump_reference.pages import schema
-from integration.command import Called, call
+from integration.command import Called
 from integration.stage import Stage
 from json_schema import problems
 
@@ -26,13 +26,6 @@ RIGHTS = {
 }  # fmt: skip
 
 
-@pytest.fixture
-def outside(stage: Stage, monkeypatch: pytest.MonkeyPatch) -> Stage:
-    for name, value in stage.variables.items():
-        monkeypatch.setenv(name, value)
-    return stage
-
-
 def diagnosed(called: Called) -> dict[str, Any]:
     """The diagnosis as JSON, which fits its schema."""
     diagnosis: dict[str, Any] = json.loads(called.out)
@@ -45,9 +38,9 @@ def outcomes(diagnosis: dict[str, Any], outcome: str) -> dict[str, str]:
     return {check["name"]: check["permission"] for check in diagnosis["checks"] if check["outcome"] == outcome}
 
 
-def test_all_is_well_and_nothing_is_left_behind(outside: Stage, capsys: pytest.CaptureFixture[str]) -> None:
-    outside.table("orders")
-    called = call(capsys, "doctor", "--json")
+def test_all_is_well_and_nothing_is_left_behind(stage: Stage) -> None:
+    stage.table("orders")
+    called = stage.command("doctor", "--json")
     diagnosis = diagnosed(called)
     assert called.code == 0, called.out
     assert outcomes(diagnosis, "denied") == outcomes(diagnosis, "refused") == outcomes(diagnosis, "untried") == {}
@@ -55,35 +48,31 @@ def test_all_is_well_and_nothing_is_left_behind(outside: Stage, capsys: pytest.C
     # The tests themselves lead to stand-ins.
     assert list(outcomes(diagnosis, "warning")) == ["environment", "could destroy", "values come back"]
     assert diagnosis["cures"] == []
-    assert outside.objects() == {}
-    assert outside.extracts() == []
-    readable = call(capsys, "doctor")
+    assert stage.objects() == {}
+    assert stage.extracts() == []
+    readable = stage.command("doctor")
     assert readable.code == 0
     assert "A run can start." in readable.out
 
 
-def test_extract_jobs_name_what_they_need_under_managed_disaster_recovery(
-    outside: Stage, capsys: pytest.CaptureFixture[str]
-) -> None:
-    outside.table("orders")
+def test_extract_jobs_name_what_they_need_under_managed_disaster_recovery(stage: Stage) -> None:
+    stage.table("orders")
     (reported,) = (
-        c["detail"] for c in diagnosed(call(capsys, "doctor", "--json"))["checks"] if c["name"] == "plan an export"
+        c["detail"] for c in diagnosed(stage.command("doctor", "--json"))["checks"] if c["name"] == "plan an export"
     )
     assert reported == f"1 table{DISASTER_RECOVERY}"
     assert "PIPELINE" in reported
-    other = diagnosed(call(capsys, "doctor", "--json", "--route", "query"))
+    other = diagnosed(stage.command("doctor", "--json", "--route", "query"))
     (reported,) = (check["detail"] for check in other["checks"] if check["name"] == "plan an export")
     assert reported == "1 table"
 
 
 @pytest.mark.parametrize("permission", RIGHTS)
-def test_a_missing_right_is_named_with_the_least_role_and_its_command(
-    permission: str, outside: Stage, capsys: pytest.CaptureFixture[str]
-) -> None:
-    outside.table("orders")
-    outside.deny(permission)
-    called = call(capsys, "doctor", "--json")
-    outside.deny()
+def test_a_missing_right_is_named_with_the_least_role_and_its_command(permission: str, stage: Stage) -> None:
+    stage.table("orders")
+    stage.deny(permission)
+    called = stage.command("doctor", "--json")
+    stage.deny()
     diagnosis = diagnosed(called)
     assert called.code == 5, called.out
     assert permission in outcomes(diagnosis, "denied").values()
@@ -91,25 +80,23 @@ def test_a_missing_right_is_named_with_the_least_role_and_its_command(
     assert cure["role"].endswith(RIGHTS[permission])
     assert any(RIGHTS[permission] in line for line in cure["commands"])
     assert all(shlex.split(line.removesuffix("||")) for line in cure["commands"])
-    assert outside.extracts() == []
+    assert stage.extracts() == []
     left = [check["detail"] for check in diagnosis["checks"] if check["name"] == "delete objects"]
-    assert (outside.objects() == {}) == (permission != "storage.objects.delete")
+    assert (stage.objects() == {}) == (permission != "storage.objects.delete")
     if permission == "storage.objects.delete":
-        assert all(name in left[0] for name in outside.objects())
+        assert all(name in left[0] for name in stage.objects())
 
 
-def test_whether_one_query_shows_the_policies_of_many_tables_is_tried_without_a_bill(
-    outside: Stage, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_whether_one_query_shows_the_policies_of_many_tables_is_tried_without_a_bill(stage: Stage) -> None:
     name, permission = "see row access policies with one query", "bigquery.rowAccessPolicies.get"
     for number in range(50):
-        outside.table(f"t{number:02}")
-    assert name not in outcomes(diagnosed(call(capsys, "doctor", "--json")), "ok")
-    outside.table("t50")
-    assert outcomes(diagnosed(call(capsys, "doctor", "--json")), "ok")[name] == permission
-    outside.deny(permission)
-    diagnosis = diagnosed(call(capsys, "doctor", "--json"))
-    outside.deny()
+        stage.table(f"t{number:02}")
+    assert name not in outcomes(diagnosed(stage.command("doctor", "--json")), "ok")
+    stage.table("t50")
+    assert outcomes(diagnosed(stage.command("doctor", "--json")), "ok")[name] == permission
+    stage.deny(permission)
+    diagnosis = diagnosed(stage.command("doctor", "--json"))
+    stage.deny()
     assert outcomes(diagnosis, "warning")[name] == permission
     (cure,) = diagnosis["cures"]
     assert cure["role"].endswith("/roles/bqdump_row_policies")
@@ -125,13 +112,13 @@ def test_whether_one_query_shows_the_policies_of_many_tables_is_tried_without_a_
     ],
 )
 def test_a_permission_without_which_definitions_are_missing_is_a_warning(
-    permission: str, role: str, outside: Stage, capsys: pytest.CaptureFixture[str]
+    permission: str, role: str, stage: Stage
 ) -> None:
-    outside.table("orders")
-    outside.sql("CREATE ROW ACCESS POLICY eu ON orders FILTER USING (TRUE)")
-    outside.deny(permission)
-    called = call(capsys, "doctor", "--json", "--allow", "row-policies")
-    outside.deny()
+    stage.table("orders")
+    stage.sql("CREATE ROW ACCESS POLICY eu ON orders FILTER USING (TRUE)")
+    stage.deny(permission)
+    called = stage.command("doctor", "--json", "--allow", "row-policies")
+    stage.deny()
     diagnosis = diagnosed(called)
     assert called.code == 0, called.out
     warnings = outcomes(diagnosis, "warning")
@@ -141,105 +128,99 @@ def test_a_permission_without_which_definitions_are_missing_is_a_warning(
     assert cure["role"].endswith(role)
 
 
-def test_the_right_to_open_read_sessions_is_tried_where_a_table_takes_the_read_route(
-    outside: Stage, capsys: pytest.CaptureFixture[str]
-) -> None:
-    outside.table("orders")
-    outside.deny("bigquery.readsessions.create")
-    assert call(capsys, "doctor").code == 0
-    called = call(capsys, "doctor", "--json", "--route", "read")
-    outside.deny()
+def test_the_right_to_open_read_sessions_is_tried_where_a_table_takes_the_read_route(stage: Stage) -> None:
+    stage.table("orders")
+    stage.deny("bigquery.readsessions.create")
+    assert stage.command("doctor").code == 0
+    called = stage.command("doctor", "--json", "--route", "read")
+    stage.deny()
     diagnosis = diagnosed(called)
     assert called.code == 5
     assert outcomes(diagnosis, "denied") == {"open a read session": "bigquery.readsessions.create"}
     (cure,) = diagnosis["cures"]
-    assert (cure["role"], cure["on"]) == ("roles/bigquery.readSessionUser", f"project {outside.project}")
-    assert outcomes(diagnosed(call(capsys, "doctor", "--json", "--route", "read")), "denied") == {}
+    assert (cure["role"], cure["on"]) == ("roles/bigquery.readSessionUser", f"project {stage.project}")
+    assert outcomes(diagnosed(stage.command("doctor", "--json", "--route", "read")), "denied") == {}
 
 
-def test_a_bucket_that_may_not_be_seen_is_a_warning(outside: Stage, capsys: pytest.CaptureFixture[str]) -> None:
-    outside.table("orders")
-    outside.deny("storage.buckets.get")
-    called = call(capsys, "doctor", "--json")
+def test_a_bucket_that_may_not_be_seen_is_a_warning(stage: Stage) -> None:
+    stage.table("orders")
+    stage.deny("storage.buckets.get")
+    called = stage.command("doctor", "--json")
     diagnosis = diagnosed(called)
     assert called.code == 0
     assert "see the bucket" in outcomes(diagnosis, "warning")
     assert diagnosis["cures"][0]["role"] == "roles/storage.legacyBucketReader"
 
 
-def test_every_risk_is_named_and_refused_or_allowed(outside: Stage, capsys: pytest.CaptureFixture[str]) -> None:
-    outside.table("orders")
-    outside.sql('CREATE ROW ACCESS POLICY some ON orders GRANT TO ("allAuthenticatedUsers") FILTER USING (id > 1)')
-    called = call(capsys, "doctor", "--json")
+def test_every_risk_is_named_and_refused_or_allowed(stage: Stage) -> None:
+    stage.table("orders")
+    stage.sql('CREATE ROW ACCESS POLICY some ON orders GRANT TO ("allAuthenticatedUsers") FILTER USING (id > 1)')
+    called = stage.command("doctor", "--json")
     assert called.code == 2
     (found,) = (check for check in diagnosed(called)["checks"] if check["outcome"] == "refused")
     assert (found["name"], found["on"]) == ("risk: row-policies", "orders")
     assert "--allow row-policies" in found["detail"]
-    assert call(capsys, "doctor", "--allow", "row-policies").code == 0
+    assert stage.command("doctor", "--allow", "row-policies").code == 0
 
 
-def test_what_planning_refuses_is_reported(outside: Stage, capsys: pytest.CaptureFixture[str]) -> None:
-    outside.sql("CREATE TABLE deep AS SELECT 1 AS id, [1, 2] AS many")
-    called = call(capsys, "doctor")
+def test_what_planning_refuses_is_reported(stage: Stage) -> None:
+    stage.sql("CREATE TABLE deep AS SELECT 1 AS id, [1, 2] AS many")
+    called = stage.command("doctor")
     assert called.code == 2
     assert "deep: many" in called.out
     assert "1 check would stop a run." in called.out
 
 
-def test_a_bucket_that_keeps_its_objects_gets_none(outside: Stage, capsys: pytest.CaptureFixture[str]) -> None:
-    outside.table("orders")
-    bucket = outside.store.get_bucket(outside.bucket)
+def test_a_bucket_that_keeps_its_objects_gets_none(stage: Stage) -> None:
+    stage.table("orders")
+    bucket = stage.store.get_bucket(stage.bucket)
     bucket.retention_period = 3600
     bucket.patch()
-    called = call(capsys, "doctor", "--json")
+    called = stage.command("doctor", "--json")
     assert called.code == 2
     diagnosis = diagnosed(called)
     assert "see the bucket" in outcomes(diagnosis, "refused")
     assert "delete objects" in outcomes(diagnosis, "untried")
-    assert outside.objects() == {}
+    assert stage.objects() == {}
 
 
-def test_lifecycle_rules_that_can_delete_an_export_are_refused(
-    outside: Stage, capsys: pytest.CaptureFixture[str]
-) -> None:
-    outside.table("orders")
-    bucket = outside.store.get_bucket(outside.bucket)
+def test_lifecycle_rules_that_can_delete_an_export_are_refused(stage: Stage) -> None:
+    stage.table("orders")
+    bucket = stage.store.get_bucket(stage.bucket)
     bucket.add_lifecycle_delete_rule(age=90, matches_prefix=["tmp/"])
     bucket.add_lifecycle_delete_rule(age=30)
     bucket.patch()
-    called = call(capsys, "doctor", "--json")
+    called = stage.command("doctor", "--json")
     assert called.code == 2
     (found,) = [one for one in diagnosed(called)["checks"] if one["name"] == "risk: lifecycle-rules"]
     assert found["outcome"] == "refused"
     assert "(rule 2 deletes objects older than 30 days)" in found["detail"]
-    ran = outside.run()
+    ran = stage.run()
     assert ran.code == 2
     assert "lifecycle rules of the bucket can delete files that manifests name" in ran.text
-    assert call(capsys, "doctor", "--allow", "lifecycle-rules").code == 0
+    assert stage.command("doctor", "--allow", "lifecycle-rules").code == 0
 
 
-def test_the_doctor_refuses_the_folder_of_another_dataset(outside: Stage, capsys: pytest.CaptureFixture[str]) -> None:
-    outside.table("orders")
-    assert outside.run().code == 0
-    before = outside.objects()
-    other = f"{outside.dataset}_2"
-    outside.big.create_dataset(other)
-    outside.sql(f"CREATE TABLE {other}.invoices (x INT64)")
-    called = call(capsys, "doctor", "--dataset", other, "--json")
+def test_the_doctor_refuses_the_folder_of_another_dataset(stage: Stage) -> None:
+    stage.table("orders")
+    assert stage.run().code == 0
+    before = stage.objects()
+    other = f"{stage.dataset}_2"
+    stage.big.create_dataset(other)
+    stage.sql(f"CREATE TABLE {other}.invoices (x INT64)")
+    called = stage.command("doctor", "--dataset", other, "--json")
     assert called.code == 2
     diagnosis = diagnosed(called)
     (refused,) = (check for check in diagnosis["checks"] if check["outcome"] == "refused")
-    assert f"it belongs to {outside.project}.{outside.dataset}" in refused["detail"]
+    assert f"it belongs to {stage.project}.{stage.dataset}" in refused["detail"]
     # What is exported there says nothing about this dataset.
     assert not [check for check in diagnosis["checks"] if "removed" in check["name"] or "dropped" in check["name"]]
     assert "1 table" in next(check["detail"] for check in diagnosis["checks"] if check["name"] == "plan an export")
-    assert outside.objects() == before
+    assert stage.objects() == before
 
 
-def test_a_missing_dataset_and_a_missing_bucket_are_both_reported(
-    outside: Stage, capsys: pytest.CaptureFixture[str]
-) -> None:
-    called = call(capsys, "doctor", "--json", "--dataset", "nothing", "--bucket", "nothing-there")
+def test_a_missing_dataset_and_a_missing_bucket_are_both_reported(stage: Stage) -> None:
+    called = stage.command("doctor", "--json", "--dataset", "nothing", "--bucket", "nothing-there")
     assert called.code == 5
     missing = outcomes(diagnosed(called), "missing")
     assert {"see the dataset", "see the bucket"} <= set(missing)
@@ -252,13 +233,13 @@ def test_one_emulator_alone_is_a_mistake() -> None:
     assert well.outcome == "ok"
 
 
-def test_clocks_that_are_wrong_by_days_are_reported(outside: Stage, capsys: pytest.CaptureFixture[str]) -> None:
-    outside.table("orders")
-    outside.stack.clock(3 * 86400.0)
+def test_clocks_that_are_wrong_by_days_are_reported(stage: Stage) -> None:
+    stage.table("orders")
+    stage.stack.clock(3 * 86400.0)
     try:
-        called = call(capsys, "doctor", "--json")
+        called = stage.command("doctor", "--json")
     finally:
-        outside.stack.clock(0.0)
+        stage.stack.clock(0.0)
     assert called.code == 0
     (clock,) = (check for check in diagnosed(called)["checks"] if check["name"] == "clock")
     assert clock["outcome"] == "warning"

@@ -13,7 +13,6 @@ from google.cloud import bigquery
 
 from bqdump.core.progress.log_events import LogEvent
 from bqdump.core.times import rfc3339
-from integration.command import call
 from integration.stage import Stage, csv_rows, records
 
 TAG = "projects/p/locations/us/taxonomies/1/policyTags/2"
@@ -110,12 +109,8 @@ CASES = {
 
 
 @pytest.mark.parametrize("name", CASES)
-def test_a_risk_is_refused_before_anything_is_written_unless_it_is_allowed(
-    name: str, stage: Stage, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_a_risk_is_refused_before_anything_is_written_unless_it_is_allowed(name: str, stage: Stage) -> None:
     case = CASES[name]
-    for variable, value in stage.variables.items():
-        monkeypatch.setenv(variable, value)
     stage.table("orders", 3)
     arguments = case.make(stage)
     refused = stage.run(*arguments)
@@ -126,7 +121,7 @@ def test_a_risk_is_refused_before_anything_is_written_unless_it_is_allowed(
     assert stage.objects() == {}
     assert stage.extracts() == []
 
-    planned = call(capsys, "plan", "--json", *arguments)
+    planned = stage.command("plan", "--json", *arguments)
     assert planned.code == 2
     shown = json.loads(planned.out)["flags"]
     assert [(flag["risk"], flag["table"], flag["allowed"]) for flag in shown] == [
@@ -184,24 +179,20 @@ def test_changes_that_an_extract_lacks_are_refused_by_name_unless_that_is_allowe
     assert "CRITICAL" not in allowed.text
 
 
-def test_an_object_of_an_unknown_kind_is_never_passed_over_in_silence(
-    stage: Stage, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> None:
-    for variable, value in stage.variables.items():
-        monkeypatch.setenv(variable, value)
+def test_an_object_of_an_unknown_kind_is_never_passed_over_in_silence(stage: Stage) -> None:
     stage.table("orders", 3)
     unknown(stage)
     reason = "of the unknown kind GRAPH"
-    refused = call(capsys, "run")
+    refused = stage.command("run")
     assert refused.code == 2
     assert f"objects that no route can export: relations ({reason})" in refused.errors[0]
     assert "Leave them out by name with --exclude. To export anyway: --allow skipped" in refused.errors[0]
-    messages = call(capsys, "doctor")
+    messages = stage.command("doctor")
     assert messages.code == 2
     for word in ("risk: skipped", "relations", reason, "--allow skipped", "1 check would stop a run."):
         assert word in messages.out
-    assert call(capsys, "doctor", "--allow", "skipped").code == 0
-    planned = call(capsys, "plan", "--allow", "skipped")
+    assert stage.command("doctor", "--allow", "skipped").code == 0
+    planned = stage.command("plan", "--allow", "skipped")
     assert planned.code == 0
     assert re.search(rf"Not exported:\n.*\nrelations +{reason}\n", planned.out)
 

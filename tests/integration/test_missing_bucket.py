@@ -9,7 +9,6 @@ import pytest
 import requests
 
 from hooks import hook
-from integration.command import call
 from integration.stage import Stage
 
 LOOKS = [
@@ -20,19 +19,14 @@ LOOKS = [
 
 
 @pytest.fixture
-def outside(stage: Stage, monkeypatch: pytest.MonkeyPatch) -> Stage:
-    for name, value in stage.variables.items():
-        monkeypatch.setenv(name, value)
-    monkeypatch.chdir(stage.folder)
+def outside(stage: Stage) -> Stage:
     stage.table("a")
     return stage
 
 
 @pytest.mark.parametrize("arguments", LOOKS, ids=" ".join)
-def test_a_bucket_that_does_not_exist_is_named(
-    outside: Stage, capsys: pytest.CaptureFixture[str], arguments: list[str]
-) -> None:
-    called = call(capsys, *arguments, "--bucket", "no-such-bucket")
+def test_a_bucket_that_does_not_exist_is_named(outside: Stage, arguments: list[str]) -> None:
+    called = outside.command(*arguments, "--bucket", "no-such-bucket")
     assert called.code == 5, called
     (error,) = called.errors
     assert "gs://no-such-bucket: " in error
@@ -40,24 +34,20 @@ def test_a_bucket_that_does_not_exist_is_named(
 
 
 @pytest.mark.parametrize("more", ["", "*"], ids=["dataset", "set"])
-def test_a_notice_that_a_run_failed_names_a_bucket_that_does_not_exist(
-    outside: Stage, capsys: pytest.CaptureFixture[str], more: str
-) -> None:
+def test_a_notice_that_a_run_failed_names_a_bucket_that_does_not_exist(outside: Stage, more: str) -> None:
     with hook() as served:
-        called = call(
-            capsys, "run", "--dataset", f"{outside.dataset}{more}", "--bucket", "no-such-bucket", "--notify", served.url
+        called = outside.command(
+            "run", "--dataset", f"{outside.dataset}{more}", "--bucket", "no-such-bucket", "--notify", served.url
         )
     assert called.code == 5, called
     (notice,) = served.bodies
     assert (notice["event"], "bucket does not exist. Check its name" in notice["error"]) == ("run_failed", True)
 
 
-def test_a_bucket_for_uploads_that_does_not_exist_is_to_be_created(
-    outside: Stage, capsys: pytest.CaptureFixture[str]
-) -> None:
-    assert call(capsys, "run", "--to", "exports/night").code == 0
+def test_a_bucket_for_uploads_that_does_not_exist_is_to_be_created(outside: Stage) -> None:
+    assert outside.command("run", "--to", "exports/night").code == 0
     uploads = ("--via", "gs://no-such-bucket")
-    called = call(capsys, "restore", "--to", "exports/night", "--into", f"{outside.dataset}_copy", *uploads)
+    called = outside.command("restore", "--to", "exports/night", "--into", f"{outside.dataset}_copy", *uploads)
     assert called.code == 5, called
     (error,) = called.errors
     assert error.endswith("Check its name, or create it: gcloud storage buckets create gs://no-such-bucket")
@@ -81,7 +71,6 @@ REFUSALS = [
 @pytest.mark.parametrize("command", ["run", "plan", "doctor"])
 def test_what_no_role_on_the_data_cures_is_reported_with_its_own_cure(
     outside: Stage,
-    capsys: pytest.CaptureFixture[str],
     service: str,
     operation: str,
     reason: str,
@@ -93,7 +82,7 @@ def test_what_no_role_on_the_data_cures_is_reported_with_its_own_cure(
     address = f"{getattr(outside.stack, service)}/_local/faults"
     requests.put(address, json={"rules": [rule]}, timeout=10).raise_for_status()
     try:
-        called = call(capsys, command)
+        called = outside.command(command)
     finally:
         requests.delete(address, timeout=10).raise_for_status()
     said = called.out + called.err
@@ -104,46 +93,42 @@ def test_what_no_role_on_the_data_cures_is_reported_with_its_own_cure(
 
 
 @pytest.mark.parametrize("arguments", [["status"], ["runs"], ["verify"]], ids=" ".join)
-def test_an_empty_bucket_is_not_called_missing(
-    outside: Stage, capsys: pytest.CaptureFixture[str], arguments: list[str]
-) -> None:
+def test_an_empty_bucket_is_not_called_missing(outside: Stage, arguments: list[str]) -> None:
     for denied in ((), ("storage.buckets.get",)):
         outside.deny(*denied)
-        called = call(capsys, *arguments)
+        called = outside.command(*arguments)
         assert "does not exist" not in called.out + called.err
         assert "Start one: bqdump run" in called.out + called.err
 
 
 @pytest.mark.parametrize("path", ["{table}/{table}_*.{ext}", "{run}/{table}/{table}_*.{ext}"])
 def test_a_copied_bucket_has_the_status_of_the_original(
-    outside: Stage, capsys: pytest.CaptureFixture[str], buckets: Path, tmp_path: Path, path: str
+    outside: Stage, buckets: Path, tmp_path: Path, path: str
 ) -> None:
     for table in ("b", "c"):
         outside.table(table)
-    assert call(capsys, "run", "--run-id", "r1", "--path", path).code == 0
-    original = call(capsys, "status", "--json")
+    assert outside.command("run", "--run-id", "r1", "--path", path).code == 0
+    original = outside.command("status", "--json")
     copy = tmp_path / "copy"
     for name in outside.objects():
         (copy / name).parent.mkdir(parents=True, exist_ok=True)
         (copy / name).write_bytes(outside.read(name))
-    assert call(capsys, "status", "--json", "--to", str(copy)) == original
-    assert call(capsys, "runs", "--json", "--to", str(copy)) == call(capsys, "runs", "--json")
+    assert outside.command("status", "--json", "--to", str(copy)) == original
+    assert outside.command("runs", "--json", "--to", str(copy)) == outside.command("runs", "--json")
     # Also where receipts were removed meanwhile: the manifest proves that the run is complete.
     shutil.rmtree(copy / "_bqdump/runs/r1/receipts")
-    shown = call(capsys, "status", "--to", str(copy))
+    shown = outside.command("status", "--to", str(copy))
     assert "run r1: published" in shown.out
     assert "3 of 3 tables done" in shown.out
 
 
-def test_a_run_into_a_copied_bucket_is_refused_with_the_reason(
-    outside: Stage, capsys: pytest.CaptureFixture[str], tmp_path: Path
-) -> None:
-    assert call(capsys, "run", "--run-id", "r1").code == 0
+def test_a_run_into_a_copied_bucket_is_refused_with_the_reason(outside: Stage, tmp_path: Path) -> None:
+    assert outside.command("run", "--run-id", "r1").code == 0
     copy = tmp_path / "copy"
     for name in outside.objects():
         (copy / name).parent.mkdir(parents=True, exist_ok=True)
         (copy / name).write_bytes(outside.read(name))
-    called = call(capsys, "run", "--to", str(copy))
+    called = outside.command("run", "--to", str(copy))
     assert called.code == 2
     (error,) = called.errors
     assert "contains no export" not in error

@@ -7,7 +7,6 @@ from typing import Any
 
 import pytest
 
-from integration.command import call
 from integration.stage import Stage
 
 COLUMN = "bqdump_partition_time"
@@ -36,29 +35,27 @@ def by_partition(stage: Stage, table: str) -> list[tuple[Any, ...]]:
     return stage.sql(f"SELECT {columns} FROM {table} WHERE _PARTITIONTIME IS NOT NULL ORDER BY id")
 
 
-def restore(stage: Stage, capsys: pytest.CaptureFixture[str], *options: str) -> str:
+def restore(stage: Stage, *options: str) -> str:
     """Restore the published run into the dataset `copy`; returns the name of its table."""
     arguments = ("--bucket", stage.bucket, "--into", f"{stage.project}.copy", *options)
-    restored = call(capsys, "restore", "--quiet", *arguments)
+    restored = stage.command("restore", "--quiet", *arguments)
     assert restored.code == 0, restored
     return "copy.events"
 
 
 @pytest.mark.parametrize(("route", "format_"), WAYS)
-def test_every_row_comes_back_in_its_partition(
-    stage: Stage, capsys: pytest.CaptureFixture[str], route: str, format_: str
-) -> None:
+def test_every_row_comes_back_in_its_partition(stage: Stage, route: str, format_: str) -> None:
     make(stage)
     before = by_partition(stage, "events")
     (outcome,) = stage.run_tasks(1, execution="r1", route=route, format=format_, partition_times="true")
     assert outcome.state == "published"
     stage.sql("DELETE FROM events WHERE true")
-    verified = call(capsys, "verify", "--source", "--json", "--bucket", stage.bucket, "--project", stage.project)
+    verified = stage.command("verify", "--source", "--json", "--bucket", stage.bucket, "--project", stage.project)
     assert (verified.code, json.loads(verified.out)["findings"]) == (0, [])
-    assert by_partition(stage, restore(stage, capsys)) == before
+    assert by_partition(stage, restore(stage)) == before
 
 
-def test_a_wrong_partition_time_is_a_difference(stage: Stage, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_wrong_partition_time_is_a_difference(stage: Stage) -> None:
     make(stage)
     stage.run_tasks(1, execution="r1", partition_times="true")
     stage.sql("CREATE OR REPLACE TABLE late AS SELECT 1 AS id")
@@ -69,23 +66,19 @@ def test_a_wrong_partition_time_is_a_difference(stage: Stage, capsys: pytest.Cap
     blob = stage.store.bucket(stage.bucket).get_blob(name)
     manifest["tables"][0]["files"][0] |= {"crc32c": blob.crc32c, "generation": int(blob.generation)}
     stage.upload(stage.latest().manifest, json.dumps(manifest).encode())
-    verified = call(capsys, "verify", "--source", "--json", "--bucket", stage.bucket, "--project", stage.project)
+    verified = stage.command("verify", "--source", "--json", "--bucket", stage.bucket, "--project", stage.project)
     (finding,) = json.loads(verified.out)["findings"]
     assert (verified.code, finding["kind"]) == (4, "values")
     assert finding["expected"].startswith(f"{COLUMN}: 4 values")
 
 
-def test_the_plan_names_the_bill_and_the_refusal_names_the_setting(
-    stage: Stage, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> None:
-    for variable, value in stage.variables.items():
-        monkeypatch.setenv(variable, value)
+def test_the_plan_names_the_bill_and_the_refusal_names_the_setting(stage: Stage) -> None:
     make(stage, "TIMESTAMP_TRUNC(_PARTITIONTIME, MONTH)", f"{COLUMN.upper()} STRING,")
-    refused = call(capsys, "plan")
+    refused = stage.command("plan")
     assert refused.code == 2
     assert "set --partition-times (billed). To export anyway: --allow pseudo-columns." in refused.err
     section = {"events": {"partition_times": True, "columns": ["id"], "where": "id > 1"}}
-    planned = call(capsys, "plan", "--json", "--tables", json.dumps(section))
+    planned = stage.command("plan", "--json", "--tables", json.dumps(section))
     (table,) = json.loads(planned.out)["tables"]
     assert (table["route"], table["bills"]) == ("query", 10_485_760)
     assert "extract jobs have no pseudo-columns" in table["why"]
@@ -97,10 +90,10 @@ def test_the_plan_names_the_bill_and_the_refusal_names_the_setting(
         f"id,{COLUMN}_",
         ["2,2024-01-01 00:00:00 UTC", "3,2024-01-01 00:00:00 UTC", "4,2025-12-01 00:00:00 UTC"],
     )
-    assert call(capsys, "verify", "--source").code == 0
+    assert stage.command("verify", "--source").code == 0
 
 
-def test_diff_compares_the_partition_times(stage: Stage, capsys: pytest.CaptureFixture[str]) -> None:
+def test_diff_compares_the_partition_times(stage: Stage) -> None:
     make(stage)
     flags: dict[str, Any] = {"partition_times": "true", "path": "{run}/{table}/{table}_*.{ext}"}
     stage.run_tasks(1, execution="r1", **flags)
@@ -109,6 +102,6 @@ def test_diff_compares_the_partition_times(stage: Stage, capsys: pytest.CaptureF
               " VALUES (TIMESTAMP '2021-02-01', 1, 'first', DATE '2024-06-01')")  # fmt: skip
     stage.now()
     stage.run_tasks(1, execution="r2", **flags)
-    reported = call(capsys, "diff", "r1", "r2", "--values", "--json", "--bucket", stage.bucket)
+    reported = stage.command("diff", "r1", "r2", "--values", "--json", "--bucket", stage.bucket)
     (table,) = json.loads(reported.out)
     assert (table["table"], table["values_changed"]) == ("events", [COLUMN])

@@ -10,7 +10,6 @@ import duckdb
 import pytest
 
 from bqdump.core.documents.units import files_by_partition
-from integration.command import call
 from integration.stage import Stage
 
 PATH = "{table}/day={partition}/{table}_*.{ext}"
@@ -54,14 +53,14 @@ def export(stage: Stage, run: str = "r1", **settings: Any) -> None:
     assert outcome.state == "published"
 
 
-def verify(stage: Stage, capsys: pytest.CaptureFixture[str]) -> None:
-    verified = call(capsys, "verify", "--source", "--json", "--bucket", stage.bucket, "--project", stage.project)
+def verify(stage: Stage) -> None:
+    verified = stage.command("verify", "--source", "--json", "--bucket", stage.bucket, "--project", stage.project)
     assert (verified.code, json.loads(verified.out)["findings"]) == (0, [])
 
 
-def restore(stage: Stage, capsys: pytest.CaptureFixture[str], *options: str) -> None:
+def restore(stage: Stage, *options: str) -> None:
     arguments = ("--bucket", stage.bucket, "--into", f"{stage.project}.copy", *options)
-    restored = call(capsys, "restore", "--quiet", *arguments)
+    restored = stage.command("restore", "--quiet", *arguments)
     assert restored.code == 0, restored
 
 
@@ -75,9 +74,7 @@ def ids_by_partition(stage: Stage, buckets: Path, table: str) -> dict[str, list[
 
 
 @pytest.mark.parametrize("route", ["query", "read"])
-def test_every_kind_of_partition_is_exported_verified_and_restored(
-    stage: Stage, buckets: Path, capsys: pytest.CaptureFixture[str], route: str
-) -> None:
+def test_every_kind_of_partition_is_exported_verified_and_restored(stage: Stage, buckets: Path, route: str) -> None:
     make(stage, *KINDS)
     export(stage, route=route)
     for kind, (_, expected) in KINDS.items():
@@ -85,17 +82,15 @@ def test_every_kind_of_partition_is_exported_verified_and_restored(
         entry = next(entry for entry in stage.manifest().tables if entry.table == kind)
         assert {one.route for one in entry.partitions} == {route}
         assert all(one.look for one in entry.partitions)
-    verify(stage, capsys)
-    restore(stage, capsys)
+    verify(stage)
+    restore(stage)
     for kind in KINDS:
         rows = f"SELECT * FROM {{}}.{kind} ORDER BY id"
         assert stage.sql(rows.format("copy")) == stage.sql(rows.format(stage.dataset))
 
 
 @pytest.mark.parametrize("format_", ["csv", "parquet"])
-def test_duckdb_reads_the_partitions_as_a_column(
-    stage: Stage, buckets: Path, capsys: pytest.CaptureFixture[str], format_: str
-) -> None:
+def test_duckdb_reads_the_partitions_as_a_column(stage: Stage, buckets: Path, format_: str) -> None:
     make(stage, "day", "numbers")
     export(stage, format=format_)
     folder = stage.folder / "files"
@@ -113,9 +108,7 @@ def test_duckdb_reads_the_partitions_as_a_column(
             assert pruned == [(2,), (3,)]
 
 
-def test_rows_return_to_the_partitions_of_their_arrival(
-    stage: Stage, buckets: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_rows_return_to_the_partitions_of_their_arrival(stage: Stage, buckets: Path) -> None:
     stage.sql("CREATE TABLE events (id INT64, at DATETIME) PARTITION BY TIMESTAMP_TRUNC(_PARTITIONTIME, MONTH)"
               " OPTIONS (require_partition_filter = true, partition_expiration_days = 36500)")  # fmt: skip
     january = "TIMESTAMP '2024-01-01'"
@@ -128,37 +121,31 @@ def test_rows_return_to_the_partitions_of_their_arrival(
     before = stage.sql(select.format(stage.dataset))
     # Without files by partition, this would be refused: no file has the times.
     export(stage)
-    verify(stage, capsys)
-    restore(stage, capsys)
+    verify(stage)
+    restore(stage)
     assert stage.sql(select.format("copy")) == before
     # Avro has no DATETIME that loads, so a query casts what was loaded by partition.
     export(stage, "r2", format="avro")
-    restore(stage, capsys, "--replace")
+    restore(stage, "--replace")
     assert stage.sql(select.format("copy")) == before
 
 
-def test_a_plan_shows_partitions_and_what_their_queries_bill(
-    stage: Stage, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> None:
-    for variable, value in stage.variables.items():
-        monkeypatch.setenv(variable, value)
+def test_a_plan_shows_partitions_and_what_their_queries_bill(stage: Stage) -> None:
     make(stage, "day")
     options = ("--path", PATH, "--partitions-min-bytes", "0")
-    planned = call(capsys, "plan", "--json", *options)
+    planned = stage.command("plan", "--json", *options)
     (table,) = json.loads(planned.out)["tables"]
     assert (table["partitions"], table["parts"], table["route"], table["bills"]) == (5, 1, "extract", None)
     assert table["path"] == "day/day={partition}/day_*.csv"
     then = stage.sql("SELECT CURRENT_TIMESTAMP()")[0][0].isoformat()
-    planned = call(capsys, "plan", "--json", *options, "--snapshot-time", then)
+    planned = stage.command("plan", "--json", *options, "--snapshot-time", then)
     (table,) = json.loads(planned.out)["tables"]
     assert (table["route"], table["bills"]) == ("query", 5 * (10 << 20))
-    text = call(capsys, "plan", *options).out
+    text = stage.command("plan", *options).out
     assert "5 partitions" in text
 
 
-def test_an_incremental_export_of_changed_partitions_is_verified_and_restored(
-    stage: Stage, buckets: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_an_incremental_export_of_changed_partitions_is_verified_and_restored(stage: Stage, buckets: Path) -> None:
     make(stage, "day", "numbers")
     flags = {"path": f"{{run}}/{PATH}", "incremental": "true"}
     export(stage, **flags)
@@ -172,8 +159,8 @@ def test_an_incremental_export_of_changed_partitions_is_verified_and_restored(
     assert ids_by_partition(stage, buckets, "day")["20240201"] == [2, 3, 7]
     (gone,) = stage.manifest().removed_partitions
     assert (gone.table, gone.partitions) == ("numbers", ("__NULL__",))
-    verify(stage, capsys)
-    restore(stage, capsys)
+    verify(stage)
+    restore(stage)
     for kind in ("day", "numbers"):
         rows = f"SELECT * FROM {{}}.{kind} ORDER BY id"
         assert stage.sql(rows.format("copy")) == stage.sql(rows.format(stage.dataset))

@@ -7,7 +7,6 @@ import shlex
 
 import pytest
 
-from integration.command import call
 from integration.stage import Stage
 
 # The exit code of each command where a file of the export was replaced.
@@ -23,33 +22,28 @@ FAILING = ("run --run-id r2 --format json", "restore --into back", "drill")
 
 
 @pytest.fixture
-def exported(stage: Stage, monkeypatch: pytest.MonkeyPatch) -> Stage:
+def exported(stage: Stage) -> Stage:
     """An export of two tables, which the environment names."""
-    for name, value in stage.variables.items():
-        monkeypatch.setenv(name, value)
-    monkeypatch.chdir(stage.folder)
     stage.table("a", rows=3)
     stage.table("b")
     stage.run_tasks(1, execution="r1", path="{run}/{table}/{table}_*.{ext}")
     return stage
 
 
-def test_a_replaced_file_is_named_whatever_reads_it(exported: Stage, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_replaced_file_is_named_whatever_reads_it(exported: Stage) -> None:
     exported.upload("r1/a/a_000000000000.csv", b"id,name\n9,x\n")
-    ended = {line: call(capsys, *shlex.split(line), "--quiet") for line in REPLACED}
+    ended = {line: exported.command(*shlex.split(line), "--quiet") for line in REPLACED}
     assert {line: called.code for line, called in ended.items()} == REPLACED
     assert {line for line, called in ended.items() if "r1/a/a_000000000000.csv" not in called.text} == set()
 
 
 @pytest.mark.parametrize("line", FAILING)
-def test_a_job_that_fails_is_named_with_its_table(
-    exported: Stage, capsys: pytest.CaptureFixture[str], line: str
-) -> None:
+def test_a_job_that_fails_is_named_with_its_table(exported: Stage, line: str) -> None:
     exported.stack.jobs(
         faults=[{"at": "run", "table": "^[a-z_]", "reason": "invalid", "message": "the cause", "times": 100}]
     )
     try:
-        called = call(capsys, *shlex.split(line), "--quiet")
+        called = exported.command(*shlex.split(line), "--quiet")
     finally:
         exported.stack.jobs(faults=[])
     assert (called.code, called.out) == (3, ""), called.err

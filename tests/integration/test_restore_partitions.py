@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 import bqdump
-from integration.command import Called, call
+from integration.command import Called
 from integration.stage import Stage
 from integration.test_partitions import KINDS, PATH, make
 
@@ -25,10 +25,8 @@ CHOSEN = {
 class Given:
     """A dataset whose tables are exported, and restores of it."""
 
-    def __init__(self, stage: Stage, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
-        self.stage, self.capsys = stage, capsys
-        for name, value in stage.variables.items():
-            monkeypatch.setenv(name, value)
+    def __init__(self, stage: Stage) -> None:
+        self.stage = stage
 
     def export(self, *kinds: str, run: str = "r1", **settings: Any) -> None:
         make(self.stage, *kinds)
@@ -37,15 +35,15 @@ class Given:
         assert outcome.state == "published"
 
     def restore(self, *options: str) -> Called:
-        return call(self.capsys, "restore", *options)
+        return self.stage.command("restore", *options)
 
     def ids(self, dataset: str, table: str) -> list[int]:
         return [row[0] for row in self.stage.sql(f"SELECT id FROM {dataset}.{table} ORDER BY id")]
 
 
 @pytest.fixture
-def given(stage: Stage, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> Given:
-    return Given(stage, capsys, monkeypatch)
+def given(stage: Stage) -> Given:
+    return Given(stage)
 
 
 @pytest.mark.parametrize(("path", "format_"), [(PATH, "avro"), (WHOLE, "csv")], ids=["by-partition", "whole"])

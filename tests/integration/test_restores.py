@@ -7,15 +7,12 @@ import json
 import pytest
 
 import bqdump
-from integration.command import call
 from integration.stage import Stage
 
 
 @pytest.fixture
-def unfinished(stage: Stage, monkeypatch: pytest.MonkeyPatch) -> Stage:
+def unfinished(stage: Stage) -> Stage:
     """A restore of which a view fails, as what it reads is gone."""
-    for name, value in stage.variables.items():
-        monkeypatch.setenv(name, value)
     stage.table("a", rows=1)
     stage.sql("CREATE SCHEMA gone")
     stage.sql("CREATE TABLE gone.t AS SELECT 1 AS id")
@@ -25,18 +22,18 @@ def unfinished(stage: Stage, monkeypatch: pytest.MonkeyPatch) -> Stage:
     return stage
 
 
-def test_a_restore_is_listed_and_ended(unfinished: Stage, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_restore_is_listed_and_ended(unfinished: Stage) -> None:
     stage = unfinished
-    assert call(capsys, "restore", "--into", "back").code == 3
-    (listed,) = json.loads(call(capsys, "restores", "--json").out)["restores"]
+    assert unfinished.command("restore", "--into", "back").code == 3
+    (listed,) = json.loads(unfinished.command("restores", "--json").out)["restores"]
     assert (listed["dataset"], listed["restored"], [one["name"] for one in listed["failed"]]) == ("back", 1, ["v"])
-    ended = call(capsys, "restores", "--abort", listed["restore"])
+    ended = unfinished.command("restores", "--abort", listed["restore"])
     assert ended.code == 0, ended.text
     assert "It had restored a, perhaps without foreign keys, row access policies and expirations" in ended.out
     assert [name for name in stage.objects() if "/restores/" in name or "/executions/" in name] == []
     assert stage.sql("SELECT COUNT(*) FROM back.a") == [(1,)]
-    assert call(capsys, "restores").out == "No restores.\n"
+    assert unfinished.command("restores").out == "No restores.\n"
     assert bqdump.restores(bucket=stage.bucket, project=stage.project).restores == ()
-    unknown = call(capsys, "restores", "--abort", listed["restore"])
+    unknown = unfinished.command("restores", "--abort", listed["restore"])
     assert (unknown.code, "`bqdump restores` lists all" in unknown.text) == (5, True)
-    assert call(capsys, "verify").code == 0
+    assert unfinished.command("verify").code == 0

@@ -13,19 +13,10 @@ from google.cloud import bigquery
 
 from bqdump.core.documents.codec import decode
 from bqdump.core.documents.manifest import Manifest
-from integration.command import Called, call
+from integration.command import Called
 from integration.stage import Stage, csv_rows, expected_rows
 
 BILLED_AT_LEAST = 10 << 20
-
-
-@pytest.fixture
-def outside(stage: Stage, monkeypatch: pytest.MonkeyPatch) -> Stage:
-    """A stage whose three settings stand in the environment, in an empty working directory."""
-    for name, value in stage.variables.items():
-        monkeypatch.setenv(name, value)
-    monkeypatch.chdir(stage.folder)
-    return stage
 
 
 def with_all_kinds(stage: Stage) -> None:
@@ -41,9 +32,9 @@ def with_all_kinds(stage: Stage) -> None:
     stage.big.create_table(sheet)
 
 
-def planned(capsys: pytest.CaptureFixture[str], *arguments: str) -> dict[str, Any]:
+def planned(stage: Stage, *arguments: str) -> dict[str, Any]:
     """What `bqdump plan --json` says, by table."""
-    called = call(capsys, "plan", "--json", *arguments)
+    called = stage.command("plan", "--json", *arguments)
     assert called.code == 0, called
     shown: dict[str, Any] = json.loads(called.out)
     return {**shown, "tables": {table["table"]: table for table in shown["tables"]}}
@@ -61,110 +52,106 @@ def refused(stage: Stage, called: Called, *words: str) -> None:
     assert stage.extracts() == []
 
 
-def test_every_kind_is_exported(outside: Stage) -> None:
-    with_all_kinds(outside)
-    assert outside.execute(tasks=2).codes == [0, 0]
-    manifest = outside.manifest()
+def test_every_kind_is_exported(stage: Stage) -> None:
+    with_all_kinds(stage)
+    assert stage.execute(tasks=2).codes == [0, 0]
+    manifest = stage.manifest()
     found = {table.table: table for table in manifest.tables}
     assert {name: (table.route, table.read_at, table.rows) for name, table in found.items()} == {
         "counted": ("query", "job", 1), "orders": ("extract", "snapshot", None), "recent": ("query", "job", 2),
         "sheet": ("query", "job", 3),
     }  # fmt: skip
-    assert csv_rows(outside.read(found["recent"].files[0].name)) == ["id,name", "3,orders-3", "4,orders-4"]
-    assert csv_rows(outside.read(found["counted"].files[0].name)) == ["n", "4"]
-    assert csv_rows(outside.read(found["sheet"].files[0].name)) == ["a", "1", "2", "3"]
-    assert csv_rows(outside.read(found["orders"].files[0].name)) == expected_rows("orders", 4)
+    assert csv_rows(stage.read(found["recent"].files[0].name)) == ["id,name", "3,orders-3", "4,orders-4"]
+    assert csv_rows(stage.read(found["counted"].files[0].name)) == ["n", "4"]
+    assert csv_rows(stage.read(found["sheet"].files[0].name)) == ["a", "1", "2", "3"]
+    assert csv_rows(stage.read(found["orders"].files[0].name)) == expected_rows("orders", 4)
     assert manifest.skipped == ()
     assert manifest.totals.rows == 6
     assert found["recent"].billed == found["recent"].planned_billed == BILLED_AT_LEAST
     assert "a view" in found["recent"].why
-    assert [job.table for job in outside.extracts()] == ["orders"]
+    assert [job.table for job in stage.extracts()] == ["orders"]
 
 
-def test_a_table_that_has_lost_its_columns_leaves_the_published_export_with_that_reason(
-    outside: Stage, capsys: pytest.CaptureFixture[str]
-) -> None:
-    outside.table("orders", 4)
-    outside.table("others", 4)
-    outside.now()
-    outside.run_tasks(1)
-    outside.big.delete_table(f"{outside.project}.{outside.dataset}.orders")
-    outside.big.create_table(bigquery.Table(f"{outside.project}.{outside.dataset}.orders"))
-    outside.now()
+def test_a_table_that_has_lost_its_columns_leaves_the_published_export_with_that_reason(stage: Stage) -> None:
+    stage.table("orders", 4)
+    stage.table("others", 4)
+    stage.now()
+    stage.run_tasks(1)
+    stage.big.delete_table(f"{stage.project}.{stage.dataset}.orders")
+    stage.big.create_table(bigquery.Table(f"{stage.project}.{stage.dataset}.orders"))
+    stage.now()
     reason = "it has no columns, and so no rows"
-    (flag,) = [flag for flag in planned(capsys)["flags"] if flag["risk"] == "dropped-tables"]
+    (flag,) = [flag for flag in planned(stage)["flags"] if flag["risk"] == "dropped-tables"]
     assert flag["detail"] == reason
-    shown = " ".join(call(capsys, "plan").out.split())
+    shown = " ".join(stage.command("plan").out.split())
     assert (shown.count(reason), "no longer in the dataset" in shown) == (3, False), shown
-    ran = outside.run("--run-id", "second")
+    ran = stage.run("--run-id", "second")
     assert (ran.code, f"orders is removed from the published export ({reason}): run " in ran.text) == (0, True), ran
-    assert [(table.table, table.reason) for table in outside.manifest().removed] == [("orders", "skipped")]
+    assert [(table.table, table.reason) for table in stage.manifest().removed] == [("orders", "skipped")]
 
 
-def test_the_plan_shows_routes_reasons_and_the_bill(outside: Stage, capsys: pytest.CaptureFixture[str]) -> None:
-    with_all_kinds(outside)
-    before = outside.big.list_jobs(page_size=1000)
+def test_the_plan_shows_routes_reasons_and_the_bill(stage: Stage) -> None:
+    with_all_kinds(stage)
+    before = stage.big.list_jobs(page_size=1000)
     queries = sum(job.job_type == "query" for job in before)
-    shown = planned(capsys)
+    shown = planned(stage)
     bills = {name: table["bills"] for name, table in shown["tables"].items()}
     assert bills == {"counted": BILLED_AT_LEAST, "orders": None, "recent": BILLED_AT_LEAST, "sheet": bills["sheet"]}
     assert shown["totals"]["bills"] == sum(bill or 0 for bill in bills.values())
     assert [name for name, table in shown["tables"].items() if table["bills_at_least"]] == ["sheet"]
     assert shown["tables"]["sheet"]["why"].startswith("an external table: extract jobs read tables only")
-    readable = call(capsys, "plan").out
+    readable = stage.command("plan").out
     assert "Not exported by a free extract job" in readable
     first = readable.splitlines()[0]
     assert re.search(r"3 query jobs, billed for at least 2\d MB: at least \$0\.00 at \$6\.25 per TiB\.", first)
     assert shown["usd"] == round(shown["totals"]["bills"] / 2**40 * 6.25, 6)
     # Clock and indexes were queried twice; a dry run leaves no job.
-    after = [job for job in outside.big.list_jobs(page_size=1000) if job.job_type == "query"]
+    after = [job for job in stage.big.list_jobs(page_size=1000) if job.job_type == "query"]
     assert len(after) == queries + 4
-    dear = call(capsys, "plan", "--price-per-tib", "1000").out.splitlines()[0]
+    dear = stage.command("plan", "--price-per-tib", "1000").out.splitlines()[0]
     assert re.search(r"at least \$0\.0[23] at \$1000 per TiB\.", dear)
 
 
-def test_a_bill_beyond_the_limit_is_refused_before_anything_starts(
-    outside: Stage, capsys: pytest.CaptureFixture[str]
-) -> None:
-    with_all_kinds(outside)
-    refused(outside, call(capsys, "run", "--max-bytes-billed", "10MB"), "--max-bytes-billed 10 MB", "would bill",
+def test_a_bill_beyond_the_limit_is_refused_before_anything_starts(stage: Stage) -> None:
+    with_all_kinds(stage)
+    refused(stage, stage.command("run", "--max-bytes-billed", "10MB"), "--max-bytes-billed 10 MB", "would bill",
             "counted 10.5 MB", "--exclude")  # fmt: skip
-    refused(outside, call(capsys, "plan", "--max-bytes-billed", "1 kB"), "would bill")
-    assert call(capsys, "run", "--max-bytes-billed", "1 GiB").code == 0
+    refused(stage, stage.command("plan", "--max-bytes-billed", "1 kB"), "would bill")
+    assert stage.command("run", "--max-bytes-billed", "1 GiB").code == 0
 
 
-def test_a_query_that_would_bill_more_than_was_planned_fails(outside: Stage) -> None:
-    outside.table("orders")
-    outside.sql(f"CREATE VIEW recent AS SELECT * FROM `{outside.dataset}`.orders")
-    ran = outside.run("--max-bytes-billed", "11 MB", execution="cheap")
+def test_a_query_that_would_bill_more_than_was_planned_fails(stage: Stage) -> None:
+    stage.table("orders")
+    stage.sql(f"CREATE VIEW recent AS SELECT * FROM `{stage.dataset}`.orders")
+    ran = stage.run("--max-bytes-billed", "11 MB", execution="cheap")
     assert ran.code == 0, ran.text
-    (job,) = [job for job in outside.big.list_jobs() if job.job_type == "query" and "EXPORT DATA" in job.query]
+    (job,) = [job for job in stage.big.list_jobs() if job.job_type == "query" and "EXPORT DATA" in job.query]
     assert job.maximum_bytes_billed == 11_000_000
     assert job.location == "US"
 
 
-def test_a_table_is_queried_as_it_was_at_the_snapshot_time(outside: Stage) -> None:
-    outside.table("orders", 2)
-    outside.table("empty", 0)
-    snapshot = outside.now()
-    outside.now()
-    outside.sql("INSERT INTO orders (id, name) VALUES (3, 'late')")
-    ran = outside.execute("--route", "query", "--snapshot-time", str(snapshot), tasks=2)
+def test_a_table_is_queried_as_it_was_at_the_snapshot_time(stage: Stage) -> None:
+    stage.table("orders", 2)
+    stage.table("empty", 0)
+    snapshot = stage.now()
+    stage.now()
+    stage.sql("INSERT INTO orders (id, name) VALUES (3, 'late')")
+    ran = stage.execute("--route", "query", "--snapshot-time", str(snapshot), tasks=2)
     assert ran.codes == [0, 0], ran.text
-    assert {table.table: (table.rows, table.read_at) for table in outside.manifest().tables} == {
+    assert {table.table: (table.rows, table.read_at) for table in stage.manifest().tables} == {
         "empty": (0, "snapshot"), "orders": (2, "snapshot")
     }  # fmt: skip
-    assert csv_rows(outside.read("orders/orders_000000000000.csv")) == expected_rows("orders", 2)
+    assert csv_rows(stage.read("orders/orders_000000000000.csv")) == expected_rows("orders", 2)
 
 
 @pytest.mark.parametrize("format_", ["csv", "json", "avro", "parquet"])
-def test_a_query_writes_the_same_bytes_as_an_extract_job(outside: Stage, format_: str) -> None:
-    outside.sql("CREATE TABLE t AS SELECT 1 AS id, 'a;b' AS s, TIMESTAMP '2026-01-31 03:00:00 UTC' AS at, "
+def test_a_query_writes_the_same_bytes_as_an_extract_job(stage: Stage, format_: str) -> None:
+    stage.sql("CREATE TABLE t AS SELECT 1 AS id, 'a;b' AS s, TIMESTAMP '2026-01-31 03:00:00 UTC' AS at, "
                 "DATE '2026-01-31' AS d, NUMERIC '1.5' AS n")  # fmt: skip
     flags = ("--format", format_, "--delimiter", ";", "--path", "{run}/{table}_*.{ext}")
     for route in ("extract", "query"):
-        assert outside.run(*flags, "--route", route, execution=route).code == 0
-    written = {name.partition("/")[0]: outside.read(name) for name in outside.files()}
+        assert stage.run(*flags, "--route", route, execution=route).code == 0
+    written = {name.partition("/")[0]: stage.read(name) for name in stage.files()}
     if format_ in ("csv", "json"):
         assert written["extract"] == written["query"]
     else:
@@ -183,9 +170,9 @@ def people(stage: Stage, toml: str) -> None:
     (stage.folder / "bqdump.toml").write_text(toml)
 
 
-def test_a_part_of_a_table_is_exported(outside: Stage) -> None:
+def test_a_part_of_a_table_is_exported(stage: Stage) -> None:
     people(
-        outside,
+        stage,
         """
         [tables.people]
         columns = ["country", "ID", "email", "pay"]
@@ -193,12 +180,12 @@ def test_a_part_of_a_table_is_exported(outside: Stage) -> None:
         where = "country = 'CH' OR email IS NULL"
         """,
     )
-    snapshot = outside.now()
-    outside.now()
-    outside.sql("DELETE FROM people WHERE id = 3")
-    assert outside.execute("--snapshot-time", str(snapshot), tasks=2).codes == [0, 0]
-    orders, entry = outside.manifest().tables
-    assert csv_rows(outside.read(entry.files[0].name)) == ["country,id,email", "AT,3,", "CH,1,a@x.ch"]
+    snapshot = stage.now()
+    stage.now()
+    stage.sql("DELETE FROM people WHERE id = 3")
+    assert stage.execute("--snapshot-time", str(snapshot), tasks=2).codes == [0, 0]
+    orders, entry = stage.manifest().tables
+    assert csv_rows(stage.read(entry.files[0].name)) == ["country,id,email", "AT,3,", "CH,1,a@x.ch"]
     assert (entry.route, entry.rows, entry.expected_rows, entry.read_at) == ("query", 2, None, "snapshot")
     assert (entry.shape.columns, entry.shape.where) == (("country", "id", "email"), "country = 'CH' OR email IS NULL")
     assert entry.why == "columns are chosen and rows are filtered: extract jobs export complete tables"
@@ -208,9 +195,9 @@ def test_a_part_of_a_table_is_exported(outside: Stage) -> None:
 SALT = "salt-7d1c-never-to-be-seen"
 
 
-def test_masks_hide_values_and_the_salt_is_nowhere(outside: Stage, capsys: pytest.CaptureFixture[str]) -> None:
+def test_masks_hide_values_and_the_salt_is_nowhere(stage: Stage) -> None:
     people(
-        outside,
+        stage,
         """
         [tables."p*".masks]
         email = {sha256 = "EXPORT_SALT"}
@@ -219,43 +206,41 @@ def test_masks_hide_values_and_the_salt_is_nowhere(outside: Stage, capsys: pytes
         country = {constant = "it's) OR ('"}
         """,
     )
-    ran = outside.run(env={"EXPORT_SALT": SALT}, execution="masked")
+    ran = stage.run(env={"EXPORT_SALT": SALT}, execution="masked")
     assert ran.code == 0, ran.text
-    (_, entry) = outside.manifest().tables
+    (_, entry) = stage.manifest().tables
 
     def hashed(value: str) -> str:
         return hashlib.sha256(f"{SALT}{value}".encode()).hexdigest()
 
     constant = "it's) OR ('"
-    assert csv_rows(outside.read(entry.files[0].name)) == ["id,email,country,born,pay", *sorted([
+    assert csv_rows(stage.read(entry.files[0].name)) == ["id,email,country,born,pay", *sorted([
         f"{hashed('1')},{hashed('a@x.ch')},{constant},,7.5", f"{hashed('2')},{hashed('b@x.li')},{constant},,8.5",
         f"{hashed('3')},,{constant},,9.5",
     ])]  # fmt: skip
-    stored = b"".join(outside.read(name) for name in outside.objects())
+    stored = b"".join(stage.read(name) for name in stage.objects())
     assert SALT.encode() not in stored
     assert b"EXPORT_SALT" in stored
     assert SALT not in ran.text
-    (job,) = [job for job in outside.big.list_jobs() if job.job_type == "query" and "EXPORT DATA" in job.query]
+    (job,) = [job for job in stage.big.list_jobs() if job.job_type == "query" and "EXPORT DATA" in job.query]
     assert SALT not in job.query
     assert [(parameter.name, parameter.value) for parameter in job.query_parameters] == [("salt_0", SALT)]
 
 
-def test_a_mask_without_its_salt_is_refused(
-    outside: Stage, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> None:
-    people(outside, '[tables.people.masks]\nemail = {sha256 = "EXPORT_SALT"}\n')
+def test_a_mask_without_its_salt_is_refused(stage: Stage, monkeypatch: pytest.MonkeyPatch) -> None:
+    people(stage, '[tables.people.masks]\nemail = {sha256 = "EXPORT_SALT"}\n')
     monkeypatch.delenv("EXPORT_SALT", raising=False)
     for command in ("run", "plan"):
-        refused(outside, call(capsys, command), "EXPORT_SALT", "it is not set")
+        refused(stage, stage.command(command), "EXPORT_SALT", "it is not set")
     monkeypatch.setenv("EXPORT_SALT", "")
-    refused(outside, call(capsys, "run"), "EXPORT_SALT")
+    refused(stage, stage.command("run"), "EXPORT_SALT")
 
 
-def test_single_tables_are_exported_with_their_own_format_codec_and_route(outside: Stage) -> None:
-    people(outside, '[tables.people]\nformat = "json"\ncompression = "gzip"\n[tables."ord*"]\nroute = "query"\n')
-    assert outside.run().code == 0
-    assert outside.files() == ["orders/orders_000000000000.csv", "people/people_000000000000.json.gz"]
-    manifest = decode(outside.read(outside.latest().manifest), Manifest, "manifest.json")
+def test_single_tables_are_exported_with_their_own_format_codec_and_route(stage: Stage) -> None:
+    people(stage, '[tables.people]\nformat = "json"\ncompression = "gzip"\n[tables."ord*"]\nroute = "query"\n')
+    assert stage.run().code == 0
+    assert stage.files() == ["orders/orders_000000000000.csv", "people/people_000000000000.json.gz"]
+    manifest = decode(stage.read(stage.latest().manifest), Manifest, "manifest.json")
     assert {t.table: (t.route, t.format, t.compression) for t in manifest.tables} == {
         "orders": ("query", "csv", "none"), "people": ("extract", "json", "gzip")
     }  # fmt: skip
@@ -271,22 +256,22 @@ def test_single_tables_are_exported_with_their_own_format_codec_and_route(outsid
     ],
 )
 def test_settings_of_a_table_that_bigquery_refuses_are_refused_before_anything_starts(
-    outside: Stage, capsys: pytest.CaptureFixture[str], toml: str, words: list[str]
+    stage: Stage, toml: str, words: list[str]
 ) -> None:
-    people(outside, toml)
-    refused(outside, call(capsys, "run"), *words)
+    people(stage, toml)
+    refused(stage, stage.command("run"), *words)
 
 
 HOSTILE = ["with space", "select", "straße", "a-b", "100%", "it's", "x;y", "--", "#"]
 
 
-def test_hostile_names_of_columns_and_tables_stay_names(outside: Stage, capsys: pytest.CaptureFixture[str]) -> None:
+def test_hostile_names_of_columns_and_tables_stay_names(stage: Stage) -> None:
     schema = [{"name": name, "type": "STRING"} for name in HOSTILE]
     name = "x' OR; --"
-    reference = {"projectId": outside.project, "datasetId": outside.dataset, "tableId": name}
-    outside.stack.jobs(any_table_names=True)
+    reference = {"projectId": stage.project, "datasetId": stage.dataset, "tableId": name}
+    stage.stack.jobs(any_table_names=True)
     made = requests.post(
-        f"{outside.stack.bigquery}/bigquery/v2/projects/{outside.project}/datasets/{outside.dataset}/tables",
+        f"{stage.stack.bigquery}/bigquery/v2/projects/{stage.project}/datasets/{stage.dataset}/tables",
         json={"tableReference": reference, "schema": {"fields": schema}},
         timeout=10,
     )
@@ -297,40 +282,36 @@ def test_hostile_names_of_columns_and_tables_stay_names(outside: Stage, capsys: 
         "masks": {"it's": "null", "x;y": {"constant": "`"}},
     }
     tables = {name: settings}
-    called = call(capsys, "run", "--tables", json.dumps(tables))
+    called = stage.command("run", "--tables", json.dumps(tables))
     assert called.code == 0, called
-    (table,) = outside.manifest().tables
+    (table,) = stage.manifest().tables
     assert (table.route, table.rows, table.shape.columns) == ("query", 0, ())
-    assert outside.read(table.files[0].name).decode().splitlines()[0].count(",") == len(HOSTILE) - 1
+    assert stage.read(table.files[0].name).decode().splitlines()[0].count(",") == len(HOSTILE) - 1
 
 
-def test_a_filter_of_the_read_route_is_checked_before_anything_starts(
-    outside: Stage, capsys: pytest.CaptureFixture[str]
-) -> None:
-    people(outside, '[tables.people]\nroute = "read"\nwhere = "emial IS NULL"\n')
-    refused(outside, call(capsys, "run"), "table people", "BigQuery refuses to query it", "emial")
-    shown = planned(capsys, "--tables", '{"people": {"route": "read", "where": "email IS NULL"}}')["tables"]["people"]
+def test_a_filter_of_the_read_route_is_checked_before_anything_starts(stage: Stage) -> None:
+    people(stage, '[tables.people]\nroute = "read"\nwhere = "emial IS NULL"\n')
+    refused(stage, stage.command("run"), "table people", "BigQuery refuses to query it", "emial")
+    shown = planned(stage, "--tables", '{"people": {"route": "read", "where": "email IS NULL"}}')["tables"]["people"]
     assert (shown["route"], shown["bills"]) == ("read", None)
 
 
-def test_masks_are_nothing_for_the_read_route(outside: Stage, capsys: pytest.CaptureFixture[str]) -> None:
-    people(outside, '[tables.people]\nroute = "read"\nmasks = {email = "null"}\n')
-    refused(outside, call(capsys, "run"), "table people", "computes nothing", 'route = "query"')
+def test_masks_are_nothing_for_the_read_route(stage: Stage) -> None:
+    people(stage, '[tables.people]\nroute = "read"\nmasks = {email = "null"}\n')
+    refused(stage, stage.command("run"), "table people", "computes nothing", 'route = "query"')
 
 
 @pytest.mark.parametrize("route", ["extract", "query", "read"])
-def test_tables_that_want_a_filter_on_their_partitions_are_exported_whole(
-    outside: Stage, capsys: pytest.CaptureFixture[str], route: str
-) -> None:
+def test_tables_that_want_a_filter_on_their_partitions_are_exported_whole(stage: Stage, route: str) -> None:
     fields = [bigquery.SchemaField("day", "DATE"), bigquery.SchemaField("n", "INT64")]
-    table = bigquery.Table(f"{outside.project}.{outside.dataset}.t", schema=fields)
+    table = bigquery.Table(f"{stage.project}.{stage.dataset}.t", schema=fields)
     table.time_partitioning = bigquery.TimePartitioning(field="day")
     table.require_partition_filter = True
-    outside.big.create_table(table)
-    outside.sql("INSERT INTO t (day, n) VALUES (NULL, 1), (DATE '2024-01-01', 2), (DATE '2025-01-01', 3)")
-    ran = outside.run("--route", route)
+    stage.big.create_table(table)
+    stage.sql("INSERT INTO t (day, n) VALUES (NULL, 1), (DATE '2024-01-01', 2), (DATE '2025-01-01', 3)")
+    ran = stage.run("--route", route)
     assert ran.code == 0, ran.text
-    (file,) = outside.manifest().tables[0].files
-    assert sorted(csv_rows(outside.read(file.name))) == [",1", "2024-01-01,2", "2025-01-01,3", "day,n"]
-    assert call(capsys, "verify", "--source").code == 0
-    assert call(capsys, "doctor").code == 0
+    (file,) = stage.manifest().tables[0].files
+    assert sorted(csv_rows(stage.read(file.name))) == [",1", "2024-01-01,2", "2025-01-01,3", "day,n"]
+    assert stage.command("verify", "--source").code == 0
+    assert stage.command("doctor").code == 0

@@ -9,7 +9,6 @@ from pathlib import Path
 
 import pytest
 
-from integration.command import call
 from integration.stage import Stage
 
 REFUSED_BY_THE_STAND_IN = "$/:.@\\`"
@@ -30,36 +29,30 @@ def make(stage: Stage, name: str) -> None:
 
 
 @pytest.mark.parametrize("route", ["extract", "query", "read"])
-def test_every_table_is_exported_under_its_name_with_its_own_definition(
-    stage: Stage, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], route: str
-) -> None:
-    for key, value in stage.variables.items():
-        monkeypatch.setenv(key, value)
+def test_every_table_is_exported_under_its_name_with_its_own_definition(stage: Stage, route: str) -> None:
     for name in EXPORTED:
         make(stage, name)
-    called = call(capsys, "run", "--route", route)
+    called = stage.command("run", "--route", route)
     assert called.code == 0, called
     tables = {table.table: table for table in stage.manifest().tables}
     assert sorted(tables) == sorted(EXPORTED)
     for name, table in tables.items():
         assert f'"c{NAMES.index(name)}"'.encode() in bytes(table.definition)
         assert [file.name for file in table.files] == [f"{name}/{name}_000000000000.csv"]
-    assert call(capsys, "verify").code == 0
+    assert stage.command("verify").code == 0
 
 
 def test_settings_of_a_table_that_patterns_leave_out_refuse_nothing(
-    stage: Stage, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path
+    stage: Stage, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
-    for key, value in stage.variables.items():
-        monkeypatch.setenv(key, value)
     monkeypatch.chdir(tmp_path)
     for name in ("alpha", "gamma"):
         stage.table(name)
     (tmp_path / "bqdump.toml").write_text('[tables.alpha]\nroute = "query"\nwhere = "id > 1"\n')
-    assert call(capsys, "run", "--include", "gamma").code == 0
+    assert stage.command("run", "--include", "gamma").code == 0
     assert [table.table for table in stage.manifest().tables] == ["gamma"]
     (tmp_path / "bqdump.toml").write_text('[tables.alhpa]\nwhere = "id > 1"\n')
-    called = call(capsys, "plan", "--include", "gamma")
+    called = stage.command("plan", "--include", "gamma")
     assert called.code == 2
     assert "[tables.alhpa]: matches no table of the dataset" in called.errors[0]
 

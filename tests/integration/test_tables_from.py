@@ -7,50 +7,43 @@ from pathlib import Path
 
 import pytest
 
-from integration.command import call
 from integration.stage import Stage
 
 
 @pytest.fixture
-def names(stage: Stage, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Path:
+def names(stage: Stage, tmp_path: Path) -> Path:
     """Three tables, and a file that names two of them."""
-    for name, value in stage.variables.items():
-        monkeypatch.setenv(name, value)
     for table in ("a", "b", "c"):
         stage.table(table, rows=1)
     (tmp_path / "names.txt").write_text("a\nb # the other one\n")
     return tmp_path / "names.txt"
 
 
-def test_only_the_tables_of_the_file_are_exported_and_the_plan_has_their_names(
-    stage: Stage, names: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
-    assert "2 tables" in call(capsys, "plan", "--tables-from", str(names)).out
-    assert call(capsys, "run", "--quiet", "--run-id", "r1", "--tables-from", str(names)).code == 0
+def test_only_the_tables_of_the_file_are_exported_and_the_plan_has_their_names(stage: Stage, names: Path) -> None:
+    assert "2 tables" in stage.command("plan", "--tables-from", str(names)).out
+    assert stage.command("run", "--quiet", "--run-id", "r1", "--tables-from", str(names)).code == 0
     assert {entry.table for entry in stage.manifest().tables} == {"a", "b"}
     assert stage.plan("r1").settings["include"] == ["a", "b"]
 
 
 def test_a_file_with_other_names_is_another_selection(
-    stage: Stage, names: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+    stage: Stage, names: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     stage.run_tasks(1, execution="r1")
     monkeypatch.setenv("BQDUMP_RESTORE_TABLES_FROM", str(names))
-    assert call(capsys, "restore", "--into", "back").code == 0
+    assert stage.command("restore", "--into", "back").code == 0
     assert {table.table_id for table in stage.big.list_tables("back")} == {"a", "b"}
     names.write_text("c\n")
-    listed = json.loads(call(capsys, "ls", "--tables-from", str(names), "--json").out)
+    listed = json.loads(stage.command("ls", "--tables-from", str(names), "--json").out)
     assert [table["table"] for table in listed["tables"]] == ["c"]
-    more = call(capsys, "restore", "--into", "back")
+    more = stage.command("restore", "--into", "back")
     assert more.code == 2
     assert "the dataset is not empty" in more.text
 
 
-def test_a_name_that_is_not_in_the_export_is_named(
-    stage: Stage, names: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_a_name_that_is_not_in_the_export_is_named(stage: Stage, names: Path) -> None:
     stage.run_tasks(1, execution="r1")
     names.write_text("a\nbb\n")
-    refused = call(capsys, "restore", "--into", "back", "--tables-from", str(names))
+    refused = stage.command("restore", "--into", "back", "--tables-from", str(names))
     assert refused.code == 2
     assert "--include 'bb': matches no object of the export; did you mean 'b'?" in refused.text

@@ -222,40 +222,6 @@ def unlock_all(stage: Stage) -> None:
         requests.patch(url, json={"retention": None}, timeout=10).raise_for_status()
 
 
-def test_a_signed_run_that_was_pruned_is_not_the_published_one_again(vault: Stage) -> None:
-    bucket = vault.store.bucket(name_of(vault))
-    export(vault, "today")
-    copy(vault)
-    kept = (f"{STATE}/runs/yesterday/manifest.json", f"{STATE}/runs/yesterday/signature.json")
-    signed = {name: bucket.blob(name).download_as_bytes() for name in kept}
-    entered = json.loads(bucket.blob(entry(vault, "yesterday")).download_as_bytes())
-    newest = json.loads(bucket.blob(entry(vault, "today")).download_as_bytes())["snapshot"]
-    unlock_all(vault)
-    at = ("--to", dest(vault))
-    assert vault.command("prune", *at, "--keep-last", "1", "--yes").code == 0
-    grant(vault, *COPIER)
-    for name, data in signed.items():
-        bucket.blob(name).upload_from_string(data, if_generation_match=0)
-    entered |= {"generation": int(bucket.get_blob(kept[0]).generation)}
-    entered |= {"snapshot": newest + 1, "snapshot_time": rfc3339(newest + 1)}
-    planted = LAYOUT.entry("yesterday", newest + 1).name
-    bucket.blob(planted).upload_from_string(json.dumps(entered), if_generation_match=0)
-    release(vault)
-    for words in ((), ("--newest-within", "26h")):
-        called = vault.command("verify", "--json", *at, *TRUST, *words)
-        assert f"{planted} is not used" in called.err, called.text
-        assert json.loads(called.out)["run"] == "today", called.text
-    # An honest entry of a run that is too old is no fault of the entry.
-    for _ in range(20):
-        old = vault.command("verify", *at, *TRUST, "--newest-within", "1s")
-        if "cannot trust" in old.err:
-            break
-    assert (old.code, "cannot trust run today" in old.err) == (4, True), old.text
-    assert "-today.json is not used" not in old.err
-    pruned = json.loads(vault.command("prune", *at, "--keep-last", "1", "--json", *TRUST).out)
-    assert {run["run"]: run["reasons"] for run in pruned["runs"]}["today"][0] == "published"
-
-
 def test_a_prune_that_trusts_a_key_gives_forged_runs_no_place(vault: Stage) -> None:
     bucket = vault.store.bucket(name_of(vault))
     forged = bucket.blob(f"{STATE}/runs/yesterday/manifest.json").download_as_bytes()

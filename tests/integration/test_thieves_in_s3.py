@@ -84,12 +84,6 @@ def over(vault: Vault) -> None:
         vault.put(name, with_checksum_of(data, b"id,name\n1,mallory\n") if name.endswith(".csv") else b"junk")
 
 
-def hidden(vault: Vault) -> None:
-    """Hide each object."""
-    for name in vault.names():
-        vault.hide(name)
-
-
 def consistently(vault: Vault) -> None:
     """Another file, a manifest that names it, and an entry that names that; no signature, nor any later entry."""
     run, (name,) = "yesterday", [name for name in vault.names() if name.startswith("sales/yesterday/")]
@@ -126,7 +120,7 @@ def test_where_nothing_is_forged_a_restore_lists_versions_of_documents_few_times
     assert counts == [4, 3]
 
 
-@pytest.mark.parametrize("attack", [over, hidden, consistently])
+@pytest.mark.parametrize("attack", [over, consistently])
 def test_yesterdays_run_restores_equal_and_each_forgery_is_named(
     attack: Callable[[Vault], None], vault: Vault, served: S3Server
 ) -> None:

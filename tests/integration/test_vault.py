@@ -96,26 +96,6 @@ def shorten(stage: Stage, name: str) -> None:
     requests.patch(url, json=body, timeout=10).raise_for_status()
 
 
-def test_each_object_is_locked_until_the_date_of_its_run_and_written_once(vault: Stage) -> None:
-    export(vault, "one")
-    copy(vault)
-    first = objects(vault)
-    assert entry(vault, "one") in first
-    expected = datetime.now(UTC) + timedelta(days=35)
-    for resource in first.values():
-        assert resource["retention"]["mode"] == "Unlocked"
-        assert abs(until(resource) - expected) < timedelta(minutes=10)
-    origin = manifest(vault, "one").copy_of
-    assert origin
-    assert {until(resource) for resource in first.values()} == {datetime.fromtimestamp(origin.locked_until / 1000, UTC)}
-    export(vault, "two")
-    copy(vault, lock="50d")
-    second = objects(vault)
-    assert {name: second[name]["generation"] for name in first} == {
-        name: one["generation"] for name, one in first.items()
-    }
-
-
 def test_a_copy_says_until_when_each_run_is_locked(vault: Stage) -> None:
     export(vault, "one")
     dry = json.loads(copy(vault, "--dry-run", "--json").out)["runs"]
@@ -138,19 +118,9 @@ def test_a_copy_says_until_when_each_run_is_locked(vault: Stage) -> None:
     assert until(objects(vault)[name]) < min(ends)
 
 
-@pytest.mark.parametrize(
-    ("settings", "locks"),
-    [
-        ({"retentionPolicy": {"retentionPeriod": "3600"}}, True),
-        ({"defaultEventBasedHold": True}, True),
-        ({"retentionPolicy": {"retentionPeriod": "3600"}, "defaultEventBasedHold": True}, True),
-    ],
-)
-def test_a_bucket_that_keeps_all_objects_takes_locked_copies(
-    settings: dict[str, Any], locks: bool, stage: Stage
-) -> None:
+def test_a_bucket_that_keeps_all_objects_takes_locked_copies(stage: Stage) -> None:
     stage.table("a")
-    create_bucket(stage, settings, locks=locks)
+    create_bucket(stage, {"retentionPolicy": {"retentionPeriod": "3600"}, "defaultEventBasedHold": True})
     for run in ("one", "two"):
         export(stage, run)
         copy(stage)
@@ -158,18 +128,6 @@ def test_a_bucket_that_keeps_all_objects_takes_locked_copies(
     pruned = stage.command("prune", "--to", dest(stage), "--keep-last", "1", "--yes")
     assert pruned.code == 0, pruned.text
     assert "kept: locked until" in pruned.out
-
-
-def test_a_copier_that_can_only_create_read_and_lock_copies_run_after_run(vault: Stage) -> None:
-    local(vault, "granted", {"buckets": {name_of(vault): [{"permissions": COPIER}]}})
-    for run in ("one", "two", "three"):
-        export(vault, run, "--incremental")
-        copy(vault)
-    # The second one is exported in full: see test_append_only.
-    assert {file.name.split("/")[1] for table in manifest(vault, "three").tables for file in table.files} == {"two"}
-    copy(vault)
-    local(vault, "granted", {"buckets": {}})
-    assert vault.command("verify", "--read", "--to", dest(vault)).code == 0
 
 
 def test_files_that_a_newer_run_names_are_locked_until_its_date(vault: Stage) -> None:
@@ -257,62 +215,6 @@ def test_a_drill_takes_nothing_but_the_vault_the_key_and_a_project(vault: Stage)
     assert refused.code == 2, refused
 
 
-def test_only_a_signed_note_on_a_drill_is_evidence_where_a_key_is_trusted(vault: Stage) -> None:
-    assert vault.command("keys", "new", "copier").code == 0
-    export(vault, "one")
-    copy(vault, "--sign", "copier.key")
-    at, trust, via = ("--to", dest(vault)), ("--trust", "copier.pub"), ("--via", f"gs://{vault.bucket}/via")
-    drilled = vault.command("drill", *at, *trust, "--sign", "copier.key", "--project", vault.project, *via)
-    assert drilled.code == 0, drilled.text
-    export(vault, "two")
-    copy(vault, "--sign", "copier.key")
-
-    def page(run: str, *words: str) -> str:
-        called = vault.command("report", run, "--drill", "-o", "page.html", *at, *words)
-        assert called.code == 0, called.text
-        return (vault.folder / "page.html").read_text()
-
-    signed = page("one", *trust)
-    assert ("Proven restorable" in signed, "SHA256:" in signed, "unsigned note" in signed) == (True, True, False)
-    # A drill of an earlier run is shown for what it is.
-    assert all(text in page("two", *trust) for text in ("Not proven", "Drills of other runs", ">one<"))
-    # A thief with the copier's grants makes one for the other run of it, with its signature.
-    there = vault.store.bucket(name_of(vault))
-    (note,) = [name for name in objects(vault) if "/drills/" in name and name.endswith(".json")]
-    local(vault, "granted", {"buckets": {name_of(vault): [{"permissions": COPIER}]}})
-    later = json.loads(there.blob(f"{STATE}/runs/two/manifest.json").download_as_bytes())
-    drill = json.loads(there.blob(note).download_as_bytes())
-    planted = json.dumps(drill | {"run": "two", "snapshot": later["snapshot"]}).encode()
-    for suffix, data in (("", planted), (".sig", there.blob(f"{note}.sig").download_as_bytes())):
-        there.blob(f"{STATE}/drills/planted.json{suffix}").upload_from_string(data, if_generation_match=0)
-    local(vault, "granted", {"buckets": {}})
-    assert all(text in page("two", *trust) for text in ("Not proven", "unsigned note"))
-    assert "unsigned note" not in page("two")
-    assert "Proven restorable" in page("one", *trust)
-    refused = vault.command("report", "one", "--drill", "-o", "page.html", *at, "--trust", "signing.pub")
-    assert refused.code == 2, refused
-
-
-def test_a_rotated_key_signs_what_is_copied_from_then_on(vault: Stage) -> None:
-    for name in ("first", "second"):
-        assert vault.command("keys", "new", name).code == 0
-        export(vault, name)
-        # Twice: the later key does not sign what the earlier one has, and says so.
-        for _ in range(2):
-            copied = vault.command("copy", dest(vault), "--all", "--sign", f"{name}.key", "--lock", "35d")
-            assert copied.code == (0 if name == "first" else 3), copied.text
-    for run, key, other in (("first", "first", "second"), ("second", "second", "first")):
-        assert vault.command("verify", run, "--to", dest(vault), "--trust", f"{key}.pub").code == 0
-        assert vault.command("verify", run, "--to", dest(vault), "--trust", f"{other}.pub").code == 4
-        assert vault.command("verify", run, "--to", dest(vault), "--trust", "first.pub,second.pub").code == 0
-    # Nothing signs the source: what the former key has signed is named once, and every night after that is quiet.
-    later = ("copy", dest(vault), "--sign", "second.key", "--lock", "35d")
-    for words in (("first",), ("--all",), ("--all",)):
-        copied = vault.command(*later, *words)
-        assert copied.code == 0, copied.text
-    assert vault.command("verify", "first", "--to", dest(vault), "--trust", "second.pub").code == 0
-
-
 def test_where_the_source_is_signed_a_copier_gets_another_key_and_every_night_is_quiet(vault: Stage) -> None:
     for name in ("exporter", "first", "second"):
         assert vault.command("keys", "new", name).code == 0
@@ -335,16 +237,15 @@ def test_where_the_source_is_signed_a_copier_gets_another_key_and_every_night_is
     assert "or trust that key as well, where the source is signed" in forgot.text
 
 
-@pytest.mark.parametrize("mode", ["governance", "compliance"])
-def test_the_doctor_says_before_which_date_its_account_can_delete_no_copy(mode: str, vault: Stage) -> None:
+def test_the_doctor_says_before_which_date_its_account_can_delete_no_copy(vault: Stage) -> None:
     at = ("--to", dest(vault))
     for run, lock in (("one", "2d"), ("two", "3d")):
         export(vault, run)
-        copy(vault, "--lock-mode", mode, lock=lock)
+        copy(vault, lock=lock)
     ends = [
         f"{until(objects(vault)[f'{STATE}/runs/{run}/manifest.json']):%Y-%m-%dT%H:%M:%S}.000Z" for run in ("one", "two")
     ]
-    earlier = "; an account that may override governance locks can" if mode == "governance" else ""
+    earlier = "; an account that may override governance locks can"
     expected = f"this account can delete no run before {ends[0]} (the last one: {ends[1]}){earlier}"
     assert destroys(vault, *at)[1:] == ("ok", expected)
     # As the pruner, which creates nothing, and the copier, which deletes nothing.
@@ -352,8 +253,6 @@ def test_the_doctor_says_before_which_date_its_account_can_delete_no_copy(mode: 
         local(vault, "granted", {"buckets": {name_of(vault): [{"permissions": permissions}]}})
         assert destroys(vault, *at)[1:] == ("ok", found)
     local(vault, "granted", {"buckets": {}})
-    if mode == "compliance":
-        return
     url = f"{bucket_url(vault)}/o/{quote(f'{STATE}/runs/one/manifest.json', safe='')}?overrideUnlockedRetention=true"
     requests.patch(url, json={"retention": None}, timeout=10).raise_for_status()
     expected = f"this account can delete only 1 run, and no other before {ends[1]} (the last one: {ends[1]}){earlier}"

@@ -49,16 +49,15 @@ class Vault(NamedTuple):
         return name
 
 
-@pytest.fixture(params=["no default", "a default"])
-def vault(request: pytest.FixtureRequest, served: S3Server, stage: Stage) -> Vault:
-    """An empty bucket, also with a lock by default."""
+@pytest.fixture
+def vault(served: S3Server, stage: Stage) -> Vault:
+    """An empty bucket with a lock by default. Of one without: copying/test_thieves."""
     client = Session().create_client("s3", endpoint_url=served.address)
     bucket = f"{stage.bucket}-vault"
     client.create_bucket(Bucket=bucket, ObjectLockEnabledForBucket=True)
-    if request.param == "a default":
-        rule = {"DefaultRetention": {"Mode": "GOVERNANCE", "Days": 1}}
-        configuration = {"ObjectLockEnabled": "Enabled", "Rule": rule}
-        client.put_object_lock_configuration(Bucket=bucket, ObjectLockConfiguration=configuration)
+    rule = {"DefaultRetention": {"Mode": "GOVERNANCE", "Days": 1}}
+    configuration = {"ObjectLockEnabled": "Enabled", "Rule": rule}
+    client.put_object_lock_configuration(Bucket=bucket, ObjectLockConfiguration=configuration)
     return Vault(client, bucket)
 
 
@@ -148,65 +147,29 @@ def test_a_pruner_who_cannot_see_locks_hides_nothing(stage: Stage, vault: Vault,
     assert called.code == 0, called.text
 
 
-def test_each_prune_names_a_document_that_a_legal_hold_keeps(stage: Stage, vault: Vault, served: S3Server) -> None:
+def test_what_a_legal_hold_keeps_is_named_and_not_counted_as_removed(
+    stage: Stage, vault: Vault, served: S3Server
+) -> None:
     stage.table("a")
-    night(stage, vault, "one")
-    night(stage, vault, "two")
+    for run in ("one", "two"):
+        night(stage, vault, run)
     served.end_locks(vault.bucket)
-    report = next(name for name in vault.versions() if name.endswith("/one/report.html"))
-    vault.s3.put_object_legal_hold(Bucket=vault.bucket, Key=report, LegalHold={"Status": "ON"})
-    for _ in range(2):
-        called = stage.command("prune", *vault.at, "--keep-last", "1", "--yes")
-        assert called.code == 0, called.text
-        assert f"left: {report}" in called.out
-
-
-def test_a_run_that_a_legal_hold_keeps_is_not_counted_as_removed(stage: Stage, vault: Vault, served: S3Server) -> None:
-    stage.table("a")
-    night(stage, vault, "one")
-    night(stage, vault, "two")
-    served.end_locks(vault.bucket)
+    prune = ("prune", *vault.at, "--keep-last", "1", "--yes")
     for name in vault.versions():
         vault.s3.put_object_legal_hold(Bucket=vault.bucket, Key=name, LegalHold={"Status": "ON"})
-    called = stage.command("prune", *vault.at, "--keep-last", "1", "--yes")
+    called = stage.command(*prune)
     assert "kept: held by the store" in called.out
     assert "Removed 0 runs (0 files, 0 B); 2 runs kept." in called.out
+    report = next(name for name in vault.versions() if name.endswith("/one/report.html"))
+    for name in vault.versions().keys() - {report}:
+        vault.s3.put_object_legal_hold(Bucket=vault.bucket, Key=name, LegalHold={"Status": "OFF"})
+    for _ in range(2):
+        called = stage.command(*prune)
+        assert (called.code, f"left: {report}" in called.out) == (0, True), called.text
 
 
 def vault_names(served: S3Server, vault: Vault) -> list[str]:
     return [name for name in served.names(vault.bucket) if name.startswith("sales/")]
-
-
-def test_nobody_deletes_or_shortens_what_is_locked(stage: Stage, vault: Vault) -> None:
-    stage.table("a")
-    night(stage, vault, "one", "35d", "--lock-mode", "compliance")
-    for name, (version,) in vault.versions().items():
-        sooner = {"Mode": "COMPLIANCE", "RetainUntilDate": datetime.now(UTC) + timedelta(days=2)}
-        address = {"Bucket": vault.bucket, "Key": name, "VersionId": version}
-        with pytest.raises(ClientError):
-            vault.s3.delete_object(**address)
-        with pytest.raises(ClientError):
-            vault.s3.delete_object(**address, BypassGovernanceRetention=True)
-        with pytest.raises(ClientError):
-            vault.s3.put_object_retention(**address, Retention=sooner)
-    assert stage.command("verify", "--read", *vault.at).code == 0
-
-
-def test_what_is_put_over_a_file_or_hides_it_is_named_and_the_locked_version_stays(stage: Stage, vault: Vault) -> None:
-    stage.table("a")
-    night(stage, vault, "one")
-    (name,) = [name for name in vault.versions() if name.endswith(".csv")]
-    (version,) = vault.versions()[name]
-    marker = vault.s3.delete_object(Bucket=vault.bucket, Key=name)["VersionId"]
-    called = stage.command("verify", "--read", *vault.at)
-    assert (called.code, "hidden" in called.out, "missing" in called.out) == (4, True, False), called.text
-    vault.s3.delete_object(Bucket=vault.bucket, Key=name, VersionId=marker)
-    assert stage.command("verify", *vault.at).code == 0
-    forged = vault.s3.put_object(Bucket=vault.bucket, Key=name, Body=b"id,name\n1,mallory\n", ChecksumAlgorithm="CRC32")
-    assert stage.command("verify", *vault.at).code == 4
-    assert version in vault.versions()[name]
-    vault.s3.delete_object(Bucket=vault.bucket, Key=name, VersionId=forged["VersionId"], BypassGovernanceRetention=True)
-    assert stage.command("verify", "--read", *vault.at).code == 0
 
 
 def test_what_a_delete_marker_hides_is_named_with_the_command_that_brings_it_back(stage: Stage, vault: Vault) -> None:
@@ -253,7 +216,7 @@ def test_what_is_put_over_the_documents_of_the_place_decides_nothing_and_is_name
     one, two = vault.entry("one"), vault.entry("two")
     older = json.loads(vault.s3.get_object(Bucket=vault.bucket, Key=one)["Body"].read())
     back = json.dumps(older | {"locked": False}).encode()
-    for name, data in ((two, back), (two, b"junk"), (two, None), (one, b"junk"), (one, None)):
+    for name, data in ((two, back), (one, None)):
         if data is None:
             put = vault.s3.delete_object(Bucket=vault.bucket, Key=name)
         else:
@@ -291,16 +254,3 @@ def test_copies_that_are_said_not_to_be_locked_get_no_other_copy(stage: Stage, v
     assert (called.code, f"--version-id {put['VersionId']}" in called.err) == (2, True), called.text
     assert vault.versions() == before
     night(stage, vault, "two")
-
-
-def test_prune_deletes_versions_once_their_locks_have_ended(stage: Stage, vault: Vault, served: S3Server) -> None:
-    stage.table("a")
-    for run in ("one", "two"):
-        night(stage, vault, run, "35d")
-    served.end_locks(vault.bucket)
-    called = stage.command("prune", *vault.at, "--keep-last", "1", "--yes")
-    assert called.code == 0, called.text
-    left = vault.s3.list_object_versions(Bucket=vault.bucket)
-    assert "DeleteMarkers" not in left
-    assert not [name for name in vault.versions() if "one" in name.split("/")[-1] or "/one/" in name]
-    assert stage.command("status", *vault.at).code == 0

@@ -11,8 +11,6 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-import pytest
-
 from bqdump.adapters.data_files import DataFiles
 from bqdump.check.findings import Verified
 from bqdump.check.read_back import ReadOptions
@@ -20,7 +18,7 @@ from bqdump.check.verify import verify
 from bqdump.core.documents.codec import decode
 from bqdump.core.documents.manifest import Manifest
 from bqdump.export.task import Task
-from integration.command import Called, call
+from integration.command import Called
 from integration.every_format import EVERY_FORMAT, NESTED, SCALARS, make
 from integration.stage import Stage
 
@@ -90,25 +88,23 @@ def test_a_whole_export_reads_back_whole_and_every_flipped_byte_behind_the_store
     assert found(read(stage)) == []
 
 
-def verified_by_command(stage: Stage, capsys: pytest.CaptureFixture[str], *arguments: str) -> tuple[Called, Any]:
-    called = call(capsys, "verify", "--bucket", stage.bucket, "--json", *arguments)
+def verified_by_command(stage: Stage, *arguments: str) -> tuple[Called, Any]:
+    called = stage.command("verify", "--bucket", stage.bucket, "--json", *arguments)
     return called, json.loads(called.out) if called.out.startswith("{\n") else None
 
 
-def test_what_is_found_is_shown_as_a_table_or_as_json(
-    stage: Stage, buckets: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_what_is_found_is_shown_as_a_table_or_as_json(stage: Stage, buckets: Path) -> None:
     stage.table("orders", 4)
     assert stage.run(execution="r1").code == 0
     name = "orders/orders_000000000000.csv"
     path = buckets / stage.bucket / name
     path.write_bytes(path.read_bytes().replace(b"4", b"5"))
-    assert call(capsys, "verify", "--bucket", stage.bucket).code == 4
-    called, verified = verified_by_command(stage, capsys, "--read")
+    assert stage.command("verify", "--bucket", stage.bucket).code == 4
+    called, verified = verified_by_command(stage, "--read")
     assert called.code == 4
     (finding,) = verified["findings"]
     assert (finding["kind"], finding["table"], finding["file"]) == ("checksum", "orders", name)
-    shown = call(capsys, "verify", "r1", "--bucket", stage.bucket, "--read=100%")
+    shown = stage.command("verify", "r1", "--bucket", stage.bucket, "--read=100%")
     assert shown.code == 4
     assert "checksum  orders  orders/orders_000000000000.csv" in shown.out
     # A file that differs from its manifest is not read as well.
@@ -128,20 +124,20 @@ def test_rows_that_a_policy_may_hide_are_not_missed(stage: Stage) -> None:
     assert orders.expected_rows is None
 
 
-def test_a_folder_is_read_back_as_well(stage: Stage, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_folder_is_read_back_as_well(stage: Stage) -> None:
     stage.table("orders", 4)
     folder = stage.folder / "out"
     command = ("run", "--route", "read", "--to", str(folder), "--project", stage.project, "--dataset", stage.dataset)
     subprocess.run(
         [sys.executable, "-m", "bqdump", *command], check=True, env={**os.environ, **stage.stack.variables()}
     )
-    assert call(capsys, "verify", "--to", str(folder), "--read").code == 0
+    assert stage.command("verify", "--to", str(folder), "--read").code == 0
     path = folder / "orders/orders_000000000000.csv"
     status, data = path.stat(), bytearray(path.read_bytes())
     data[-2] ^= 1
     path.write_bytes(data)
     os.utime(path, ns=(status.st_atime_ns, status.st_mtime_ns))
-    assert call(capsys, "verify", "--to", str(folder)).code == 0
-    damaged = call(capsys, "verify", "--to", str(folder), "--read")
+    assert stage.command("verify", "--to", str(folder)).code == 0
+    damaged = stage.command("verify", "--to", str(folder), "--read")
     assert damaged.code == 4
     assert "checksum  orders" in damaged.out

@@ -19,7 +19,7 @@ from bqdump.repository.repository import create
 from bqdump.services.keys import with_signed_drills
 from bqdump.ui.archive import Archive
 from bqdump.verbs import inspection
-from observe.test_trust import ANOTHER, KEY, public
+from observe.test_trust import ANOTHER, KEY, public, sign
 from proofs import note_of
 from retain.scene import LAYOUT, SETTINGS, Scene
 
@@ -68,3 +68,18 @@ def test_a_note_without_a_signature_proves_nothing_where_keys_are_trusted(trusti
     assert proven(scene.store, trusting) == [0] * 3
     drilled(scene.store, "signed", 1, KEY)
     assert (proven(scene.store, SETTINGS), proven(scene.store, trusting)) == ([3] * 3, [1] * 3)
+
+
+def test_the_evidence_of_a_run_calls_such_a_note_unsigned(trusting: Settings) -> None:
+    scene = Scene()
+    scene.run("r1")
+    sign(scene.store, SETTINGS.target, LAYOUT, "r1")
+
+    def page(settings: Settings) -> str:
+        return asyncio.run(inspection.report(lambda _: scene.store, settings, "r1", drill=True))[1].decode()
+
+    drilled(scene.store, "planted", 2)
+    assert all(text in page(trusting) for text in ("Not proven", "unsigned note"))
+    assert ("Proven restorable" in page(SETTINGS), "unsigned note" in page(SETTINGS)) == (True, False)
+    drilled(scene.store, "signed", 1, KEY)
+    assert "Proven restorable" in page(trusting)
