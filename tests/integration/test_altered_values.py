@@ -46,13 +46,3 @@ def test_plan_and_doctor_name_each_column_by_format_and_strict_refuses_it(outsid
     assert [flag.risk for flag in outside.manifest().flags] == ["altered-values"]
     planned = outside.command("restore", "--into", "back", "--plan")
     assert f"{NULLS} in note" in planned.out
-
-
-def test_strict_refuses_columns_that_would_be_left_out(outside: Stage) -> None:
-    outside.sql("CREATE TABLE spans (id INT64, span RANGE<DATE>)")
-    chosen = ("--include", "spans", "--format", "parquet", "--on-unsupported", "skip")
-    assert outside.command("plan", *chosen).code == 0
-    refused = outside.command("plan", *chosen, "--strict")
-    assert refused.code == 2
-    assert "spans" in refused.text
-    assert "--allow left-out-columns" in refused.text

@@ -20,7 +20,7 @@ from bqdump.core.documents.manifest import Manifest
 from bqdump.core.progress.log_events import LogEvent
 from bqdump.pool import turn as turns
 from bqdump_local.processes import Processes
-from integration.stage import Ran, Stage, csv_rows, expected_rows, records
+from integration.stage import Ran, Stage, csv_rows, records
 from logged import lines_of
 
 KEEP = ("--path", "{run}/{table}/{table}_*.{ext}")
@@ -50,19 +50,6 @@ def appending(stage: Stage) -> Iterator[Stage]:
     grant(stage, rendered(stage))
     yield stage
     grant(stage, [])
-
-
-def rows(stage: Stage, run: str, table: str) -> list[str]:
-    return csv_rows(stage.read(f"{run}/{table}/{table}_000000000000.csv"))
-
-
-def test_exports_are_published_one_after_another(appending: Stage) -> None:
-    appending.table("a")
-    for run in ("one", "two"):
-        ran = appending.run("--run-id", run, *KEEP)
-        assert ran.code == 0, ran.err
-        assert appending.latest().run == run
-        assert rows(appending, run, "a") == expected_rows("a", 3)
 
 
 def test_files_that_did_not_change_are_named_again(appending: Stage) -> None:

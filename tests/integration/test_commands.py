@@ -8,9 +8,6 @@ import subprocess
 import sys
 from datetime import UTC, datetime
 
-import msgspec
-import pytest
-
 from bqdump import __version__
 from bqdump.core.progress.log_events import LogEvent
 from integration.stage import Stage, records
@@ -43,23 +40,6 @@ def test_plan_shows_everything_and_changes_nothing(stage: Stage) -> None:
     assert "4 tables, 15 rows" in readable.out
     assert stage.objects() == before
     assert stage.extracts() == []
-
-
-def test_status_follows_a_run(stage: Stage) -> None:
-    nothing = stage.command("status")
-    assert nothing.code == 5
-    assert "bqdump run" in nothing.errors[0]
-    stage.table("a")
-    stage.table("b")
-    stage.stack.jobs(faults=[{"at": "run", "table": "^a@", "reason": "invalid", "message": "Cannot read it"}])
-    assert stage.command("run", "--run-id", "one").code == 3
-    failed = json.loads(stage.command("status", "--json").out)
-    assert (failed["run"], failed["state"], failed["done"], failed["latest"]) == ("one", "failed", 1, "")
-    assert [failure["table"] for failure in failed["failed"]] == ["a"]
-    assert stage.command("run", "--run-id", "one").code == 0
-    done = json.loads(stage.command("status", "one", "--json").out)
-    assert (done["state"], done["tables"], done["done"], done["latest"]) == ("published", 2, 2, "one")
-    assert "run one: published" in stage.command("status").out
 
 
 def test_the_version_is_printed_without_importing_anything(stage: Stage) -> None:
@@ -109,19 +89,6 @@ def test_logs_are_json_lines_as_cloud_logging_reads_them(stage: Stage) -> None:
     (exported,) = (line for line in lines if line["event"] == LogEvent.TABLE_EXPORTED)
     table = stage.big.get_table(f"{stage.project}.{stage.dataset}.a")
     assert (exported["rows"], exported["bytes"]) == (table.num_rows, table.num_bytes)
-
-
-def test_an_unexpected_error_is_logged_with_its_stack(stage: Stage, monkeypatch: pytest.MonkeyPatch) -> None:
-    async def broken(task: object) -> None:
-        raise RuntimeError("no such thing")
-
-    monkeypatch.setattr("bqdump.verbs.exports.run_task", broken)
-    called = stage.command("run", "--log-format", "json")
-    assert (called.code, called.out) == (1, "")
-    record = msgspec.json.decode(called.err.splitlines()[-1])
-    assert (record["severity"], record["event"]) == ("CRITICAL", LogEvent.UNEXPECTED_ERROR)
-    assert "RuntimeError: no such thing" in record["message"]
-    assert record["stack_trace"].startswith("Traceback (most recent call last):")
 
 
 def test_a_run_prints_its_result_as_json_on_request(stage: Stage) -> None:

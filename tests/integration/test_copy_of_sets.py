@@ -60,33 +60,6 @@ def test_a_set_is_copied_as_a_set_and_restored_from_the_copy(stage: Stage, s3: S
         assert {table.table_id for table in stage.big.list_tables(f"{dataset}_back")} == set(TABLES)
 
 
-def test_a_set_whose_later_run_lacks_a_dataset_keeps_its_earlier_run_there(stage: Stage) -> None:
-    fill(stage)
-    dest = stage.folder / "second"
-    assert stage.run("--run-id", "n1", env=EVERY).code == 0
-    assert stage.command("copy", str(dest), env=EVERY).code == 0
-    keep = EVERY | {"BQDUMP_EXCLUDE_DATASETS": "sales", "BQDUMP_ALLOW": "removed-tables"}
-    assert stage.run("--run-id", "n2", env=keep).code == 0
-    called = stage.command("copy", str(dest), env=EVERY)
-    assert called.code == 0, called.text
-    project = project_in(dest)
-    assert (project.run, [entry.dataset for entry in project.datasets]) == ("n2", ["ops_eu"])
-    assert (dest / "sales/_bqdump/latest.json").exists()
-    older = stage.command("copy", str(dest), "n1", env=EVERY)
-    assert older.code in (0, 3), older.text
-    assert project_in(dest).run == "n2"
-
-
-def test_a_run_of_a_set_that_no_dataset_has_is_one_sentence(stage: Stage) -> None:
-    fill(stage)
-    assert stage.run("--run-id", "n1", env=EVERY).code == 0
-    called = stage.command("copy", str(stage.folder / "second"), "n9", env=EVERY)
-    assert called.code == 5, called.text
-    assert "cannot find run n9" in called.err
-    assert "Traceback" not in called.text
-    assert not (stage.folder / "second").exists()
-
-
 def test_another_set_is_not_copied_over_a_copy(stage: Stage) -> None:
     fill(stage)
     dest = stage.folder / "second"

@@ -111,15 +111,14 @@ def test_what_is_recorded_is_not_asked_for_again(stage: Stage, s3: S3Server) -> 
     assert findings(stage) == []
 
 
-@pytest.mark.parametrize("format_", ["parquet", "csv"])
-def test_a_dataset_restored_from_s3_equals_the_exported_one(stage: Stage, s3: S3Server, format_: str) -> None:
+def test_a_dataset_restored_from_s3_equals_the_exported_one(stage: Stage, s3: S3Server) -> None:
     stage.sql(
         "CREATE TABLE cells AS SELECT n AS id, CONCAT('ü', CAST(n AS STRING)) AS name, n / 7 AS part, "
         "DATE '2026-01-01' AS day, CAST(n AS NUMERIC) AS amount, n > 3 AS large "
         "FROM UNNEST(GENERATE_ARRAY(1, 500)) AS n"
     )
     stage.sql(f"CREATE VIEW seen AS SELECT id FROM `{stage.project}.{stage.dataset}.cells`")
-    assert stage.run("--format", format_, "--compression", "gzip", execution="r1").code == 0
+    assert stage.run("--format", "csv", "--compression", "gzip", execution="r1").code == 0
     assert stage.command("copy", DEST).code == 0
     into, via = f"{stage.project}.restored", ("--via", f"gs://{stage.bucket}/via")
     called = stage.command("restore", "--into", into, *AT, "--project", stage.project, *via, "--verify")
@@ -128,28 +127,6 @@ def test_a_dataset_restored_from_s3_equals_the_exported_one(stage: Stage, s3: S3
     for one, other in ((source, f"`{into}.cells`"), (f"`{into}.cells`", source)):
         assert stage.sql(f"SELECT * FROM {one} EXCEPT DISTINCT SELECT * FROM {other}") == []
     assert stage.sql(f"SELECT COUNT(*) FROM `{into}.cells`") == [(500,)]
-
-
-def test_a_restore_compares_the_sha256_of_every_file(stage: Stage, s3: S3Server) -> None:
-    fill(stage, tables=1)
-    assert stage.run(execution="r1").code == 0
-    assert stage.command("copy", DEST).code == 0
-    name = MANIFEST.format("r1")
-    (file,) = [file for entry in copied(s3).tables for file in entry.files]
-    s3.put(name, s3.data(name).replace(file.sha256.encode(), file.sha256[::-1].encode()))
-    restore = (
-        "restore",
-        "--into",
-        f"{stage.project}.r",
-        *AT,
-        "--project",
-        stage.project,
-        "--via",
-        f"gs://{stage.bucket}/via",
-    )
-    called = stage.command(*restore)
-    assert called.code == 3, called.text
-    assert "does not have the SHA-256 of the manifest" in called.text
 
 
 def test_copies_to_s3_that_are_killed_at_random_are_completed_by_the_same_command(stage: Stage, s3: S3Server) -> None:

@@ -6,9 +6,6 @@ import json
 import shlex
 from typing import Any
 
-import pytest
-
-from bqdump.check.doctor.examine import DISASTER_RECOVERY
 from bqdump.diagnosis import Diagnosis, environment
 from bqdump_reference.pages import schema
 from integration.command import Called
@@ -55,36 +52,25 @@ def test_all_is_well_and_nothing_is_left_behind(stage: Stage) -> None:
     assert "A run can start." in readable.out
 
 
-def test_extract_jobs_name_what_they_need_under_managed_disaster_recovery(stage: Stage) -> None:
+def test_a_missing_right_is_named_with_the_least_role_and_its_command(stage: Stage) -> None:
     stage.table("orders")
-    (reported,) = (
-        c["detail"] for c in diagnosed(stage.command("doctor", "--json"))["checks"] if c["name"] == "plan an export"
-    )
-    assert reported == f"1 table{DISASTER_RECOVERY}"
-    assert "PIPELINE" in reported
-    other = diagnosed(stage.command("doctor", "--json", "--route", "query"))
-    (reported,) = (check["detail"] for check in other["checks"] if check["name"] == "plan an export")
-    assert reported == "1 table"
-
-
-@pytest.mark.parametrize("permission", RIGHTS)
-def test_a_missing_right_is_named_with_the_least_role_and_its_command(permission: str, stage: Stage) -> None:
-    stage.table("orders")
-    stage.deny(permission)
-    called = stage.command("doctor", "--json")
-    stage.deny()
-    diagnosis = diagnosed(called)
-    assert called.code == 5, called.out
-    assert permission in outcomes(diagnosis, "denied").values()
-    cure = next(cure for cure in diagnosis["cures"] if cure["permission"] == permission)
-    assert cure["role"].endswith(RIGHTS[permission])
-    assert any(RIGHTS[permission] in line for line in cure["commands"])
-    assert all(shlex.split(line.removesuffix("||")) for line in cure["commands"])
-    assert stage.extracts() == []
-    left = [check["detail"] for check in diagnosis["checks"] if check["name"] == "delete objects"]
-    assert (stage.objects() == {}) == (permission != "storage.objects.delete")
-    if permission == "storage.objects.delete":
-        assert all(name in left[0] for name in stage.objects())
+    for permission, role in RIGHTS.items():
+        stage.deny(permission)
+        called = stage.command("doctor", "--json")
+        stage.deny()
+        diagnosis = diagnosed(called)
+        assert called.code == 5, called.out
+        assert permission in outcomes(diagnosis, "denied").values()
+        cure = next(cure for cure in diagnosis["cures"] if cure["permission"] == permission)
+        assert cure["role"].endswith(role)
+        assert any(role in line for line in cure["commands"])
+        assert all(shlex.split(line.removesuffix("||")) for line in cure["commands"])
+        assert stage.extracts() == []
+        left = [check["detail"] for check in diagnosis["checks"] if check["name"] == "delete objects"]
+        # The last one of them: what it has tried to delete is named.
+        assert (stage.objects() == {}) == (permission != "storage.objects.delete")
+        if permission == "storage.objects.delete":
+            assert all(name in left[0] for name in stage.objects())
 
 
 def test_whether_one_query_shows_the_policies_of_many_tables_is_tried_without_a_bill(stage: Stage) -> None:
@@ -102,30 +88,25 @@ def test_whether_one_query_shows_the_policies_of_many_tables_is_tried_without_a_
     assert cure["role"].endswith("/roles/bqdump_row_policies")
 
 
-@pytest.mark.parametrize(
-    ("permission", "role"),
-    [
+def test_a_permission_without_which_definitions_are_missing_is_a_warning(stage: Stage) -> None:
+    stage.table("orders")
+    stage.sql("CREATE ROW ACCESS POLICY eu ON orders FILTER USING (TRUE)")
+    for permission, role in (
         ("bigquery.routines.list", "roles/bigquery.dataViewer"),
         ("bigquery.models.list", "roles/bigquery.dataViewer"),
         ("bigquery.datasets.getIamPolicy", "roles/bigquery.dataViewer"),
         ("bigquery.rowAccessPolicies.getIamPolicy", "/roles/bqdump_row_policies"),
-    ],
-)
-def test_a_permission_without_which_definitions_are_missing_is_a_warning(
-    permission: str, role: str, stage: Stage
-) -> None:
-    stage.table("orders")
-    stage.sql("CREATE ROW ACCESS POLICY eu ON orders FILTER USING (TRUE)")
-    stage.deny(permission)
-    called = stage.command("doctor", "--json", "--allow", "row-policies")
-    stage.deny()
-    diagnosis = diagnosed(called)
-    assert called.code == 0, called.out
-    warnings = outcomes(diagnosis, "warning")
-    assert "risk: unread-definitions" in warnings
-    assert permission in warnings.values()
-    (cure,) = diagnosis["cures"]
-    assert cure["role"].endswith(role)
+    ):
+        stage.deny(permission)
+        called = stage.command("doctor", "--json", "--allow", "row-policies")
+        stage.deny()
+        diagnosis = diagnosed(called)
+        assert called.code == 0, called.out
+        warnings = outcomes(diagnosis, "warning")
+        assert "risk: unread-definitions" in warnings
+        assert permission in warnings.values()
+        (cure,) = diagnosis["cures"]
+        assert cure["role"].endswith(role)
 
 
 def test_the_right_to_open_read_sessions_is_tried_where_a_table_takes_the_read_route(stage: Stage) -> None:

@@ -7,7 +7,6 @@ import datetime
 from pathlib import Path
 from typing import Any
 
-import pytest
 import requests
 
 from bqdump.core.times import parse_time
@@ -26,7 +25,7 @@ WRONG_CLOCK = Path(__file__).parent / "wrong_clock"
 def test_clocks_that_are_wrong_by_days_change_nothing(stage: Stage) -> None:
     stage.table("a")
     seen: list[int] = []
-    for days in ("5", "-5"):
+    for days in ("5", "-30000"):
         before = stage.now()
         ran = stage.execute(env={"PYTHONPATH": str(WRONG_CLOCK), "WRONG_BY_DAYS": days}, tasks=2)
         assert ran.codes == [0, 0], ran.text
@@ -41,13 +40,6 @@ def test_clocks_that_are_wrong_by_days_change_nothing(stage: Stage) -> None:
     assert stage.run().code == 0
     seen.append(parse_time(stage.latest().snapshot_time))
     assert seen == sorted(seen)
-
-
-def test_a_clock_before_1970_hinders_nothing(stage: Stage) -> None:
-    stage.sql("CREATE TABLE a AS SELECT 1 AS x")
-    ran = stage.execute(env={"PYTHONPATH": str(WRONG_CLOCK), "WRONG_BY_DAYS": "-30000"}, tasks=2)
-    assert ran.codes == [0, 0], ran.text
-    assert [table.table for table in stage.manifest().tables] == ["a"]
 
 
 # Disks.
@@ -97,32 +89,18 @@ def test_a_token_that_stays_refused_is_reported_as_a_missing_permission(stage: S
 # Another version's plan.
 
 
-@pytest.mark.parametrize(
-    ("change", "code", "reported"),
-    [
-        (
-            (b'"format_version": 1', b'"format_version": 2'),
-            4,
-            "format version 2, but this release reads version 1",
-        ),
-        ((b'"digest": "', b'"digest": "0'), 2, "it was planned with other settings (of another release)"),
-        ((b'"shares":', b'"shared":'), 4, "it is not a valid Plan"),
-    ],
-)
-def test_a_plan_of_another_version_is_refused_and_nothing_is_changed(
-    stage: Stage, change: tuple[bytes, bytes], code: int, reported: str
-) -> None:
+def test_a_plan_with_other_settings_of_another_version_is_refused_and_nothing_is_changed(stage: Stage) -> None:
     stage.table("a")
     assert stage.run(execution="first").code == 0
     for name in ("manifest.json", "report.html"):
         stage.store.bucket(stage.bucket).blob(f"{STATE}runs/first/{name}").delete()
     name = f"{STATE}runs/first/plan.json"
     plan = stage.read(name)
-    assert plan.count(change[0]) == 1
-    stage.upload(name, plan.replace(*change))
+    assert plan.count(b'"digest": "') == 1
+    stage.upload(name, plan.replace(b'"digest": "', b'"digest": "0'))
     before = stage.objects()
     ran = stage.run("--run-id", "first")
-    assert ran.code == code
-    assert reported in ran.text
+    assert ran.code == 2
+    assert "it was planned with other settings (of another release)" in ran.text
     assert "Traceback" not in ran.text
     assert stage.objects() == before

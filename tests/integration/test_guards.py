@@ -141,15 +141,6 @@ def test_a_risk_is_refused_before_anything_is_written_unless_it_is_allowed(name:
     ]
 
 
-def test_each_task_of_a_refused_run_ends_with_the_refusal(stage: Stage) -> None:
-    stage.table("orders")
-    refused = stage.execute(*unknown(stage), tasks=2)
-    assert refused.codes == [2, 2], refused.text
-    errors = [line["message"] for line in records(refused.text) if line["severity"] == "ERROR"]
-    assert ["--allow skipped." in error for error in errors] == [True, True]
-    assert stage.objects() == {}
-
-
 def test_a_table_into_which_changes_are_streamed_is_queried_so_that_none_is_missing(stage: Stage) -> None:
     stage.table("orders", 3)
     stream_into(stage, "states")
@@ -205,29 +196,6 @@ def test_an_object_of_an_unknown_kind_is_never_passed_over_in_silence(stage: Sta
     left_out = stage.run("--exclude", "relations")
     assert left_out.code == 0, left_out.text
     assert (stage.manifest().skipped, stage.manifest().flags) == ((), ())
-
-
-def test_an_ordinary_dataset_meets_no_guard_with_the_roles_of_the_documentation(stage: Stage) -> None:
-    stage.table("orders", 3)
-    ran = stage.run()
-    assert ran.code == 0, ran.text
-    assert stage.manifest().flags == ()
-    assert not [line for line in records(ran.text) if line["severity"] == "WARNING"]
-
-
-def test_a_policy_that_planning_could_not_see_is_reported_by_the_job_itself(stage: Stage) -> None:
-    stage.table("orders", 3)
-    stage.table("people", 2)
-    row_policy(stage)
-    stage.deny("bigquery.rowAccessPolicies.list")
-    ran = stage.run("--allow", "unseen-row-policies", execution="nightly")
-    assert ran.code == 3, ran.text
-    assert "orders: row-policies: reported by its job: row access policies may hide rows" in ran.text
-    assert stage.files() == []
-    again = stage.run("--run-id", "nightly", "--allow", "row-policies,unseen-row-policies")
-    assert again.code == 0, again.text
-    assert [table.table for table in stage.manifest().tables] == ["orders", "people"]
-    assert ("row-policies", "orders") in [(flag.risk.value, flag.table) for flag in stage.manifest().flags]
 
 
 def test_a_bucket_that_holds_every_new_object_is_refused(stage: Stage) -> None:

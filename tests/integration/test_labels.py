@@ -62,27 +62,6 @@ def test_what_a_run_holds_is_listed_and_restored_by_the_labels_that_it_had(label
     assert "expected label:KEY" in wrong.text
 
 
-def test_masks_follow_a_label_and_plan_says_so(labelled: Stage) -> None:
-    rule = json.dumps({"label:pii=true": {"where": "1 = 0"}})
-    masked = labelled.run(*KEEPS, "--run-id", "first", env={"BQDUMP_TABLES": rule})
-    assert masked.code == 0, masked.text
-    assert "tables label:pii=true: 1 table (people)" in masked.text
-    shapes = {entry.table: entry.shape.where for entry in labelled.manifest().tables}
-    assert shapes == {"orders": "", "people": "1 = 0", "tmp": ""}
-    label(labelled, "people", {"pii": None})
-    label(labelled, "tmp", {"pii": "true"})
-    refused = labelled.run(*KEEPS, "--run-id", "second", env={"BQDUMP_TABLES": rule})
-    assert refused.code == 2, refused.text
-    assert "people" in refused.text
-    assert "label:pii=true" in refused.text
-    assert "--allow lost-sections" in refused.text
-    assert labelled.latest().run == "first"
-    allowed = labelled.run(*KEEPS, "--run-id", "third", "--allow", "lost-sections", env={"BQDUMP_TABLES": rule})
-    assert allowed.code == 0, allowed.text
-    again = labelled.run(*KEEPS, "--run-id", "fourth", env={"BQDUMP_TABLES": rule})
-    assert again.code == 0, again.text
-
-
 def test_a_dataset_whose_label_is_removed_does_not_leave_the_set_unasked(labelled: Stage) -> None:
     labelled.sql("CREATE SCHEMA other")
     other = f"{labelled.stack.bigquery}/bigquery/v2/projects/{labelled.project}/datasets/other"

@@ -55,19 +55,6 @@ def test_objects_of_others_stay(stage: Stage) -> None:
     assert after[shards("a", 1)[0]] != before[shards("a", 1)[0]]
 
 
-def test_the_first_run_takes_over_what_the_naive_script_has_left(stage: Stage) -> None:
-    stage.table("a", 2)
-    foreign = ["a/a_1.csv", "a/a_000000000000.json", "other/other_000000000000.csv"]
-    for name in [*shards("a", 5), *foreign]:
-        stage.upload(name)
-    before = stage.objects()
-    assert stage.run().code == 0
-    assert sorted(stage.files()) == sorted([*shards("a", 1), *foreign])
-    assert csv_rows(stage.read(shards("a", 1)[0])) == expected_rows("a", 2)
-    assert {name: stage.objects()[name] for name in foreign} == {name: before[name] for name in foreign}
-    assert sorted(file.name for file in stage.manifest().found) == shards("a", 5)
-
-
 class Reader:
     """Somebody who follows latest.json to the manifest and its files, over and over."""
 

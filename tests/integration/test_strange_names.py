@@ -28,7 +28,7 @@ def make(stage: Stage, name: str) -> None:
     stage.big._call_api(None, method="POST", path=path, data=body)
 
 
-@pytest.mark.parametrize("route", ["extract", "query", "read"])
+@pytest.mark.parametrize("route", ["query", "read"])
 def test_every_table_is_exported_under_its_name_with_its_own_definition(stage: Stage, route: str) -> None:
     for name in EXPORTED:
         make(stage, name)
@@ -40,21 +40,6 @@ def test_every_table_is_exported_under_its_name_with_its_own_definition(stage: S
         assert f'"c{NAMES.index(name)}"'.encode() in bytes(table.definition)
         assert [file.name for file in table.files] == [f"{name}/{name}_000000000000.csv"]
     assert stage.command("verify").code == 0
-
-
-def test_settings_of_a_table_that_patterns_leave_out_refuse_nothing(
-    stage: Stage, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
-) -> None:
-    monkeypatch.chdir(tmp_path)
-    for name in ("alpha", "gamma"):
-        stage.table(name)
-    (tmp_path / "bqdump.toml").write_text('[tables.alpha]\nroute = "query"\nwhere = "id > 1"\n')
-    assert stage.command("run", "--include", "gamma").code == 0
-    assert [table.table for table in stage.manifest().tables] == ["gamma"]
-    (tmp_path / "bqdump.toml").write_text('[tables.alhpa]\nwhere = "id > 1"\n')
-    called = stage.command("plan", "--include", "gamma")
-    assert called.code == 2
-    assert "[tables.alhpa]: matches no table of the dataset" in called.errors[0]
 
 
 @pytest.mark.parametrize("format_", ["avro", "parquet"])

@@ -39,11 +39,3 @@ def test_a_file_with_other_names_is_another_selection(
     more = stage.command("restore", "--into", "back")
     assert more.code == 2
     assert "the dataset is not empty" in more.text
-
-
-def test_a_name_that_is_not_in_the_export_is_named(stage: Stage, names: Path) -> None:
-    stage.run_tasks(1, execution="r1")
-    names.write_text("a\nbb\n")
-    refused = stage.command("restore", "--into", "back", "--tables-from", str(names))
-    assert refused.code == 2
-    assert "--include 'bb': matches no object of the export; did you mean 'b'?" in refused.text

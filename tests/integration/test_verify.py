@@ -5,8 +5,6 @@ from __future__ import annotations
 import json
 import os
 import random
-import subprocess
-import sys
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -15,8 +13,6 @@ from bqdump.adapters.data_files import DataFiles
 from bqdump.check.findings import Verified
 from bqdump.check.read_back import ReadOptions
 from bqdump.check.verify import verify
-from bqdump.core.documents.codec import decode
-from bqdump.core.documents.manifest import Manifest
 from bqdump.export.task import Task
 from integration.command import Called
 from integration.every_format import EVERY_FORMAT, NESTED, SCALARS, make
@@ -110,34 +106,3 @@ def test_what_is_found_is_shown_as_a_table_or_as_json(stage: Stage, buckets: Pat
     # A file that differs from its manifest is not read as well.
     assert "Read 0 of " in shown.out
     assert "1 difference." in shown.out
-
-
-def test_rows_that_a_policy_may_hide_are_not_missed(stage: Stage) -> None:
-    stage.table("orders", 4)
-    stage.table("people", 4)
-    stage.sql("CREATE ROW ACCESS POLICY mine ON orders GRANT TO ('user:a@example.com') FILTER USING (id > 1)")
-    stage.now()
-    stage.run_tasks(1, execution="r1", format="parquet", allow="row-policies")
-    orders, people = decode(stage.read(stage.latest().manifest), Manifest, "manifest").tables
-    assert (people.rows, people.expected_rows) == (4, 4)
-    assert orders.rows in (3, 4)
-    assert orders.expected_rows is None
-
-
-def test_a_folder_is_read_back_as_well(stage: Stage) -> None:
-    stage.table("orders", 4)
-    folder = stage.folder / "out"
-    command = ("run", "--route", "read", "--to", str(folder), "--project", stage.project, "--dataset", stage.dataset)
-    subprocess.run(
-        [sys.executable, "-m", "bqdump", *command], check=True, env={**os.environ, **stage.stack.variables()}
-    )
-    assert stage.command("verify", "--to", str(folder), "--read").code == 0
-    path = folder / "orders/orders_000000000000.csv"
-    status, data = path.stat(), bytearray(path.read_bytes())
-    data[-2] ^= 1
-    path.write_bytes(data)
-    os.utime(path, ns=(status.st_atime_ns, status.st_mtime_ns))
-    assert stage.command("verify", "--to", str(folder)).code == 0
-    damaged = stage.command("verify", "--to", str(folder), "--read")
-    assert damaged.code == 4
-    assert "checksum  orders" in damaged.out
