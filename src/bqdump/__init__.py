@@ -8,7 +8,7 @@
     sales.restore(into="my-project.sales_copy")
 
 Each command of the command line is a function, and a method of Backup. Settings are keyword arguments; help(bqdump.run)
-lists them.
+lists them. What is named on this page is public; PACKAGE CONTENTS below are not.
 
     export   doctor          permissions and risks before a run
              plan            what a run would do, and what it costs

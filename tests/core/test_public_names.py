@@ -85,8 +85,25 @@ def test_help_shows_every_setting_with_its_type_and_default() -> None:
 
 
 def test_settings_are_a_section_of_the_help_beside_its_paragraphs() -> None:
-    for function in (bqdump.diff, bqdump.run, bqdump.runs):
-        assert "\n\nSettings:\n    config (str): " in (inspect.getdoc(function) or ""), function
+    begins = {bqdump.run: "config (str): ", bqdump.diff: "config, bucket, ", bqdump.plan: "Those of bqdump.run."}
+    for function, words in begins.items():
+        assert f"\n\nSettings:\n    {words}" in (inspect.getdoc(function) or ""), function
+
+
+def test_only_the_help_of_run_has_a_line_for_each_setting() -> None:
+    functions = [getattr(bqdump, name) for name in dir(bqdump) if inspect.isfunction(getattr(bqdump, name))]
+    assert [function.__name__ for function in functions if "\n    config (" in (inspect.getdoc(function) or "")] == [
+        "run"
+    ]
+    shown = " ".join((inspect.getdoc(bqdump.runs) or "").partition("Settings:")[2].split())
+    names = ", ".join(["config", *OF_TARGET, "trust"])
+    assert shown == f"{names}. help(bqdump.run) describes them; others have no effect."
+
+
+def test_help_says_that_the_packages_it_lists_are_internal() -> None:
+    shown = pydoc.plain(pydoc.render_doc(bqdump))
+    assert "PACKAGE CONTENTS below are not." in shown
+    assert shown.index("PACKAGE CONTENTS below are not.") < shown.index("\nPACKAGE CONTENTS\n")
 
 
 def test_functions_that_read_a_target_show_what_they_use() -> None:
@@ -138,7 +155,7 @@ def test_help_ends_after_functions_the_object_and_the_root_of_errors() -> None:
     lines = pydoc.plain(pydoc.render_doc(bqdump)).splitlines()
     classes = [line.split()[1] for line in lines if re.match(r"    class \w", line)]
     assert classes == ["Backup(builtins.object)", "BqdumpError(builtins.Exception)"]
-    assert len(lines) < 1_500
+    assert len(lines) < 850
     assert "    tag(run: str, *, add: str | collections.abc.Sequence[str] = (), remove:" in "\n".join(lines)
     assert "    plan(*, tasks: int = 1, **settings) -> bqdump.Planned" in lines
 

@@ -1,6 +1,6 @@
 """A call of the Python API: settings from keyword arguments, an event loop of its own, errors in Python's words.
 
-The settings in `help()`: keyword arguments with type and default, and a line each in the docstring.
+The settings in `help()`: keyword arguments with type and default. `bqdump.run` has a line for each; others name theirs.
 """
 
 from __future__ import annotations
@@ -10,6 +10,7 @@ import contextvars
 import inspect
 import itertools
 import logging
+import textwrap
 import threading
 import time
 from collections.abc import Callable, Collection, Coroutine, Iterator
@@ -36,6 +37,7 @@ from bqdump.services.process import read_config
 Result = TypeVar("Result")
 Raised = TypeVar("Raised", bound=BaseException)
 SIGNAL_SECONDS = 0.5
+DOCSTRING_COLUMNS = 110
 log = logging.getLogger("bqdump")
 log.addHandler(logging.NullHandler())
 
@@ -144,18 +146,27 @@ class TargetOptions(TypedDict, total=False):
 CONFIG = "TOML file with further settings."
 
 
-def with_settings(names: Collection[str] = ()) -> Callable[[Function], Function]:
-    """Show settings in the signature and the docstring of a function of `**options` (default: all settings)."""
+def with_settings(names: Collection[str] = (), *, described: bool = False) -> Callable[[Function], Function]:
+    """Show settings in the signature and the docstring of a function of `**options` (default: all settings).
+
+    described: with a line for each, which other docstrings refer to.
+    """
 
     def shown(function: Function) -> Function:
         settings = [setting for setting in SETTINGS if not names or setting.name in names]
         helps = {"config": CONFIG} | {setting.name: fill(setting.help) for setting in settings}
         signature = _signature(function, list(helps))
-        lines = "".join(f"\n    {_described(signature.parameters[name])}: {text}" for name, text in helps.items())
-        further = "\n    Other settings are accepted and have no effect." if names else ""
+        if described:
+            lines = [f"{_described(signature.parameters[name])}: {text}" for name, text in helps.items()]
+        elif names:
+            sentence = f"{', '.join(helps)}. help(bqdump.run) describes them; others have no effect."
+            lines = textwrap.wrap(sentence, DOCSTRING_COLUMNS)
+        else:
+            lines = ["Those of bqdump.run."]
         documented: Any = function
         # Python 3.13 and later have stripped the indentation already.
-        documented.__doc__ = f"{inspect.cleandoc(function.__doc__ or '')}\n\nSettings:{lines}{further}"
+        text = inspect.cleandoc(function.__doc__ or "")
+        documented.__doc__ = "\n    ".join([f"{text}\n\nSettings:", *lines])
         documented.__signature__ = signature
         documented.__module__ = "bqdump"
         documented.settings = frozenset(helps)

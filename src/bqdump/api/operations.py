@@ -32,7 +32,7 @@ from bqdump.services.process import run_id
 from bqdump_claims.result import ServiceCheck
 
 
-@with_settings()
+@with_settings(described=True)
 def run(*, task: int = 0, tasks: int = 1, yes: bool = False, **options: Unpack[Options]) -> Export:
     """Export the dataset, alone or as task `task` (from 0) of `tasks` that share a `run_id`.
 
