@@ -128,3 +128,19 @@ async def test_a_failed_table_of_a_partial_export_is_carried_over_as_failed() ->
         await run(world.task("r4", include=("a",)))
     await run(world.task("r5"))
     assert ((await world.manifest()).status, (await world.manifest()).left) == ("complete", ())
+
+
+async def test_half_of_the_tables_may_be_dropped_and_more_may_not() -> None:
+    world = await night()
+    world.put("d", "d")
+    await run(world.task("r2"))
+    for name in "ab":
+        world.warehouse.drop("p", "d", name)
+    await run(world.task("r3"))
+    assert await world.removed() == [("a", "dropped", "r2"), ("b", "dropped", "r2")]
+    for name in "cd":
+        world.warehouse.drop("p", "d", name)
+    world.put("e", "e")
+    with pytest.raises(UsageError, match=r"c \(dropped\), d \(dropped\)"):
+        await run(world.task("r4"))
+    assert world.files() == ["night/c/c.csv", "night/d/d.csv"]

@@ -166,3 +166,25 @@ def test_in_a_partial_export_a_table_with_a_late_policy_is_left_out_with_its_fil
     assert [entry.table for entry in manifest.tables] == ["other"]
     assert [failure.reason for failure in manifest.failed] == ["row-policies"]
     assert [name for name in world.store.names_now() if name.endswith(".csv")] == ["r/other/other_000000000000.csv"]
+
+
+def unchanged_and_protected() -> DatasetWithPolicies:
+    """A table with a policy and one without, both of which were modified before the run."""
+    made = DatasetWithPolicies()
+    for table in ("other", "t"):
+        made.warehouse.put("p", "d", table, ["row"], modified=NOW - 1000)
+    made.protect()
+    return made
+
+
+def test_a_policy_that_planning_could_not_see_is_reported_by_the_job_itself() -> None:
+    world = unchanged_and_protected()
+    world.blind()
+    with pytest.raises(TablesFailedError, match="t: row-policies: reported by its job: row access policies may hide"):
+        world.export(route="extract", allow=(Risk.UNSEEN_ROW_POLICIES,))
+
+
+def test_rows_that_a_policy_may_hide_are_not_expected() -> None:
+    manifest = unchanged_and_protected().export(route="extract", allow=(Risk.ROW_POLICIES,))
+    assert told(manifest) == [(Risk.ROW_POLICIES, "t")]
+    assert {entry.table: entry.expected_rows for entry in manifest.tables} == {"other": 1, "t": None}

@@ -244,6 +244,10 @@ class Stage:
         """Run a command in this process."""
         return call_in(self.folder, self.variables | dict(env or {}), *arguments)
 
+    def bare(self, *arguments: str) -> Called:
+        """Run a command in this process without the three settings in the environment."""
+        return call_in(self.folder, self.stack.variables(), *arguments)
+
     def run(self, *arguments: str, execution: str = "", env: Mapping[str, str] | None = None) -> Called:
         """Run `bqdump run` in this process, as the one task of an execution of Cloud Run."""
         name = execution or f"bqdump-{next(_NUMBERS)}"

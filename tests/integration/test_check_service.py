@@ -25,7 +25,6 @@ from bqdump.services.opened import Services, serve
 from bqdump.verbs import ports_of
 from bqdump_claims.result import ServiceCheck, Verdict
 from bqdump_claims.run import check_service, chosen, propose
-from integration.command import call_in
 from integration.stage import Stage, until
 
 COMMAND = (sys.executable, "-m", "bqdump", "check-service")
@@ -276,7 +275,7 @@ def test_bad_input_is_refused_before_anything_is_made(
     stage: Stage, arguments: list[str], code: int, error: str
 ) -> None:
     words = (one.format(project=stage.project, bucket=stage.bucket) for one in arguments)
-    found = call_in(stage.folder, stage.stack.variables(), "check-service", *words)
+    found = stage.bare("check-service", *words)
     assert found.code == code
     assert error in found.errors[-1]
     assert scratch(stage) == []

@@ -4,12 +4,9 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
-from pathlib import Path
 
 import pytest
 
-from bqdump.core.documents.codec import decode
-from bqdump.core.documents.sets import SetManifest
 from integration.stage import Stage
 from integration.test_sets import DATASETS, EVERY, TABLES, fill
 from integration.test_vault import KEEP, create_bucket
@@ -22,11 +19,6 @@ def s3() -> Iterator[S3Server]:
     with s3_server() as server:
         server.bucket()
         yield server
-
-
-def project_in(folder: Path) -> SetManifest:
-    name = "_bqdump/project.json"
-    return decode((folder / name).read_bytes(), SetManifest, name)
 
 
 def test_a_set_is_copied_as_a_set_and_restored_from_the_copy(stage: Stage, s3: S3Server) -> None:
@@ -58,23 +50,6 @@ def test_a_set_is_copied_as_a_set_and_restored_from_the_copy(stage: Stage, s3: S
     assert restored.code == 0, restored.text
     for dataset in DATASETS:
         assert {table.table_id for table in stage.big.list_tables(f"{dataset}_back")} == set(TABLES)
-
-
-def test_another_set_is_not_copied_over_a_copy(stage: Stage) -> None:
-    fill(stage)
-    dest = stage.folder / "second"
-    for dataset in ("crm", "web"):
-        stage.big.create_dataset(dataset)
-        stage.big.query_and_wait(f"CREATE TABLE `{stage.project}.{dataset}.t` AS SELECT 1 AS id")
-    one = {"SOURCE_DATASET": ",".join(DATASETS), "BQDUMP_PREFIX": "x"}
-    other = {"SOURCE_DATASET": "crm,web", "BQDUMP_PREFIX": "y"}
-    for env in (one, other):
-        assert stage.run("--run-id", "n1", env=env).code == 0
-    assert stage.command("copy", str(dest), env=one).code == 0
-    before = project_in(dest)
-    called = stage.command("copy", str(dest), env=other)
-    assert (called.code, "it has a copy of another set: ops_eu and sales of " in called.err) == (2, True), called.text
-    assert (project_in(dest), (dest / "crm").exists()) == (before, False)
 
 
 def test_a_place_is_of_a_set_or_of_one_dataset_and_locked_or_not(stage: Stage) -> None:

@@ -18,11 +18,8 @@ BROKEN = [{"at": "run", "table": "^b@", "reason": "invalid", "times": 1}]
 
 
 @pytest.fixture
-def flags(stage: Stage, monkeypatch: pytest.MonkeyPatch) -> list[str]:
-    """The flags of an export that has nothing in the environment but where the services are."""
-    for name in ("PROJECT_ID", "SOURCE_DATASET", "DESTINATION_BUCKET"):
-        monkeypatch.delenv(name, raising=False)
-    monkeypatch.chdir(stage.folder)
+def flags(stage: Stage) -> list[str]:
+    """The three settings as flags."""
     three = [stage.variables[name] for name in ("PROJECT_ID", "SOURCE_DATASET", "DESTINATION_BUCKET")]
     return [word for pair in zip(("--project", "--dataset", "--bucket"), three, strict=True) for word in pair]
 
@@ -33,58 +30,50 @@ def printed(called: Called, command: str) -> list[str]:
     return shlex.split(found[-1].rstrip("."))
 
 
-def test_the_resume_command_completes_the_run_that_failed(
-    stage: Stage, flags: list[str], capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_the_resume_command_completes_the_run_that_failed(stage: Stage, flags: list[str]) -> None:
     for table in ("a", "b"):
         stage.table(table)
     stage.stack.jobs(faults=BROKEN)
     chosen = ["--prefix", "night ly", "--format", "json", "--exclude", "tmp_*", "--exclude", "x'*"]
-    failed = call(capsys, "run", *flags, *chosen, "--run-id", "n1")
+    failed = stage.bare("run", *flags, *chosen, "--run-id", "n1")
     assert failed.code == 3
-    assert call(capsys, *printed(failed, "run")).code == 0
+    assert stage.bare(*printed(failed, "run")).code == 0
     assert "night ly/_bqdump/runs/n1/manifest.json" in stage.objects()
     assert "b/b_000000000000.json" not in stage.objects()
 
 
-def test_the_status_of_a_failed_run_has_the_command_that_completes_it(
-    stage: Stage, flags: list[str], capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_the_status_of_a_failed_run_has_the_command_that_completes_it(stage: Stage, flags: list[str]) -> None:
     for table in ("a", "b"):
         stage.table(table)
     stage.stack.jobs(faults=BROKEN)
-    assert call(capsys, "run", *flags, "--prefix", "night ly", "--format", "json", "--run-id", "n1").code == 3
-    shown = call(capsys, "status", "--to", f"gs://{flags[-1]}/night ly").out
+    assert stage.bare("run", *flags, "--prefix", "night ly", "--format", "json", "--run-id", "n1").code == 3
+    shown = stage.bare("status", "--to", f"gs://{flags[-1]}/night ly").out
     assert "run n1: failed" in shown
     command = re.search(r"fix the cause, then resume with: bqdump (run .*)", shown)
     assert command
-    assert call(capsys, *shlex.split(command[1])).code == 0
+    assert stage.bare(*shlex.split(command[1])).code == 0
     assert "night ly/b/b_000000000000.json" in stage.objects()
 
 
-def test_a_settings_file_that_was_named_is_named_again(
-    stage: Stage, flags: list[str], capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_a_settings_file_that_was_named_is_named_again(stage: Stage, flags: list[str]) -> None:
     stage.table("b")
-    Path("my backup.toml").write_text('format = "avro"\n')
+    (stage.folder / "my backup.toml").write_text('format = "avro"\n')
     stage.stack.jobs(faults=BROKEN)
-    failed = call(capsys, "run", "--config", "my backup.toml", *flags, "--run-id", "n1")
-    assert call(capsys, *printed(failed, "run")).code == 0
+    failed = stage.bare("run", "--config", "my backup.toml", *flags, "--run-id", "n1")
+    assert stage.bare(*printed(failed, "run")).code == 0
     assert "b/b_000000000000.avro" in stage.objects()
 
 
-def test_the_list_of_runs_is_of_the_target_that_was_asked(
-    stage: Stage, flags: list[str], capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_the_list_of_runs_is_of_the_target_that_was_asked(stage: Stage, flags: list[str]) -> None:
     stage.table("a")
-    assert call(capsys, "run", *flags, "--prefix", "nightly", "--run-id", "n1").code == 0
+    assert stage.bare("run", *flags, "--prefix", "nightly", "--run-id", "n1").code == 0
     target = ["--to", f"gs://{flags[-1]}/nightly"]
-    unknown = call(capsys, "verify", "n2", *target)
+    unknown = stage.bare("verify", "n2", *target)
     assert unknown.code == 5
-    assert "n1" in call(capsys, *printed(unknown, "runs")[:3]).out
-    alone = call(capsys, "diff", *target)
+    assert "n1" in stage.bare(*printed(unknown, "runs")[:3]).out
+    alone = stage.bare("diff", *target)
     assert "there is no earlier one" in alone.err
-    assert "n1" in call(capsys, *printed(alone, "runs")).out
+    assert "n1" in stage.bare(*printed(alone, "runs")).out
 
 
 @pytest.mark.parametrize(
@@ -124,7 +113,6 @@ def test_a_command_that_needs_another_one_prints_its_help(
 def test_a_copy_without_the_prefix_of_the_settings_is_found_as_printed(
     stage: Stage,
     flags: list[str],
-    capsys: pytest.CaptureFixture[str],
     monkeypatch: pytest.MonkeyPatch,
     way: str,
 ) -> None:
@@ -133,25 +121,24 @@ def test_a_copy_without_the_prefix_of_the_settings_is_found_as_printed(
         monkeypatch.setenv("BQDUMP_PREFIX", "sales")
     else:
         (stage.folder / "bqdump.toml").write_text('prefix = "sales"\n')
-    assert call(capsys, "run", *flags, "--run-id", "n1").code == 0
+    assert stage.bare("run", *flags, "--run-id", "n1").code == 0
     bucket = flags[-2:]
-    inner = call(capsys, "copy", "./a copy", *bucket)
+    inner = stage.bare("copy", "./a copy", *bucket)
     found = re.search(r"name it with (.*)\.$", inner.out.strip())
     assert found
     place = shlex.split(found[1])
-    assert call(capsys, "verify", "n1", *place).code == 0
-    assert call(capsys, "copy", "./second", *place).code == 0
+    assert stage.bare("verify", "n1", *place).code == 0
+    assert stage.bare("copy", "./second", *place).code == 0
     # With a prefix of its own, as in a bucket, --to is enough.
-    other = call(capsys, "copy", f"gs://{flags[-1]}/other", *bucket)
+    other = stage.bare("copy", f"gs://{flags[-1]}/other", *bucket)
     assert other.code == 0
     assert "name it" not in other.out
-    assert call(capsys, "verify", "n1", "--to", f"gs://{flags[-1]}/other").code == 0
+    assert stage.bare("verify", "n1", "--to", f"gs://{flags[-1]}/other").code == 0
 
 
 def test_what_a_broken_objective_prints_is_pasted_until_it_is_met(
     stage: Stage,
     flags: list[str],
-    capsys: pytest.CaptureFixture[str],
     monkeypatch: pytest.MonkeyPatch,
     tmp_path: Path,
 ) -> None:
@@ -160,35 +147,35 @@ def test_what_a_broken_objective_prints_is_pasted_until_it_is_met(
     def status_after_an_hour(*place: str) -> Called:
         with monkeypatch.context() as patch:
             patch.setattr(inspection, "time", SimpleNamespace(time=lambda: time.time() + 3600))
-            return call(capsys, "status", *place, "--rpo", "30m")
+            return stage.bare("status", *place, "--rpo", "30m")
 
     stage.table("a")
     place = ["--to", f"gs://{flags[-1]}/night ly"]
     kept = ["--path", "{run}/{table}_*.{ext}", "--format", "parquet"]
-    assert call(capsys, "run", *flags, "--prefix", "night ly", *kept, "--run-id", "n1").code == 0
+    assert stage.bare("run", *flags, "--prefix", "night ly", *kept, "--run-id", "n1").code == 0
     objective = ["--rpo", "1d", "--rto", "4h"]
-    unproven = call(capsys, "status", *place, *objective)
+    unproven = stage.bare("status", *place, *objective)
     assert unproven.code == 4
     elsewhere = ["--to", str(tmp_path / "un proven")]
-    assert call(capsys, "copy", elsewhere[1], *place).code == 0
-    in_copy = call(capsys, "status", *elsewhere, *objective)
+    assert stage.bare("copy", elsewhere[1], *place).code == 0
+    in_copy = stage.bare("status", *elsewhere, *objective)
     assert in_copy.code == 4
-    assert call(capsys, *printed(in_copy, "drill")).code == 0
-    assert call(capsys, "status", *elsewhere, *objective).code == 0
-    assert call(capsys, *printed(unproven, "drill")).code == 0
-    met = call(capsys, "status", *place, *objective)
+    assert stage.bare(*printed(in_copy, "drill")).code == 0
+    assert stage.bare("status", *elsewhere, *objective).code == 0
+    assert stage.bare(*printed(unproven, "drill")).code == 0
+    met = stage.bare("status", *place, *objective)
     assert met.code == 0, met.text
     assert "objectives met: proven run n1" in met.out
     old = status_after_an_hour(*place)
     assert old.code == 4
     again = printed(old, "run")
-    assert call(capsys, *again).code == 0
+    assert stage.bare(*again).code == 0
     assert len([name for name in stage.objects() if name.startswith("night ly/_bqdump/log/")]) == 2
-    assert call(capsys, *printed(unproven, "drill")).code == 0
+    assert stage.bare(*printed(unproven, "drill")).code == 0
     copied = str(tmp_path / "co py")
-    assert call(capsys, "copy", copied, *place).code == 0
+    assert stage.bare("copy", copied, *place).code == 0
     behind = status_after_an_hour("--to", copied)
     assert behind.code == 4
-    assert call(capsys, *again).code == 0
-    assert call(capsys, *printed(behind, "copy")).code == 0
+    assert stage.bare(*again).code == 0
+    assert stage.bare(*printed(behind, "copy")).code == 0
     assert len(list((tmp_path / "co py/_bqdump/log").glob("*.json"))) == 2

@@ -11,8 +11,6 @@ import pytest
 import requests
 from google.cloud import bigquery
 
-from bqdump.core.documents.codec import decode
-from bqdump.core.documents.manifest import Manifest
 from integration.command import Called
 from integration.stage import Stage, csv_rows, expected_rows
 
@@ -120,45 +118,6 @@ def test_a_bill_beyond_the_limit_is_refused_before_anything_starts(stage: Stage)
     assert stage.command("run", "--max-bytes-billed", "1 GiB").code == 0
 
 
-def test_a_query_that_would_bill_more_than_was_planned_fails(stage: Stage) -> None:
-    stage.table("orders")
-    stage.sql(f"CREATE VIEW recent AS SELECT * FROM `{stage.dataset}`.orders")
-    ran = stage.run("--max-bytes-billed", "11 MB", execution="cheap")
-    assert ran.code == 0, ran.text
-    (job,) = [job for job in stage.big.list_jobs() if job.job_type == "query" and "EXPORT DATA" in job.query]
-    assert job.maximum_bytes_billed == 11_000_000
-    assert job.location == "US"
-
-
-def test_a_table_is_queried_as_it_was_at_the_snapshot_time(stage: Stage) -> None:
-    stage.table("orders", 2)
-    stage.table("empty", 0)
-    snapshot = stage.now()
-    stage.now()
-    stage.sql("INSERT INTO orders (id, name) VALUES (3, 'late')")
-    ran = stage.execute("--route", "query", "--snapshot-time", str(snapshot), tasks=2)
-    assert ran.codes == [0, 0], ran.text
-    assert {table.table: (table.rows, table.read_at) for table in stage.manifest().tables} == {
-        "empty": (0, "snapshot"), "orders": (2, "snapshot")
-    }  # fmt: skip
-    assert csv_rows(stage.read("orders/orders_000000000000.csv")) == expected_rows("orders", 2)
-
-
-@pytest.mark.parametrize("format_", ["csv", "json", "avro", "parquet"])
-def test_a_query_writes_the_same_bytes_as_an_extract_job(stage: Stage, format_: str) -> None:
-    stage.sql("CREATE TABLE t AS SELECT 1 AS id, 'a;b' AS s, TIMESTAMP '2026-01-31 03:00:00 UTC' AS at, "
-                "DATE '2026-01-31' AS d, NUMERIC '1.5' AS n")  # fmt: skip
-    flags = ("--format", format_, "--delimiter", ";", "--path", "{run}/{table}_*.{ext}")
-    for route in ("extract", "query"):
-        assert stage.run(*flags, "--route", route, execution=route).code == 0
-    written = {name.partition("/")[0]: stage.read(name) for name in stage.files()}
-    if format_ in ("csv", "json"):
-        assert written["extract"] == written["query"]
-    else:
-        # Avro files differ in their random marker, Parquet files may in their writer's notes.
-        assert len(written["extract"]) == len(written["query"])
-
-
 def people(stage: Stage, toml: str) -> None:
     """A table of people, and settings for it."""
     stage.sql(
@@ -234,16 +193,6 @@ def test_a_mask_without_its_salt_is_refused(stage: Stage, monkeypatch: pytest.Mo
         refused(stage, stage.command(command), "EXPORT_SALT", "it is not set")
     monkeypatch.setenv("EXPORT_SALT", "")
     refused(stage, stage.command("run"), "EXPORT_SALT")
-
-
-def test_single_tables_are_exported_with_their_own_format_codec_and_route(stage: Stage) -> None:
-    people(stage, '[tables.people]\nformat = "json"\ncompression = "gzip"\n[tables."ord*"]\nroute = "query"\n')
-    assert stage.run().code == 0
-    assert stage.files() == ["orders/orders_000000000000.csv", "people/people_000000000000.json.gz"]
-    manifest = decode(stage.read(stage.latest().manifest), Manifest, "manifest.json")
-    assert {t.table: (t.route, t.format, t.compression) for t in manifest.tables} == {
-        "orders": ("query", "csv", "none"), "people": ("extract", "json", "gzip")
-    }  # fmt: skip
 
 
 @pytest.mark.parametrize(

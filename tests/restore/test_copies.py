@@ -138,6 +138,22 @@ def test_an_upload_that_is_replaced_before_its_load_job_reads_it_is_not_restored
     assert not folder.world.rows("one")
 
 
+def test_a_file_of_another_sha256_than_the_manifest_has_is_not_uploaded() -> None:
+    folder = Folder()
+    entries = [
+        msgspec.structs.replace(
+            entry, files=tuple(msgspec.structs.replace(file, sha256="0" * 64) for file in entry.files)
+        )
+        for entry in folder.world.manifest.tables
+    ]
+    manifest = msgspec.structs.replace(folder.world.manifest, tables=tuple(entries))
+    folder.store.put_now(f"_bqdump/runs/{manifest.run}/manifest.json", msgspec.json.encode(manifest))
+    failed = {one.name: one.message for one in asyncio.run(restore(folder.task())).failed}
+    assert set(failed) == set(ROWS)
+    assert all("does not have the SHA-256 of the manifest" in message for message in failed.values())
+    assert folder.uploads == []
+
+
 def test_an_upload_that_is_there_already_counts_by_its_sha_256_where_the_manifest_has_that(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
