@@ -13,8 +13,10 @@ from bqdump.check.doctor.examine import DISASTER_RECOVERY
 from bqdump.cli.setup.doctor import _print
 from bqdump.copying.survey import Mode
 from bqdump.core.errors import DeniedError
+from bqdump.core.risks import Risk
 from bqdump.core.settings.settings import Settings
 from bqdump.diagnosis import Diagnosis, diagnose
+from bqdump.ports.store import BucketInfo
 from copying.scene import Copies
 from retain.scene import SETTINGS, Scene
 
@@ -125,3 +127,44 @@ def test_of_locked_copies_it_says_until_when_no_account_deletes_them(mode: Mode)
     said = detail(found, "could destroy")
     assert said.startswith("this account can delete no run before ")
     assert ("an account that may override governance locks can" in said) == (mode == "governance")
+
+
+@pytest.mark.parametrize(
+    ("bucket", "outcome", "back"),
+    [
+        (BucketInfo("US", 0, 0), "warning", "nothing brings them back: soft delete is off"),
+        (BucketInfo("US", 0, 604_800), "ok", "soft delete keeps them for 7 days"),
+        (BucketInfo("US", 0, 0, versions=True), "warning",
+         "the bucket keeps noncurrent versions, which this account can delete, too"),
+        (None, "ok", "whether the bucket would bring them back cannot be seen"),
+    ],
+    ids=["nothing", "soft delete", "versions", "unseen"],
+)  # fmt: skip
+def test_it_says_what_would_bring_back_what_its_account_can_delete(
+    bucket: BucketInfo | None, outcome: str, back: str
+) -> None:
+    scene = Scene()
+    scene.store.bucket = bucket or scene.store.bucket
+    found = diagnosed(scene, *(() if bucket else ("describe",)))
+    (said,) = [(check.outcome, check.detail) for check in found.checks if check.name == "could destroy"]
+    assert said == (outcome, f"this account can delete all runs; {back}")
+    assert ("see the bucket" in names(found, CheckOutcome.WARNING)) == (bucket is None)
+    assert [cure.role for cure in found.cures] == ([] if bucket else ["roles/storage.legacyBucketReader"])
+
+
+def test_a_risk_is_refused_by_name_unless_it_is_allowed() -> None:
+    scene = Scene()
+    scene.warehouse.policies["items"] = ["north"]
+    found = diagnosed(scene)
+    assert names(found, CheckOutcome.REFUSED) == ["risk: row-policies"]
+    assert "row-policies" in detail(found, "risk: row-policies")
+    assert names(diagnosed(scene, allow=(Risk.ROW_POLICIES,)), CheckOutcome.REFUSED) == []
+
+
+def test_a_bucket_that_keeps_its_objects_gets_none() -> None:
+    scene = Scene()
+    scene.store.bucket = BucketInfo("US", 3600, 0)
+    found = diagnosed(scene)
+    assert names(found, CheckOutcome.REFUSED) == ["see the bucket"]
+    assert "delete objects" in names(found, CheckOutcome.UNTRIED)
+    assert scene.names() == []

@@ -52,6 +52,15 @@ def test_a_part_of_a_table_is_queried(words: str) -> None:
     assert choice == ("query", f"{words}: extract jobs export complete tables")
 
 
+@pytest.mark.parametrize(
+    ("setting", "format_"), [("file_size", "csv"), ("null_marker", "csv"), ("row_group_rows", "parquet")]
+)
+def test_what_only_the_read_route_can_do_takes_it(setting: str, format_: str) -> None:
+    chosen = settings(format=format_, **{setting: "x" if setting == "null_marker" else 10**6})
+    (routed,) = route_tables(chosen, [table("t")]).routed
+    assert (routed.route, routed.why) == ("read", f"{setting} is set: only the read route can do that")
+
+
 @pytest.mark.parametrize("kind", KINDS)
 def test_what_has_no_time_travel_is_marked_as_read_when_its_job_runs(kind: str) -> None:
     (routed,) = route_tables(settings(), [of_kind(kind)]).routed

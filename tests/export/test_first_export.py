@@ -47,6 +47,7 @@ def test_a_table_that_fails_keeps_them_until_an_export_succeeds() -> None:
     assert [(table.table, [file.name for file in table.files]) for table in first.left] == [("b", list(BY_HAND[2:]))]
     assert [read(name) for name in BY_HAND[2:]] == [b"by hand", b"by hand"]
     assert store.peek(BY_HAND[1]) is None
+    assert [file.name for file in first.found] == list(BY_HAND[:2])
     failing.clear()
     export("second")
     assert [name for name in store.names_now() if not name.startswith("_bqdump/")] == [BY_HAND[0], BY_HAND[2]]

@@ -241,30 +241,3 @@ def test_the_doctor_names_what_other_conditions_lack(
     assert (called.code, checks[name]["outcome"]) == (code, outcome)
     # A warning does not stop a run that is neither long nor killed.
     assert ran == [0, code]
-
-
-@pytest.mark.parametrize(
-    ("change", "outcome", "back"),
-    [
-        ({}, "warning", "nothing brings them back: soft delete is off"),
-        ({"softDeletePolicy": {"retentionDurationSeconds": "604800"}}, "ok", "soft delete keeps them for 7 days"),
-        (
-            {"versioning": {"enabled": True}}, "warning",
-            "the bucket keeps noncurrent versions, which this account can delete, too",
-        ),
-    ],
-)  # fmt: skip
-def test_the_doctor_says_what_would_bring_back_what_its_account_can_delete(
-    change: dict[str, object], outcome: str, back: str, stage: Stage
-) -> None:
-    stage.table("a")
-    url = f"{stage.stack.storage}/storage/v1/b/{stage.bucket}"
-    requests.patch(url, json=change, timeout=10).raise_for_status()
-    assert destroys(stage) == (0, outcome, f"this account can delete all runs; {back}")
-
-
-def test_the_doctor_says_where_it_cannot_see_what_the_bucket_keeps(stage: Stage) -> None:
-    stage.table("a")
-    stage.deny("storage.buckets.get")
-    expected = "this account can delete all runs; whether the bucket would bring them back cannot be seen"
-    assert destroys(stage) == (0, "ok", expected)

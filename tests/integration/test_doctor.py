@@ -123,46 +123,12 @@ def test_the_right_to_open_read_sessions_is_tried_where_a_table_takes_the_read_r
     assert outcomes(diagnosed(stage.command("doctor", "--json", "--route", "read")), "denied") == {}
 
 
-def test_a_bucket_that_may_not_be_seen_is_a_warning(stage: Stage) -> None:
-    stage.table("orders")
-    stage.deny("storage.buckets.get")
-    called = stage.command("doctor", "--json")
-    diagnosis = diagnosed(called)
-    assert called.code == 0
-    assert "see the bucket" in outcomes(diagnosis, "warning")
-    assert diagnosis["cures"][0]["role"] == "roles/storage.legacyBucketReader"
-
-
-def test_every_risk_is_named_and_refused_or_allowed(stage: Stage) -> None:
-    stage.table("orders")
-    stage.sql('CREATE ROW ACCESS POLICY some ON orders GRANT TO ("allAuthenticatedUsers") FILTER USING (id > 1)')
-    called = stage.command("doctor", "--json")
-    assert called.code == 2
-    (found,) = (check for check in diagnosed(called)["checks"] if check["outcome"] == "refused")
-    assert (found["name"], found["on"]) == ("risk: row-policies", "orders")
-    assert "--allow row-policies" in found["detail"]
-    assert stage.command("doctor", "--allow", "row-policies").code == 0
-
-
 def test_what_planning_refuses_is_reported(stage: Stage) -> None:
     stage.sql("CREATE TABLE deep AS SELECT 1 AS id, [1, 2] AS many")
     called = stage.command("doctor")
     assert called.code == 2
     assert "deep: many" in called.out
     assert "1 check would stop a run." in called.out
-
-
-def test_a_bucket_that_keeps_its_objects_gets_none(stage: Stage) -> None:
-    stage.table("orders")
-    bucket = stage.store.get_bucket(stage.bucket)
-    bucket.retention_period = 3600
-    bucket.patch()
-    called = stage.command("doctor", "--json")
-    assert called.code == 2
-    diagnosis = diagnosed(called)
-    assert "see the bucket" in outcomes(diagnosis, "refused")
-    assert "delete objects" in outcomes(diagnosis, "untried")
-    assert stage.objects() == {}
 
 
 def test_lifecycle_rules_that_can_delete_an_export_are_refused(stage: Stage) -> None:

@@ -10,7 +10,6 @@ from typing import Any
 import pytest
 
 from bqdump_reference.commands_page import commands
-from integration.command import Called, call
 from integration.stage import Stage
 from json_schema import problems
 
@@ -37,13 +36,9 @@ def _closed(schema: Any) -> Any:
 
 
 @pytest.fixture
-def ask(stage: Stage, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Ask:
-    for name, value in stage.variables.items():
-        monkeypatch.setenv(name, value)
-    monkeypatch.chdir(stage.folder)
-
+def ask(stage: Stage) -> Ask:
     def asked(*words: str, code: int = 0) -> Any:
-        called: Called = call(capsys, *words, "--json")
+        called = stage.command(*words, "--json")
         assert called.code == code, called
         return check(words[:1], called.out)
 
@@ -89,9 +84,7 @@ def test_every_json_fits_its_schema(stage: Stage, ask: Ask) -> None:
     assert len(ask("verify", code=4)["findings"]) == 1
 
 
-def test_a_run_that_cannot_be_read_does_not_hide_the_others(
-    stage: Stage, ask: Ask, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_a_run_that_cannot_be_read_does_not_hide_the_others(stage: Stage, ask: Ask) -> None:
     stage.table("a")
     ask("run", "--run-id", "r1")
     stage.upload("_bqdump/runs/r2/plan.json", b'{"format_version": 2}')
@@ -99,7 +92,7 @@ def test_a_run_that_cannot_be_read_does_not_hide_the_others(
     assert (first["run"], first["state"], second["run"], second["state"]) == ("r2", "unreadable", "r1", "complete")
     sentence = "cannot read _bqdump/runs/r2/plan.json: it has format version 2, but this release reads version 1."
     assert first["problem"].startswith(sentence)
-    called = call(capsys, "runs")
+    called = stage.command("runs")
     assert called.code == 0
     assert [line.split()[:2] for line in called.out.splitlines()[1:]] == [["r2", "unreadable"], ["*", "r1"]]
     assert len(called.out.splitlines()[1].split()) == 2

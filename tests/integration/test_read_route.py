@@ -70,19 +70,6 @@ def test_tables_are_read_into_files_of_a_bucket(stage: Stage) -> None:
     assert stage.staged() == []
 
 
-def test_files_have_about_the_requested_size(stage: Stage) -> None:
-    stage.table("t", 40_000)
-    stage.stack.jobs(read_batch_bytes=10_000)
-    assert stage.run("--file-size", "100KB").code == 0
-    sizes = [len(stage.read(name)) for name in stage.files()]
-    assert len(sizes) > 5
-    assert all(50_000 < size < 200_000 for size in sizes[1:-1])
-    lines = [line for name in stage.files() for line in stage.read(name).decode().splitlines()[1:]]
-    assert sorted(int(line.partition(",")[0]) for line in lines) == list(range(1, 40_001))
-    unit = json.loads(stage.read(stage.plan(stage.latest().run).units))
-    assert unit["why"] == "file_size is set: only the read route can do that"
-
-
 VALUES = """SELECT 1 AS n, 'NULL' AS s, DATE '2026-01-31' AS day, TIME '01:02:03' AS at, 1.5 AS f, TRUE AS b,
 NUMERIC '-1.5' AS amount, DATETIME '2026-01-31T01:02:03' AS clock, TIMESTAMP '2026-01-31 01:02:03+00' AS moment,
 b'abc' AS raw UNION ALL
