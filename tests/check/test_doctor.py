@@ -70,6 +70,17 @@ def test_where_nothing_is_lacking_a_run_can_start_and_nothing_is_left(capsys: py
     assert capsys.readouterr().out.endswith("\nA run can start.\n")
 
 
+def test_what_the_bucket_bills_of_deleted_files_is_reported_here_and_not_in_plans() -> None:
+    scene = Scene()
+    scene.store.bucket = replace(scene.store.bucket, soft_delete_seconds=604_800, versions=True)
+    found = diagnosed(scene)
+    assert [(check.outcome, check.detail) for check in found.checks if check.name == "deleted files"] == [
+        (CheckOutcome.OK, "soft delete is on: deleted and replaced files stay billed for 7 days"),
+        (CheckOutcome.WARNING, "versioning is on: deleted and replaced files stay billed as noncurrent versions"),
+    ]
+    assert [check.name for check in found.checks if check.name.startswith("risk: ")] == []
+
+
 @pytest.mark.parametrize(("refused", "check", "permission", "role"), [
     ("dataset", "see the dataset", "bigquery.datasets.get", "roles/bigquery.dataViewer"),
     ("now", "start jobs", "bigquery.jobs.create", "roles/bigquery.jobUser"),

@@ -35,12 +35,12 @@ def lines(capsys: pytest.CaptureFixture[str]) -> list[dict[str, Any]]:
 def test_a_line_is_what_cloud_logging_reads(capsys: pytest.CaptureFixture[str]) -> None:
     set_up({"run": "r", "task": "3"})
     LOG.warning("%s: late", "orders", extra={"table": "orders"})
-    LOG.info("plain", extra=LogEvent.COST_NOTED.extra(risk=Risk.SOFT_DELETE, table=""))
+    LOG.info("plain", extra=LogEvent.COST_NOTED.extra(risk=Risk.OTHER_LOCATION, table=""))
     LOG.debug("never")
     first, second = lines(capsys)
     assert list(first) == ["severity", "message", "time", LABELS, "help"]
     assert "help" not in second
-    assert (second["event"], second["risk"]) == ("cost_noted", "soft-delete")
+    assert (second["event"], second["risk"]) == ("cost_noted", "other-location")
     assert (first["severity"], first["message"]) == ("WARNING", "orders: late")
     assert first[LABELS] == {"run": "r", "task": "3", "table": "orders"}
     assert second[LABELS] == {"run": "r", "task": "3"}

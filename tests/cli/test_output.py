@@ -16,7 +16,7 @@ ROWS = [
     ("", "monday", "running", "2026-11-28T03:00:00.000Z", "1,038", "0 B", ""),
     ("", "空の表", "complete", "2026-11-27T03:00:00.000Z", "7", "13 KB", "never"),
 ]
-WHY = "soft delete is on: deleted and replaced files stay billed (for 7 days)"
+WHY = "bucket and dataset are in different locations (in US, in EU)"
 
 
 class Terminal(io.StringIO):
@@ -56,7 +56,7 @@ def test_a_row_that_does_not_fit_continues_below_in_the_columns_of_its_header(mo
 
 
 def test_a_long_text_is_wrapped_within_its_column(monkeypatch: pytest.MonkeyPatch) -> None:
-    lines = printed(monkeypatch, 60, ("what", "table", "why"), [("soft-delete", "all", WHY)]).splitlines()
+    lines = printed(monkeypatch, 60, ("what", "table", "why"), [("other-location", "all", WHY)]).splitlines()
     assert lines[0].split() == ["what", "table", "why"]
     assert len(lines) == 3
-    assert " ".join(" ".join(lines[1:]).split()) == f"soft-delete all {WHY}"
+    assert " ".join(" ".join(lines[1:]).split()) == f"other-location all {WHY}"

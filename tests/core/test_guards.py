@@ -15,6 +15,7 @@ from bqdump.core.errors import UsageError
 from bqdump.core.plan.guards import (
     job_risks,
     judge,
+    location_flags,
     objection,
     policy_flags,
     refuse,
@@ -22,7 +23,6 @@ from bqdump.core.plan.guards import (
     sentence,
     skipped_flags,
     table_flags,
-    target_flags,
     with_jobs,
 )
 from bqdump.core.plan.hidden_data import buffered_rows, protected_columns
@@ -148,15 +148,9 @@ def test_what_is_skipped_is_a_risk_and_what_came_later_is_another() -> None:
     ],
 )  # fmt: skip
 def test_a_bucket_elsewhere_is_flagged_and_never_refused(dataset: str, bucket: str, near: bool) -> None:
-    flags = judge(target_flags(dataset, bucket, 0, versions=False), settings())
+    flags = judge(location_flags(dataset, bucket), settings())
     assert [flag.risk for flag in flags] == ([] if near else [Risk.OTHER_LOCATION])
     assert all(flag.allowed for flag in flags)
-    refuse(flags, "proj.data")
-
-
-def test_what_a_bucket_keeps_is_flagged_and_never_refused() -> None:
-    flags = judge(target_flags("US", "US", 604_800, versions=True), settings())
-    assert [(flag.risk, flag.detail) for flag in flags] == [(Risk.SOFT_DELETE, "for 7 days"), (Risk.VERSIONS, "")]
     refuse(flags, "proj.data")
 
 
@@ -217,6 +211,6 @@ def test_a_flag_is_described_in_a_sentence() -> None:
     assert sentence(Flag(Risk.ROW_POLICIES, "a", (), "eu", allowed=True)) == (
         "a: row access policies may hide rows from this account (eu)"
     )
-    assert sentence(Flag(Risk.SOFT_DELETE, "", (), "for 7 days", allowed=True)) == (
-        "soft delete is on: deleted and replaced files stay billed (for 7 days)"
+    assert sentence(Flag(Risk.OTHER_LOCATION, "", (), "the dataset in US", allowed=True)) == (
+        "bucket and dataset are in different locations (the dataset in US)"
     )

@@ -106,7 +106,7 @@ VALUES: dict[str, tuple[str, Any, list[str]]] = {
     "allow": (
         "skipped, masked-columns,skipped",
         (Risk.SKIPPED, Risk.MASKED_COLUMNS),
-        ["skiped", "all", "soft-delete", "true"],
+        ["skiped", "all", "other-location", "true"],
     ),
     "prune": ("yes", True, ["perhaps", ""]),
     "keep_last": ("7", 7, ["-1", "many", "1.5", ""]),

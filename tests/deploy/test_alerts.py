@@ -267,6 +267,7 @@ NO_ALERT = {
     LogEvent.REQUEST_RETRIED: "it is repeated",
     LogEvent.SERVICE_SILENT: "it is repeated, and the command fails in the end",
     LogEvent.CHECKSUM_DIFFERS: "the file is read again, and the command fails in the end",
+    LogEvent.COST_NOTED: "whoever restores reads the log",
     LogEvent.RESTORE_NOT_RESUMED: "whoever restores reads the log",
     LogEvent.NOT_RESTORABLE: "whoever restores reads the log, and a drill fails",
     LogEvent.OTHER_RUN: "whoever restores reads the log",

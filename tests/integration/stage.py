@@ -97,7 +97,7 @@ class Stage:
             project=self.project, credentials=anonymous(), client_options=ClientOptions(api_endpoint=stack.storage)
         )
         self.big.create_dataset(self.dataset)
-        # Without the warning that soft-deleted files are billed.
+        # Deleted files are gone at once.
         bucket = self.store.bucket(self.bucket)
         bucket.soft_delete_policy.retention_duration_seconds = 0
         self.store.create_bucket(bucket)

@@ -1,4 +1,4 @@
-"""The risks of an export: what would be lost, or would cost something, without notice."""
+"""The risks of an export: what would be lost, or be elsewhere, without notice."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from bqdump.core.results import public
 
 @public
 class Risk(enum.StrEnum):
-    """What an export could lose, or cost, without notice. The values are those of the setting `allow`."""
+    """What an export could lose without notice, or have elsewhere. The values are those of the setting `allow`."""
 
     ROW_POLICIES = "row-policies"
     UNSEEN_ROW_POLICIES = "unseen-row-policies"
@@ -33,8 +33,6 @@ class Risk(enum.StrEnum):
     UNREAD_DEFINITIONS = "unread-definitions"
     MODELS = "models"
     OTHER_LOCATION = "other-location"
-    SOFT_DELETE = "soft-delete"
-    VERSIONS = "versions"
 
 
 # Risks that lose nothing, or that another setting has accepted: reported, never refused.
@@ -45,8 +43,6 @@ REPORTED = (
     Risk.UNREAD_DEFINITIONS,
     Risk.MODELS,
     Risk.OTHER_LOCATION,
-    Risk.SOFT_DELETE,
-    Risk.VERSIONS,
 )
 # Risks that refuse a run only with the setting `strict`: the chosen format does not bring columns back as they are.
 STRICT = (Risk.LEFT_OUT_COLUMNS, Risk.ALTERED_VALUES)

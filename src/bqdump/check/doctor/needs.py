@@ -11,7 +11,7 @@ from collections.abc import Awaitable, Callable, Sequence
 import msgspec
 
 from bqdump.check.doctor.checks import CheckOutcome, Checks
-from bqdump.check.doctor.reach import note_reach, reach_of
+from bqdump.check.doctor.reach import days, note_reach, reach_of
 from bqdump.core.documents.definitions import RowPolicy
 from bqdump.core.errors import (
     BqdumpError,
@@ -178,6 +178,12 @@ async def check_bucket(checks: Checks, store: ObjectStore, settings: Settings) -
         return None, False
     detail = f"it is in {bucket.location}" if bucket.location else ""
     checks.note("see the bucket", url, CheckOutcome.OK, detail, permission)
+    if bucket.soft_delete_seconds:
+        detail = f"soft delete is on: deleted and replaced files stay billed for {days(bucket.soft_delete_seconds)}"
+        checks.note("deleted files", url, CheckOutcome.OK, detail)
+    if bucket.versions:
+        detail = "versioning is on: deleted and replaced files stay billed as noncurrent versions"
+        checks.note("deleted files", url, CheckOutcome.WARNING, detail)
     return bucket, True
 
 

@@ -164,13 +164,14 @@ def _brings_back(bucket: BucketInfo | None) -> tuple[str, bool]:
     if not bucket.location:
         return "a folder keeps no deleted files", False
     if bucket.retention_seconds:
-        return f"the retention policy keeps each object for {_days(bucket.retention_seconds)}", False
+        return f"the retention policy keeps each object for {days(bucket.retention_seconds)}", False
     if bucket.soft_delete_seconds:
-        return f"soft delete keeps them for {_days(bucket.soft_delete_seconds)}", False
+        return f"soft delete keeps them for {days(bucket.soft_delete_seconds)}", False
     if bucket.versions:
         return "the bucket keeps noncurrent versions, which this account can delete, too", True
     return "nothing brings them back: soft delete is off", True
 
 
-def _days(seconds: int) -> str:
+def days(seconds: int) -> str:
+    """A period in days, or in hours if it has no number of them."""
     return counted(seconds // DAY, "day") if seconds % DAY == 0 else f"{seconds / 3600:g} hours"

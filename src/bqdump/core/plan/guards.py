@@ -25,8 +25,6 @@ from bqdump.core.wording import COMMANDS, fill
 
 # Kinds whose row access policies can be listed. For a view, the statistics of its job show what applied.
 POLICED = ("TABLE", "SNAPSHOT")
-# Settings of a default bucket that cost something but lose nothing: INFO, not WARNING.
-COSTS_ONLY = (Risk.SOFT_DELETE, Risk.VERSIONS)
 # Regions in Europe that are not part of the multi-region EU.
 NOT_IN_EU = ("europe-west2", "europe-west6")
 NAMED = 10
@@ -107,8 +105,6 @@ GUARDS: dict[Risk, Guard] = {
     Risk.UNREAD_DEFINITIONS: Guard("definitions could not be read, so a restore cannot create them again"),
     Risk.MODELS: Guard("models are not exported"),
     Risk.OTHER_LOCATION: Guard("bucket and dataset are in different locations"),
-    Risk.SOFT_DELETE: Guard("soft delete is on: deleted and replaced files stay billed"),
-    Risk.VERSIONS: Guard("versioning is on: replaced files stay as billed versions"),
 }
 
 
@@ -163,16 +159,10 @@ def skipped_flags(skipped: Iterable[Skipped], later: set[str]) -> Iterator[Flag]
         yield _flag(risk, item.table, item.reason)
 
 
-def target_flags(
-    dataset_location: str, bucket_location: str, soft_delete_seconds: int, *, versions: bool
-) -> Iterator[Flag]:
-    """The risks of the bucket. bucket_location: "" for a target without a location, such as a folder."""
+def location_flags(dataset_location: str, bucket_location: str) -> Iterator[Flag]:
+    """The risk of a bucket elsewhere. bucket_location: "" for a target without a location, such as a folder."""
     if bucket_location and not _near(dataset_location.lower(), bucket_location.lower()):
         yield _flag(Risk.OTHER_LOCATION, "", f"the dataset in {dataset_location}, the bucket in {bucket_location}")
-    if soft_delete_seconds:
-        yield _flag(Risk.SOFT_DELETE, "", f"for {soft_delete_seconds / 86400:g} days")
-    if versions:
-        yield _flag(Risk.VERSIONS, "", "")
 
 
 def judge(flags: Iterable[Flag], settings: Settings) -> tuple[Flag, ...]:

@@ -169,7 +169,7 @@ class LogEvent(enum.StrEnum):
     RISK_ALLOWED = "risk_allowed"
     """The export will lack something, as the setting `allow` permits."""
     COST_NOTED = "cost_noted"
-    """The bucket bills deleted or replaced objects."""
+    """Loading from a bucket in another location is billed as network traffic."""
     BUCKET_UNCHECKED = "bucket_unchecked"
     """The account may not read the bucket's settings, so they were not checked."""
     MANIFEST_MISSING = "manifest_missing"

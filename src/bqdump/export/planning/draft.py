@@ -18,11 +18,11 @@ from bqdump.core.plan.definitions import definition_flags
 from bqdump.core.plan.guards import (
     column_flags,
     judge,
+    location_flags,
     policed_tables,
     policy_flags,
     skipped_flags,
     table_flags,
-    target_flags,
 )
 from bqdump.core.plan.hidden_data import Captured, lacking_flags
 from bqdump.core.plan.lifecycle import lifecycle_flags
@@ -144,8 +144,7 @@ def plan_of(survey: Survey, selection: Selection, answers: Answers, nonce: str) 
     ]
     if bucket:
         refuse_names(_patterns(settings, plan, every), bucket.names, str(settings.target))
-        location = survey.dataset.location
-        flags += target_flags(location, bucket.location, bucket.soft_delete_seconds, versions=bucket.versions)
+        flags += location_flags(survey.dataset.location, bucket.location)
         flags += lifecycle_flags(bucket.lifecycle, settings, request.run, every)
     if (published := request.earlier.published) and published.age < plan.age:
         listed = labels_of(listing)

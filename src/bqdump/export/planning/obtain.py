@@ -13,7 +13,7 @@ from bqdump.core.documents.codec import encode
 from bqdump.core.documents.manifest_index import unchanged_parts
 from bqdump.core.documents.run import Owner, Plan
 from bqdump.core.errors import PLAN, UnavailableError, UsageError
-from bqdump.core.plan.guards import COSTS_ONLY, refuse, sentence
+from bqdump.core.plan.guards import refuse, sentence
 from bqdump.core.plan.removal import removal_sentence
 from bqdump.core.plan.reuse import bytes_saved
 from bqdump.core.plan.summary import Planned, planned
@@ -173,9 +173,7 @@ def _log_plan(export: RunningExport) -> None:
         log.info("carrying over %s from run %s", tables, plan.over, extra=carried)
     flags = [flag for flag in plan.flags if flag.risk not in NAMED_ABOVE]
     for flag in flags[:FLAGS_LOGGED]:
-        costs = flag.risk in COSTS_ONLY
-        level, event = (logging.INFO, LogEvent.COST_NOTED) if costs else (logging.WARNING, LogEvent.RISK_ALLOWED)
-        log.log(level, "%s", sentence(flag), extra=event.extra(risk=flag.risk, table=flag.table))
+        log.warning("%s", sentence(flag), extra=LogEvent.RISK_ALLOWED.extra(risk=flag.risk, table=flag.table))
     if len(flags) > FLAGS_LOGGED:
         more = counted(len(flags) - FLAGS_LOGGED, "more risk")
         log.warning("and %s, named in %s", more, export.layout.plan, extra=LogEvent.RISK_ALLOWED.extra())
