@@ -15,9 +15,11 @@ from bqdump.cli.main import start
 from bqdump.core.sets.member import one_dataset
 from bqdump.repository.signatures import sign_manifest
 from browser.scenes import shop
+from copying.scene import Copies
 from entries import entry
 from observe.test_trust import public
 from opened import open_given
+from retain.scene import Scene
 from sets.world import SetWorld
 
 
@@ -78,3 +80,66 @@ def test_watching_a_run_that_cannot_be_read_ends_with_what_is_wrong(
     said = capsys.readouterr()
     assert said.out == ""
     assert f"cannot read {name}" in said.err
+
+
+@pytest.mark.parametrize("published", ["this set", "the set before", "no set"])
+@pytest.mark.parametrize("damaged", ["manifest", "entry", "plan"])
+def test_watching_a_set_ends_with_the_dataset_that_cannot_be_read(
+    damaged: str, published: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    world = SetWorld("ops", "sales")
+    world.run("n1")
+    layout, own = world.settings().layout, one_dataset(world.settings(), "ops").layout
+    before = world.store.peek(layout.set_manifest.name)
+    world.run("n2")
+    of_run = own.run("n2")
+    name = {"manifest": of_run.manifest.name, "plan": of_run.plan.name, "entry": entry(world.store, own, "n2")}[damaged]
+    world.store.put_now(name, b"")
+    found = world.store.peek(layout.set_manifest.name)
+    assert before
+    assert found
+    if published == "the set before":
+        world.store.put_now(layout.set_manifest.name, before[0])
+    elif published == "no set":
+        asyncio.run(world.store.delete([(layout.set_manifest.name, found[1].generation)]))
+    open_given(monkeypatch, lambda _: world.store)
+    assert start(["status", "n2", "--watch", "--quiet", "--bucket", "memory", "--prefix", "x"]) == 4
+    said = capsys.readouterr().err
+    assert "run n2: unreadable" in said
+    assert f"cannot read {name}" in said
+
+
+@pytest.mark.parametrize(
+    ("run", "damaged", "code", "said"),
+    [
+        ("b", "", 0, "run b: published"),
+        ("a", "", 0, "run a: superseded"),
+        ("b", "manifest", 4, "manifest.json"),
+        ("b", "entry", 4, "-b.json"),
+    ],
+)
+def test_a_copied_run_is_watched_by_its_manifest(
+    run: str, damaged: str, code: int, said: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    copies = Copies()
+    copies.export("a", "b")
+    copies.copy("a", "b")
+    layout = copies.there.layout
+    if damaged:
+        names = {"manifest": layout.run(run).manifest.name, "entry": entry(copies.target, layout, run)}
+        copies.target.put_now(names[damaged], b"")
+    open_given(monkeypatch, lambda _: copies.target)
+    assert start(["status", run, "--watch", "--bucket", "second", "--prefix", "copies"]) == code
+    captured = capsys.readouterr()
+    assert said in captured.out + captured.err
+
+
+def test_watching_a_pruned_run_says_that_it_was_pruned(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    scene = Scene()
+    scene.run("a", "b")
+    scene.prune_once()
+    open_given(monkeypatch, lambda _: scene.store)
+    assert start(["status", "a", "--watch", "--quiet", "--bucket", "memory", "--prefix", "x"]) == 5
+    assert "cannot find run a: it was pruned" in capsys.readouterr().err

@@ -18,13 +18,15 @@ from bqdump.core.progress.events import Entered, Event
 from bqdump.core.progress.tally import Progress
 from bqdump.core.settings.settings import Settings
 from bqdump.core.settings.target import Target
-from bqdump.export.run import run
+from bqdump.export.run import obtain_plan, run
 from bqdump.export.task import Task
 from bqdump.observe.follow import Pace, follow
 from bqdump.observe.status import Status
 from bqdump.ports.store import Note
 from bqdump.ports.warehouse import JobError
 from bqdump_memory import MemoryWarehouse
+from copying.scene import Copies
+from entries import entry
 
 SETTINGS = Settings(project="project", dataset="data", target=Target("gs", "memory"), concurrency=1)
 PACE = Pace(0.002, 0.01)
@@ -162,6 +164,38 @@ def test_a_run_that_was_never_started_is_not_waited_for() -> None:
         asyncio.run(go())
 
 
+def test_a_run_that_is_pruned_while_it_is_followed_ends_it() -> None:
+    store, task = world()
+    asyncio.run(obtain_plan(task))
+
+    async def go() -> None:
+        async for _ in follow(store, SETTINGS, "r1", pace=PACE):
+            store.put_now(SETTINGS.layout.mark("r1").name, b"{}")
+
+    with pytest.raises(NotFoundError, match="run r1: it was pruned"):
+        asyncio.run(asyncio.wait_for(go(), 30))
+
+
+def test_a_copy_is_followed_until_it_is_in_the_log() -> None:
+    copies = Copies()
+    copies.export("a")
+    copies.copy()
+    name = entry(copies.target, copies.there.layout, "a")
+    found = copies.target.peek(name)
+    assert found
+    asyncio.run(copies.target.delete([(name, found[1].generation)]))
+
+    async def go() -> list[str]:
+        states = list[str]()
+        async for shown in follow(copies.target, copies.there, "a", pace=PACE, every_look=True):
+            states.append(shown.state)
+            if len(states) == 3:
+                await copies.target.write_note(name, found[0], 0)
+        return states
+
+    assert asyncio.run(go()) == ["complete"] * 3 + ["published"]
+
+
 def test_a_look_costs_one_listing_and_the_plan_is_read_once() -> None:
     store, task = world()
     counting = CountingStore()
@@ -181,7 +215,9 @@ def test_a_look_costs_one_listing_and_the_plan_is_read_once() -> None:
     # Which run is published, and whether this one is damaged.
     assert counting.listed.count("_bqdump/log/") <= 2 * settled + 1
     assert (manifests := counting.asked["read manifest.json"]) <= settled
-    assert sum(counting.asked.values()) == before_plan + 1 + settled + manifests
+    # While nothing changes: whether the run was pruned.
+    assert (unchanged := counting.asked["stat r1.json"]) < looks
+    assert sum(counting.asked.values()) == before_plan + 1 + settled + manifests + unchanged
 
 
 def test_a_long_folder_is_listed_in_parts() -> None:

@@ -108,7 +108,7 @@ def test_its_damaged_entry_hides_no_other_dataset(world: SetWorld) -> None:
         for one in asked(verbs.status(everywhere(world.store), world.settings())).datasets
     }
     assert (shown["a"], shown["c"]) == (("published", ""), ("published", ""))
-    assert shown["b"][0] == "failed"
+    assert shown["b"][0] == "unreadable"
     assert name in shown["b"][1]
     found = {
         one.dataset: one.problem for one in asked(verbs.verify(everywhere(world.store), world.settings())).datasets

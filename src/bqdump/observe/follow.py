@@ -12,13 +12,13 @@ from contextlib import suppress
 from typing import NamedTuple
 
 from bqdump.core.documents.run import Plan
-from bqdump.core.errors import NotFoundError, VerificationError
+from bqdump.core.errors import VerificationError
 from bqdump.core.progress.events import Entered, Listener, Stage, ignore
 from bqdump.core.settings.settings import Settings
-from bqdump.observe.status import Sight, Status, StatusState, judged, status_of
+from bqdump.observe.status import Judged, Sight, Status, StatusState, find_judged, judged, status_of
 from bqdump.pool.tables import NOTHING, Ledger, list_ledger, read_ledger
 from bqdump.ports.store import ObjectStore
-from bqdump.repository.published import readable_latest
+from bqdump.repository.published import readable_latest, refuse_pruned
 from bqdump.repository.repository import exists, value_of
 
 # A listing of the complete folder includes the staged files. From this many pages on, its parts are listed instead.
@@ -51,7 +51,8 @@ async def follow(
 ) -> AsyncIterator[Status]:
     """The run's status now and after each change, until the run is published, superseded, failed, or damaged.
 
-    Damaged is a run whose entry in the log or whose manifest cannot be read: no task changes that.
+    Raises NotFoundError once it is pruned. Damaged is a run whose entry in the log or whose manifest cannot be read: no
+    task changes that.
 
     wait: also wait for a run that does not exist yet; otherwise it raises NotFoundError.
     every_look: yield the status of every poll, even if unchanged.
@@ -61,7 +62,7 @@ async def follow(
     before, pause, failed_looks = None, pace.shortest, 0
     while True:
         sight = await eye.look(wait=wait)
-        now, damaged = await eye.status(sight)
+        now, damaged, _ = await eye.status(sight)
         failed_looks = failed_looks + 1 if now.state == "failed" and not await eye.publishes() else 0
         _tell(tell, sight, now, failed=damaged or failed_looks > 0)
         if now != before or every_look:
@@ -69,6 +70,8 @@ async def follow(
         if damaged or now.state in ENDED or failed_looks >= FAILED_LOOKS:
             return
         pause = pace.shortest if now != before else min(pause * 1.5, pace.longest)
+        if pause == pace.longest:
+            await eye.refuse_pruned()
         before = now
         # Long listings are repeated less often: at most one page per second.
         await asyncio.sleep(max(pause, min(eye.pages, pace.longest) if eye.pages > 1 else 0))
@@ -89,13 +92,16 @@ class _Eye:
         self._store, self._settings, self._run = store, settings, run
         self._layout = settings.layout.run(run)
         self._sight: Sight | None = None
+        self._copy: Judged | None = None
         self.pages = 1
 
     async def look(self, *, wait: bool) -> Sight:
         """The current documents of the run."""
         plan = (self._sight and self._sight.plan) or await value_of(self._store, self._layout.plan)
-        if plan is None and not wait and not self._sight and not await exists(self._store, self._layout.planner):
-            raise NotFoundError("find", f"run {self._run}", f"{self._store.url}/{self._layout.root} is empty")
+        if plan is None and not wait and (self._sight is None or self._copy):
+            # A copy has no plan: its manifest counts.
+            found = await find_judged(self._store, self._settings, self._run)
+            self._copy = None if found.status.state == "planning" else found
         ledger = await self._ledger(plan) if plan else NOTHING
         last = self._sight
         sight = Sight(self._run, plan, ledger, last.latest if last else None, last.manifest if last else False)
@@ -106,15 +112,21 @@ class _Eye:
         self._sight = sight
         return sight
 
-    async def status(self, sight: Sight) -> tuple[Status, bool]:
+    async def status(self, sight: Sight) -> Judged:
         """The status that these documents show, and whether the run is damaged."""
+        if self._copy and sight.plan is None:
+            return self._copy
         now = status_of(sight)
         if sight.settled and now.state not in (*ENDED, "failed"):
             # A manifest is there before its signature, which the caller checks at the end.
             with suppress(VerificationError):
                 found = await judged(self._store, self._settings, now)
-                return (found.status, True) if found.damaged else (now, False)
-        return now, False
+                return found if found.damaged else Judged(now)
+        return Judged(now)
+
+    async def refuse_pruned(self) -> None:
+        """Raise NotFoundError if the run was pruned meanwhile."""
+        await refuse_pruned(self._store, self._settings, "follow", self._run)
 
     async def publishes(self) -> bool:
         """Whether a task has begun to publish the run."""

@@ -16,15 +16,19 @@ from bqdump.core.settings.file import resume_command
 from bqdump.core.times import time_of
 from bqdump.core.wording import COMMANDS, fill
 from bqdump.observe.history import RunLine, RunState, latest_first, list_runs
-from bqdump.observe.status import NOT_TRUSTED, DatasetStatus, LeftDataset, Status, StatusState, damaged, find_status
+from bqdump.observe.status import NOT_TRUSTED, DatasetStatus, LeftDataset, Status, StatusState, damaged, find
 from bqdump.pool.datasets import SetProgress, set_progress
 from bqdump.ports.store import ObjectStore
 from bqdump.repository.drills import proven_together, read_proof
 from bqdump.repository.exports import AT_ONCE, SetAt, datasets_left, read_set_plan
 from bqdump.repository.published import read_replacing
 
-# Datasets that have ended, in one way or another.
 ENDED = ("published", "superseded", "failed", "unreadable", NOT_TRUSTED)
+
+
+def ended(dataset: DatasetStatus) -> bool:
+    """Whether waiting changes nothing about this dataset."""
+    return dataset.state in ENDED or dataset.damaged
 
 
 async def set_status(at: SetAt, run: str = "", plain: SetAt | None = None, drills: bool = False) -> Status:
@@ -62,7 +66,7 @@ async def set_status(at: SetAt, run: str = "", plain: SetAt | None = None, drill
         left = tuple(LeftDataset(name, last.run, time_of(last.snapshot)) for name, last in gone.published.items())
     oldest = [dataset.oldest_snapshot_time for dataset in datasets if dataset.oldest_snapshot_time]
     # A copy is not an export that could be resumed.
-    ended = state in ("published", "superseded", NOT_TRUSTED) or bool(manifest and manifest.locked)
+    over = state in ("published", "superseded", "unreadable", NOT_TRUSTED) or bool(manifest and manifest.locked)
     return Status(
         run=plan.run,
         state=state,
@@ -83,7 +87,7 @@ async def set_status(at: SetAt, run: str = "", plain: SetAt | None = None, drill
         datasets=datasets,
         reused=sum(dataset.reused for dataset in datasets),
         left=left,
-        resume="" if ended else resume_command(plan.run, plan.settings),
+        resume="" if over else resume_command(plan.run, plan.settings),
         problem=problem,
         restorable=proven_together({dataset.dataset: dataset.restorable for dataset in datasets if dataset.restorable}),
     )
@@ -95,18 +99,19 @@ async def _dataset(at: SetAt, plan: SetPlan, progress: SetProgress, number: int,
     problems = [failure.message for failure in progress.failures.get(number, ())]
     problem = fill(problems[-1], COMMANDS) if problems and number not in progress.receipts else ""
     try:
-        status = await find_status(store, settings, plan.run)
+        found = await find(store, settings, plan.run)
     except DocumentError as error:
         return damaged(member.dataset, error, member.tables)
     except VerificationError as error:
         shown = await _dataset(plain, plan, progress, number, plain)
         return replace(shown, state=NOT_TRUSTED, problem=fill(error.cause, COMMANDS))
-    if status is None:
+    if found is None:
         state: StatusState = "failed" if problem else "planning"
         waiting = 0 if problem else member.tables
         return DatasetStatus(
             dataset=member.dataset, state=state, tables=member.tables, waiting=waiting, problem=problem
         )
+    status = found.status
     planned = status.state != "planning"
     by = await read_replacing(store, settings)
     return DatasetStatus(
@@ -124,19 +129,21 @@ async def _dataset(at: SetAt, plan: SetPlan, progress: SetProgress, number: int,
         carried=status.carried,
         reused=status.reused,
         oldest_snapshot_time=status.oldest_snapshot_time,
+        damaged=found.damaged,
     )
 
 
 def _state(plan: SetPlan, manifest: SetManifest | None, datasets: tuple[DatasetStatus, ...]) -> StatusState:
     if any(dataset.state == NOT_TRUSTED for dataset in datasets):
         return NOT_TRUSTED
-    if manifest and manifest.run == plan.run:
-        return "published" if manifest.status == "complete" else "partial"
     if manifest and manifest.age > plan.age:
         return "superseded"
-    ended = all(dataset.state in ENDED for dataset in datasets)
-    failed = any(dataset.state in ("failed", "unreadable") for dataset in datasets)
-    return "failed" if ended and failed else "running"
+    all_ended = all(map(ended, datasets))
+    if all_ended and any(dataset.damaged for dataset in datasets):
+        return "unreadable"
+    if manifest and manifest.run == plan.run:
+        return "published" if manifest.status == "complete" else "partial"
+    return "failed" if all_ended and any(dataset.state == "failed" for dataset in datasets) else "running"
 
 
 # In place of a dataset's name: all of them together.

@@ -40,7 +40,11 @@ StatusState = Literal[
 
 @public
 class DatasetStatus(Result, frozen=True, kw_only=True):
-    """The progress of one dataset of a run that exports several: see Status. problem: why it is not exported."""
+    """The progress of one dataset of a run that exports several: see Status.
+
+    problem: why it is not exported.
+    damaged: whether a document that cannot be read is why, so that waiting changes nothing.
+    """
 
     dataset: str
     state: StatusState
@@ -57,12 +61,13 @@ class DatasetStatus(Result, frozen=True, kw_only=True):
     reused: int = 0
     oldest_snapshot_time: datetime | None = None
     restorable: Restorable | None = None
+    damaged: bool = False
 
 
 def damaged(dataset: str, error: BqdumpError, tables: int = 0, *, trusting: bool = False) -> DatasetStatus:
     """A dataset with a document that cannot be read or trusted. The others are shown nevertheless."""
-    state: StatusState = NOT_TRUSTED if trusting and isinstance(error, VerificationError) else "failed"
-    return DatasetStatus(dataset=dataset, state=state, tables=tables, problem=error.sentence(COMMANDS))
+    state: StatusState = NOT_TRUSTED if trusting and isinstance(error, VerificationError) else "unreadable"
+    return DatasetStatus(dataset=dataset, state=state, tables=tables, problem=error.sentence(COMMANDS), damaged=True)
 
 
 @public
@@ -167,26 +172,40 @@ async def _planned(store: ObjectStore, settings: Settings, run: str) -> tuple[in
 
 async def status(store: ObjectStore, settings: Settings, run: str) -> Status:
     """The status of this run. Raises NotFoundError if it was never started."""
-    if (shown := await find_status(store, settings, run)) is None:
+    return (await find_judged(store, settings, run)).status
+
+
+async def find_judged(store: ObjectStore, settings: Settings, run: str) -> Judged:
+    """The same, and whether the run is damaged."""
+    if (found := await find(store, settings, run)) is None:
         await refuse_pruned(store, settings, "find", run)
         raise missing_run(run, settings, await store.folders(settings.layout.runs))
-    return shown
+    return found
 
 
 async def find_status(store: ObjectStore, settings: Settings, run: str) -> Status | None:
     """The status of this run, None if it was never started or was pruned."""
+    found = await find(store, settings, run)
+    return found.status if found else None
+
+
+async def find(store: ObjectStore, settings: Settings, run: str) -> Judged | None:
+    """The same, and whether the run is damaged. Of one that is not in the log, the problem says how it is entered."""
     layout = settings.layout.run(run)
     if await is_pruned(store, settings.layout, run):
         return None
     plan = await value_of(store, layout.plan)
     copied = await value_of(store, layout.manifest) if plan is None else None
-    if copied:
-        here = await _status_of_copy(store, settings, copied)
-        return here if here.state == "published" else await _judged(store, settings, here)
-    shown = await status_with(store, settings, run, plan)
-    if shown and shown.state != "published" and not (shown.waiting or shown.working):
-        shown = await _judged(store, settings, shown)
-    return shown
+    own = None if copied else await status_with(store, settings, run, plan)
+    if (shown := await _status_of_copy(store, settings, copied) if copied else own) is None:
+        return None
+    if shown.state == "published" or shown.waiting or shown.working:
+        return Judged(shown)
+    found = await judged(store, settings, shown)
+    if not found.unentered or shown.state == "superseded":
+        return found
+    unentered = fill(await enter_again(store, settings, run), COMMANDS)
+    return found._replace(status=replace(shown, problem=f"it is complete, but not in the log. {unentered}"))
 
 
 async def status_with(store: ObjectStore, settings: Settings, run: str, plan: Plan | None) -> Status | None:
@@ -205,7 +224,7 @@ async def status_with(store: ObjectStore, settings: Settings, run: str, plan: Pl
 
 
 class Judged(NamedTuple):
-    """A run that is not published.
+    """A run, and why it is not published.
 
     damaged: whether its entry or its manifest is why, so that waiting changes nothing.
     unentered: whether it is complete and has no entry.
@@ -233,15 +252,6 @@ async def judged(store: ObjectStore, settings: Settings, shown: Status) -> Judge
         damage = replace(shown, state="unreadable", problem=error.sentence(COMMANDS), resume="")
         return Judged(damage, damaged=True)
     return Judged(replace(shown, problem=problem), damaged=bool(problem), unentered=bool(manifest))
-
-
-async def _judged(store: ObjectStore, settings: Settings, shown: Status) -> Status:
-    """The same, with how it is entered in the log."""
-    found = await judged(store, settings, shown)
-    if not found.unentered or shown.state == "superseded":
-        return found.status
-    unentered = await enter_again(store, settings, shown.run)
-    return replace(shown, problem=f"it is complete, but not in the log. {fill(unentered, COMMANDS)}")
 
 
 async def _latest(store: ObjectStore, settings: Settings) -> tuple[Latest | None, str]:

@@ -28,7 +28,7 @@ from bqdump.core.sizes import counted, size_text
 from bqdump.core.times import time_text
 from bqdump.core.wording import Words
 from bqdump.observe.follow import follow
-from bqdump.observe.sets import ENDED
+from bqdump.observe.sets import ended
 from bqdump.observe.status import SILENT_SECONDS, DatasetStatus, Status, newest_run
 from bqdump.repository.published import begun
 from bqdump.services.opened import Services, serve
@@ -150,9 +150,9 @@ def _watch_set(settings: Settings, progress: Status, *, as_json: bool, quiet: bo
         if progress != before and as_json:
             print_json_line(progress)
         elif progress != before and not quiet:
-            ended = sum(dataset.state in ENDED for dataset in progress.datasets)
+            done = sum(map(ended, progress.datasets))
             tables = f"{progress.done:,} of {counted(progress.tables, 'table')} done"
-            say(f"run {progress.run}: {ended} of {counted(len(progress.datasets), 'dataset')} ended, {tables}")
+            say(f"run {progress.run}: {done} of {counted(len(progress.datasets), 'dataset')} ended, {tables}")
         reminder.look(progress)
         if progress.state not in ("planning", "running"):
             break
