@@ -9,7 +9,7 @@ import pytest
 from bqdump.core.errors import UsageError
 from bqdump.core.settings.resolve import arguments, environment, file, flags, resolve
 from bqdump.core.settings.settings import BY_NAME, SETTINGS
-from bqdump.core.times import days_text, duration_text, parse_duration
+from bqdump.core.times import days_text, duration_text, parse_duration, period_text
 
 DURATIONS = [setting.name for setting in SETTINGS if setting.metavar == "TIME" and setting.name != "snapshot_time"]
 
@@ -70,3 +70,11 @@ def test_a_long_one_is_written_as_it_is_read(seconds: int, text: str) -> None:
 )
 def test_a_length_of_time_is_written(seconds: float, text: str) -> None:
     assert duration_text(seconds) == text
+
+
+@pytest.mark.parametrize(
+    ("seconds", "text"),
+    [(1, "1 second"), (3_600, "1 hour"), (86_400, "1 day"), (604_800, "7 days"), (648_000, "180 hours")],
+)
+def test_a_period_in_a_sentence_is_exact_in_the_largest_unit_that_fits(seconds: int, text: str) -> None:
+    assert period_text(seconds) == text

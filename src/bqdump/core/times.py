@@ -13,6 +13,7 @@ from datetime import UTC, date, datetime, timedelta
 from msgspec import Struct
 
 from bqdump.core.errors import UsageError
+from bqdump.core.sizes import counted
 
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
@@ -89,6 +90,12 @@ def days_text(seconds: int) -> str:
     """A long duration as `parse_duration` reads it: "30d", "36h"."""
     units = ((DAY, "d"), (3600, "h"), (60, "m"), (1, "s"))
     return next(f"{seconds // length}{unit}" for length, unit in units if seconds % length == 0)
+
+
+def period_text(seconds: int) -> str:
+    """The same in a sentence: "1 day", "36 hours"."""
+    units = ((DAY, "day"), (3600, "hour"), (1, "second"))
+    return next(counted(seconds // length, unit) for length, unit in units if seconds % length == 0)
 
 
 def duration_text(seconds: float) -> str:

@@ -15,7 +15,7 @@ from bqdump.core.restore.drill import ago
 from bqdump.core.retention.policy import KEEP_TAG, NOT_NAMED, Snapshot, apply
 from bqdump.core.retention.pruned import OpenState, Pruned, RetainedRun, Storage
 from bqdump.core.sizes import counted
-from bqdump.core.times import EPOCH, rfc3339, time_in, time_of
+from bqdump.core.times import EPOCH, period_text, rfc3339, time_in, time_of
 from bqdump.ports.store import BucketInfo
 from bqdump.repository.pruned_runs import DELETABLE_MS
 from bqdump.retain.survey import Complete, Marked, Survey, Task, Unfinished
@@ -199,14 +199,14 @@ def _bucket_notes(bucket: BucketInfo | None, url: str, *, locked: bool) -> tuple
     if bucket is None:
         return ()
     if bucket.retention_seconds and not locked:
-        cause = f"its retention policy keeps objects for {bucket.retention_seconds:,} seconds"
+        cause = f"its retention policy keeps objects for {period_text(bucket.retention_seconds)}"
         raise UsageError("prune", url, cause, "Nothing was deleted. Remove the policy first.")
     if bucket.holds and not locked:
         hint = "Nothing was deleted. Remove the default event-based hold and the holds of the objects first."
         raise UsageError("prune", url, "its objects are under a hold", hint)
     notes = ["New objects are under an event-based hold: they stay until it is released."] if bucket.holds else []
     if bucket.soft_delete_seconds:
-        notes.append(f"Soft delete is on: deleted files stay billed for {bucket.soft_delete_seconds / 86_400:g} days.")
+        notes.append(f"Soft delete is on: deleted files stay billed for {period_text(bucket.soft_delete_seconds)}.")
     if bucket.versions and not locked:
         notes.append("Versioning is on: deleted files stay billed as noncurrent versions.")
     return tuple(notes)

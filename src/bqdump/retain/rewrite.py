@@ -24,8 +24,7 @@ from bqdump.core.errors import BqdumpError, DocumentError, NotFoundError, UsageE
 from bqdump.core.retention.erased import Held, concerns, without_table
 from bqdump.core.retention.pruned import Sweep
 from bqdump.core.settings.settings import Settings
-from bqdump.core.sizes import counted
-from bqdump.core.times import time_of
+from bqdump.core.times import period_text, time_of
 from bqdump.core.wording import COMMANDS, fill
 from bqdump.ports.signer import Signer
 from bqdump.ports.store import ObjectInfo, ObjectStore
@@ -236,8 +235,8 @@ async def not_erased(task: Task) -> list[str]:
         if bucket.versions:
             return [others, f"{task.store.url} keeps deleted files as noncurrent versions: delete these, too."]
         if bucket.soft_delete_seconds:
-            days = bucket.soft_delete_seconds // 86_400
-            return [others, f"{task.store.url} keeps deleted files for {counted(days, 'more day')} (soft delete)."]
+            kept = period_text(bucket.soft_delete_seconds)
+            return [others, f"{task.store.url} keeps deleted files for {kept} (soft delete)."]
     return [others]
 
 

@@ -11,7 +11,7 @@ from collections.abc import Awaitable, Callable, Sequence
 import msgspec
 
 from bqdump.check.doctor.checks import CheckOutcome, Checks
-from bqdump.check.doctor.reach import days, note_reach, reach_of
+from bqdump.check.doctor.reach import note_reach, reach_of
 from bqdump.core.documents.definitions import RowPolicy
 from bqdump.core.errors import (
     BqdumpError,
@@ -29,6 +29,7 @@ from bqdump.core.settings.settings import Settings
 from bqdump.core.sizes import counted
 from bqdump.core.sql import statements as sql
 from bqdump.core.tables.catalog import WHOLE, Dataset, Listed
+from bqdump.core.times import period_text
 from bqdump.export.planning.definitions import POLICIES_VIEW, by_query
 from bqdump.export.planning.target import find_dataset, refuse_bucket, refuse_key
 from bqdump.ports.store import BucketInfo, Copy, ObjectStore
@@ -179,7 +180,9 @@ async def check_bucket(checks: Checks, store: ObjectStore, settings: Settings) -
     detail = f"it is in {bucket.location}" if bucket.location else ""
     checks.note("see the bucket", url, CheckOutcome.OK, detail, permission)
     if bucket.soft_delete_seconds:
-        detail = f"soft delete is on: deleted and replaced files stay billed for {days(bucket.soft_delete_seconds)}"
+        detail = (
+            f"soft delete is on: deleted and replaced files stay billed for {period_text(bucket.soft_delete_seconds)}"
+        )
         checks.note("deleted files", url, CheckOutcome.OK, detail)
     if bucket.versions:
         detail = "versioning is on: deleted and replaced files stay billed as noncurrent versions"

@@ -11,7 +11,7 @@ from bqdump.core.documents.path_template import shard_name
 from bqdump.core.errors import NO_ANSWER, BqdumpError, DeniedError
 from bqdump.core.settings.settings import Settings
 from bqdump.core.sizes import counted
-from bqdump.core.times import rfc3339
+from bqdump.core.times import period_text, rfc3339
 from bqdump.ports.store import BucketInfo, ObjectStore
 from bqdump.repository.published import read_latest
 from bqdump.repository.repository import value_of
@@ -19,7 +19,6 @@ from bqdump.repository.repository import value_of
 DELETES = "storage.objects.delete"
 # Generations are times in microseconds, or count the changes of a folder: none is ever this one.
 NEVER = (1 << 63) - 1
-DAY = 86_400
 HIDES = "but it can hide all of them as noncurrent versions: turn Object Versioning off"
 NOTHING = "this account cannot delete or overwrite anything"
 
@@ -164,14 +163,9 @@ def _brings_back(bucket: BucketInfo | None) -> tuple[str, bool]:
     if not bucket.location:
         return "a folder keeps no deleted files", False
     if bucket.retention_seconds:
-        return f"the retention policy keeps each object for {days(bucket.retention_seconds)}", False
+        return f"the retention policy keeps each object for {period_text(bucket.retention_seconds)}", False
     if bucket.soft_delete_seconds:
-        return f"soft delete keeps them for {days(bucket.soft_delete_seconds)}", False
+        return f"soft delete keeps them for {period_text(bucket.soft_delete_seconds)}", False
     if bucket.versions:
         return "the bucket keeps noncurrent versions, which this account can delete, too", True
     return "nothing brings them back: soft delete is off", True
-
-
-def days(seconds: int) -> str:
-    """A period in days, or in hours if it has no number of them."""
-    return counted(seconds // DAY, "day") if seconds % DAY == 0 else f"{seconds / 3600:g} hours"
