@@ -132,6 +132,7 @@ def test_a_copied_run_is_watched_by_its_manifest(
     assert start(["status", run, "--watch", "--bucket", "second", "--prefix", "copies"]) == code
     captured = capsys.readouterr()
     assert said in captured.out + captured.err
+    assert "planning" not in captured.out + captured.err
 
 
 def test_watching_a_pruned_run_says_that_it_was_pruned(

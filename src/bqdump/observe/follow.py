@@ -81,7 +81,7 @@ def _tell(tell: Listener, sight: Sight, now: Status, *, failed: bool) -> None:
     if sight.plan:
         tell(sight.plan)
         tell(sight.ledger.seen)
-    if sight.settled:
+    if sight.settled or (sight.plan is None and now.state != "planning"):
         tell(Entered("failed" if failed else ENDED.get(now.state, "publishing")))
 
 
