@@ -83,7 +83,7 @@ def test_watching_a_run_that_cannot_be_read_ends_with_what_is_wrong(
 
 
 @pytest.mark.parametrize("published", ["this set", "the set before", "no set"])
-@pytest.mark.parametrize("damaged", ["manifest", "entry", "plan"])
+@pytest.mark.parametrize("damaged", ["manifest", "entry"])
 def test_watching_a_set_ends_with_the_dataset_that_cannot_be_read(
     damaged: str, published: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -92,8 +92,7 @@ def test_watching_a_set_ends_with_the_dataset_that_cannot_be_read(
     layout, own = world.settings().layout, one_dataset(world.settings(), "ops").layout
     before = world.store.peek(layout.set_manifest.name)
     world.run("n2")
-    of_run = own.run("n2")
-    name = {"manifest": of_run.manifest.name, "plan": of_run.plan.name, "entry": entry(world.store, own, "n2")}[damaged]
+    name = {"manifest": own.run("n2").manifest.name, "entry": entry(world.store, own, "n2")}[damaged]
     world.store.put_now(name, b"")
     found = world.store.peek(layout.set_manifest.name)
     assert before
@@ -144,3 +143,36 @@ def test_watching_a_pruned_run_says_that_it_was_pruned(
     open_given(monkeypatch, lambda _: scene.store)
     assert start(["status", "a", "--watch", "--quiet", "--bucket", "memory", "--prefix", "x"]) == 5
     assert "cannot find run a: it was pruned" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("watch", [[], ["--watch"]])
+@pytest.mark.parametrize("document", ["plan.json", "claims/", "receipts/", "failures/00000-00000/0-first.json"])
+def test_a_published_run_is_shown_without_documents_that_it_no_longer_needs_and_they_are_named(
+    document: str, watch: list[str], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    scene = shop()
+    asyncio.run(scene.export("first"))
+    root = scene.settings.layout.run("first").root
+    name = next((name for name in scene.store.names_now() if name.startswith(root + document)), root + document)
+    scene.store.put_now(name, b"{}")
+    open_given(monkeypatch, lambda _: scene.store)
+    assert start(["status", "first", *watch, "--bucket", "exports"]) == 0
+    shown = capsys.readouterr().out
+    assert "run first: published, my-project.shop as of" in shown
+    assert "4 of 4 tables done" in shown
+    assert f"cannot read {name}: it is not a valid" in shown
+    assert "The run is complete without it." in shown
+
+
+def test_a_published_set_is_shown_without_the_plan_of_a_dataset_which_is_named(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    world = SetWorld("ops", "sales")
+    world.run("n1")
+    name = one_dataset(world.settings(), "ops").layout.run("n1").plan.name
+    world.store.put_now(name, b"")
+    open_given(monkeypatch, lambda _: world.store)
+    assert start(["status", "n1", "--watch", "--bucket", "memory", "--prefix", "x"]) == 0
+    shown = capsys.readouterr().out
+    assert "run n1: published" in shown
+    assert f"cannot read {name}" in shown

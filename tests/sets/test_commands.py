@@ -59,10 +59,10 @@ def test_status_of_a_dataset_that_was_not_planned_counts_the_tables_that_the_pat
 
 
 def test_status_names_a_dataset_whose_documents_are_damaged_and_shows_the_others(world: SetWorld) -> None:
-    world.store.put_now("x/ops_eu/_bqdump/runs/first/plan.json", b"{")
+    world.store.put_now("x/ops_eu/_bqdump/runs/first/manifest.json", b"{")
     first, second, _ = asked(verbs.status(everywhere(world.store), world.settings())).datasets
     assert (first.state, second.state) == ("unreadable", "published")
-    assert first.problem.startswith("cannot read x/ops_eu/_bqdump/runs/first/plan.json: it is not a valid Plan")
+    assert first.problem.startswith("cannot read x/ops_eu/_bqdump/runs/first/manifest.json: it is not a valid Manifest")
 
 
 def test_problems_name_settings_as_flags_and_the_error_in_the_words_of_its_front_end() -> None:

@@ -12,7 +12,7 @@ from contextlib import suppress
 from typing import NamedTuple
 
 from bqdump.core.documents.run import Plan
-from bqdump.core.errors import VerificationError
+from bqdump.core.errors import DocumentError, VerificationError
 from bqdump.core.progress.events import Entered, Listener, Stage, ignore
 from bqdump.core.settings.settings import Settings
 from bqdump.observe.status import Judged, Sight, Status, StatusState, find_judged, judged, status_of
@@ -97,12 +97,16 @@ class _Eye:
 
     async def look(self, *, wait: bool) -> Sight:
         """The current documents of the run."""
-        plan = (self._sight and self._sight.plan) or await value_of(self._store, self._layout.plan)
+        try:
+            plan = (self._sight and self._sight.plan) or await value_of(self._store, self._layout.plan)
+            ledger = await self._ledger(plan) if plan else NOTHING
+        except DocumentError:
+            # A complete run needs neither. Of any other, this raises the same error.
+            plan, ledger, self._sight = None, NOTHING, None
         if plan is None and not wait and (self._sight is None or self._copy):
             # A copy has no plan: its manifest counts.
             found = await find_judged(self._store, self._settings, self._run)
             self._copy = None if found.status.state == "planning" else found
-        ledger = await self._ledger(plan) if plan else NOTHING
         last = self._sight
         sight = Sight(self._run, plan, ledger, last.latest if last else None, last.manifest if last else False)
         if last is None or sight.settled:

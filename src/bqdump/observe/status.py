@@ -191,13 +191,21 @@ async def find_status(store: ObjectStore, settings: Settings, run: str) -> Statu
 
 async def find(store: ObjectStore, settings: Settings, run: str) -> Judged | None:
     """The same, and whether the run is damaged. Of one that is not in the log, the problem says how it is entered."""
-    layout = settings.layout.run(run)
+    layout, problem = settings.layout.run(run), ""
     if await is_pruned(store, settings.layout, run):
         return None
-    plan = await value_of(store, layout.plan)
-    copied = await value_of(store, layout.manifest) if plan is None else None
-    own = None if copied else await status_with(store, settings, run, plan)
-    if (shown := await _status_of_copy(store, settings, copied) if copied else own) is None:
+    try:
+        plan = await value_of(store, layout.plan)
+        copied = await value_of(store, layout.manifest) if plan is None else None
+        own = None if copied else await status_with(store, settings, run, plan)
+    except DocumentError as error:
+        # A manifest that cannot be read is the error then.
+        copied, own = await value_of(store, layout.manifest), None
+        if copied is None:
+            raise
+        problem = _unneeded(error)
+    shown = await _status_of_manifest(store, settings, copied, problem) if copied else own
+    if shown is None:
         return None
     if shown.state == "published" or shown.waiting or shown.working:
         return Judged(shown)
@@ -251,7 +259,15 @@ async def judged(store: ObjectStore, settings: Settings, shown: Status) -> Judge
     except DocumentError as error:
         damage = replace(shown, state="unreadable", problem=error.sentence(COMMANDS), resume="")
         return Judged(damage, damaged=True)
-    return Judged(replace(shown, problem=problem), damaged=bool(problem), unentered=bool(manifest))
+    damaged = bool(problem)
+    return Judged(replace(shown, problem=problem or shown.problem), damaged=damaged, unentered=bool(manifest))
+
+
+def _unneeded(error: DocumentError) -> str:
+    """What is said of a document that a complete run does not need any more."""
+    return DocumentError(error.operation, error.subject, error.cause, "The run is complete without it.").sentence(
+        COMMANDS
+    )
 
 
 async def _latest(store: ObjectStore, settings: Settings) -> tuple[Latest | None, str]:
@@ -262,9 +278,12 @@ async def _latest(store: ObjectStore, settings: Settings) -> tuple[Latest | None
         return None, error.sentence(COMMANDS)
 
 
-async def _status_of_copy(store: ObjectStore, settings: Settings, manifest: Manifest) -> Status:
-    """The status of a run that was copied: its plan is where it was exported."""
-    latest, problem = await _latest(store, settings)
+async def _status_of_manifest(store: ObjectStore, settings: Settings, manifest: Manifest, problem: str) -> Status:
+    """The status of a complete run without its plan: that is where the run was exported, or cannot be read.
+
+    problem: why it cannot.
+    """
+    latest, unknown = await _latest(store, settings)
     published = latest.run if latest else ""
     state: StatusState = "published" if published == manifest.run else manifest.status
     if latest and latest.age > manifest.age:
@@ -287,7 +306,8 @@ async def _status_of_copy(store: ObjectStore, settings: Settings, manifest: Mani
         carried=totals.carried,
         oldest_snapshot_time=time_in(manifest.oldest_snapshot_time),
         reused=totals.reused,
-        latest_problem=problem,
+        latest_problem=unknown,
+        problem=problem,
     )
 
 
