@@ -16,6 +16,8 @@ from bqdump.core.documents.manifest import File, Manifest, TableEntry, Totals
 from bqdump.core.documents.run import Owner
 from bqdump.core.documents.target import Latest, LogEntry, entry_of
 from bqdump.core.errors import TablesFailedError
+from bqdump.core.restore.plan import Options
+from bqdump.core.restore.result import Restoration
 from bqdump.core.risks import Risk
 from bqdump.core.settings.settings import Settings
 from bqdump.core.settings.target import Target
@@ -24,14 +26,17 @@ from bqdump.export.run import run
 from bqdump.export.task import Task
 from bqdump.ports.warehouse import ExtractRequest, Job, JobError, QueryRequest
 from bqdump.repository.manifests import contents_of
-from bqdump_memory import MemoryTable, MemoryWarehouse
+from bqdump.restoration.restore import restore_one
+from bqdump.restoration.task import Request
+from bqdump.restoration.task import Task as RestoreTask
+from bqdump_memory import MemoryDestination, MemoryTable
 
 START = 1_790_000_000_000
 NIGHT = 86_400_000
 HOSTILE = "<img src=x onerror=alert(1)>&\"'\u202e"
 
 
-class Warehouse(MemoryWarehouse):
+class Warehouse(MemoryDestination):
     """A warehouse whose jobs wait at `gate`; none of them waits while it is None."""
 
     gate: asyncio.Semaphore | None = None
@@ -99,6 +104,13 @@ class Scene:
                     for task in range(tasks)
                 )
             )
+
+    async def restore(self, into: str, **options: Any) -> Restoration:
+        """Restore the published run into a dataset of this project."""
+        request = Request(Options(project="my-project", dataset=into, **options))
+        return await restore_one(
+            RestoreTask(self.store, self.warehouse, self.settings, request, Owner(f"into-{into}", 0), 1)
+        )
 
 
 def shop(**settings: Any) -> Scene:

@@ -1,7 +1,7 @@
 """Every field of every stored document, set to what it cannot be: an answer or a clear error from all that reads it.
 
-The bucket holds a published run, a later one that is published over it and proven by a drill, and a third one that has
-done all its work.
+The bucket holds a published run, a later one that is published over it, proven by a drill and restored, and a third one
+that has done all its work.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from typing import Any
 
 import msgspec
 import pytest
-from starlette.requests import Request
+from starlette.requests import Request as Asked
 
 from bqdump.adapters.memory import MemoryStore
 from bqdump.check.verify import verify
@@ -24,6 +24,8 @@ from bqdump.core.documents.changes import compare
 from bqdump.core.documents.layout import is_note
 from bqdump.core.documents.run import Owner
 from bqdump.core.errors import BqdumpError
+from bqdump.core.restore.documents import Restores
+from bqdump.core.restore.plan import Options
 from bqdump.core.settings.settings import Settings
 from bqdump.core.settings.target import Target
 from bqdump.export.placement.choose import running_export
@@ -35,9 +37,13 @@ from bqdump.observe.history import list_runs
 from bqdump.observe.status import newest_run, status
 from bqdump.ports.store import Note, Stored
 from bqdump.repository.published import read_manifest
+from bqdump.restoration.listing import Place, find_restores
+from bqdump.restoration.restore import restore_one
+from bqdump.restoration.task import Request
+from bqdump.restoration.task import Task as RestoreTask
 from bqdump.ui.app import ADDRESSES
 from bqdump.ui.archive import Archive
-from bqdump_memory import MemoryWarehouse
+from bqdump_memory import MemoryDestination
 from proofs import drilled
 from tiers import points
 
@@ -50,15 +56,17 @@ BEGAN = 1_800_000_000_000
 Path = tuple[str | int, ...]
 
 
-def filled() -> tuple[MemoryStore, MemoryWarehouse]:
+def filled() -> tuple[MemoryStore, MemoryDestination]:
     clock = itertools.count(1_800_000_000_000)
     store = MemoryStore()
-    warehouse = MemoryWarehouse(store, lambda: next(clock))
+    warehouse = MemoryDestination(store, lambda: next(clock))
     for name in ("customers", "orders"):
         warehouse.put("project", "data", name, [f"{name} 1"])
     for name in RUNS[:2]:
         asyncio.run(run(task_of(store, warehouse, name)))
     drilled(store, LAYOUT, RUNS[1], BEGAN)
+    request = Request(Options(project="project", dataset="copy"))
+    asyncio.run(restore_one(RestoreTask(store, warehouse, SETTINGS, request, Owner("restore", 0), 1)))
 
     async def prepare() -> None:
         task = task_of(store, warehouse, "third")
@@ -68,15 +76,18 @@ def filled() -> tuple[MemoryStore, MemoryWarehouse]:
     return store, warehouse
 
 
-def task_of(store: MemoryStore, warehouse: MemoryWarehouse, name: str, execution: str = "") -> Task:
+def task_of(store: MemoryStore, warehouse: MemoryDestination, name: str, execution: str = "") -> Task:
     return Task(store, warehouse, SETTINGS, name, Owner(execution or name, 0), 1)
 
 
 STORE, WAREHOUSE = filled()
+(RESTORE,) = asyncio.run(STORE.folders(Restores(LAYOUT).restores))
+# What the addresses of the console name, apart from runs.
+OTHERS = {"table": "orders", "place": 0, "began": BEGAN, "restore": RESTORE}
 DOCUMENTS = {
-    re.sub("(units|definitions)-[0-9a-f]+", r"\1", name.removeprefix(LAYOUT.root)): name
+    re.sub("(units|definitions|/000000)-[0-9a-f]+", r"\1", name.removeprefix(LAYOUT.root)): name
     for name in STORE.names_now() if name.startswith(LAYOUT.root) and name.endswith((".json", ".jsonl"))
-    and "/first/" not in name and not name.endswith("00000-00001.json")
+    and "/first/" not in name and not name.endswith("00000-00001.json") and "/000001-" not in name
 }  # fmt: skip
 
 
@@ -124,7 +135,7 @@ async def page(store: MemoryStore, path: str, **parameters: Any) -> None:
     pages = {address.path: address.page for address in ADDRESSES}
     scope = {"type": "http", "method": "GET", "path": path, "query_string": b"", "headers": [],
              "path_params": parameters}  # fmt: skip
-    answer = await pages[path](Archive(store, SETTINGS), Request(scope))
+    answer = await pages[path](Archive(store, SETTINGS), Asked(scope))
     parts: AsyncIterator[Any] | None = getattr(answer, "body_iterator", None)
     if parts is not None:
         async for _ in parts:
@@ -144,9 +155,14 @@ def reads(store: MemoryStore, run: str) -> Iterator[tuple[str, Callable[[], Awai
     if run == "second":
         yield "diff", partial(differences, store)
         yield "verify", partial(verify, store, SETTINGS, "")
+        place = Place(store, LAYOUT)
+        yield "restores", partial(find_restores, [place])
     of_second = [address.path for address in ADDRESSES]
     for path in of_second if run == "second" else ("/", "/runs/{run}", "/runs/{run}/live"):
-        yield f"console {path}", partial(page, store, path, run=run, table="orders", place=0, began=BEGAN)
+        yield (
+            f"console {path}",
+            partial(page, store, path, run=run, table="orders", place=0, began=BEGAN, restore=RESTORE),
+        )
 
 
 class Watched(MemoryStore):

@@ -47,8 +47,8 @@ def paths() -> list[str]:
     return [
         address.path.replace("{run}", "first").replace("{table}", "orders").replace("{place:int}", "0")
         for address in ADDRESSES
-        # tests/ui/test_drills.py has drills.
-        if "{began" not in address.path
+        # tests/ui/test_restores.py has drills and restores.
+        if "{began" not in address.path and "{restore}" not in address.path
     ]
 
 

@@ -20,7 +20,7 @@ from bqdump.core.documents.run import Failure, Plan, Receipt
 from bqdump.core.documents.sets import DatasetEntry, SetManifest
 from bqdump.core.progress.events import Cleared
 from bqdump.core.restore.drill import NEVER, Restorable
-from bqdump.core.restore.result import Restoration
+from bqdump.core.restore.result import Restoration, RestoredTable
 from bqdump.core.settings.file import resume_command
 from bqdump.core.settings.target import Target
 from bqdump.core.sizes import size_text
@@ -30,7 +30,7 @@ from bqdump.pages.summary import chosen, rows_of, size_of, totals, verdict
 from bqdump.pages.templating import document
 from bqdump.pages.text import CONSOLE, count_text
 
-# As many rows as a browser shows without delay; the manifest has them all.
+# As many rows as a browser shows without delay; the manifest, and the result of a restore, have them all.
 ROWS = 2000
 
 
@@ -107,9 +107,6 @@ def render_unpublished(plan: Plan, done: int, receipts: Sequence[Receipt], faile
     )
 
 
-# As many rows as a browser shows without delay; restored.json has them all.
-
-
 def render_restored(result: Restoration) -> bytes:
     """The page: the verdict first, then totals, what is not restored, and the tables, the largest first."""
     return document(
@@ -117,16 +114,26 @@ def render_restored(result: Restoration) -> bytes:
         f"{result.project}.{result.dataset}",
         about=result,
         snapshot=milliseconds_of(result.snapshot_time),
-        totals=[
-            ("tables", count_text(len(result.tables))),
-            ("other objects", count_text(len(result.objects))),
-            ("rows", count_text(result.rows)),
-            ("size", size_text(result.bytes)),
-            ("billed", size_text(result.bytes_billed)),
-            ("failed", count_text(len(result.failed))),
-        ],
-        rows=sorted(result.tables, key=lambda table: -table.bytes)[:ROWS],
+        totals=restored_totals(result),
+        rows=largest_restored(result),
     )
+
+
+def restored_totals(result: Restoration) -> list[tuple[str, str]]:
+    """What a restore has brought back, in numbers."""
+    return [
+        ("tables", count_text(len(result.tables))),
+        ("other objects", count_text(len(result.objects))),
+        ("rows", count_text(result.rows)),
+        ("size", size_text(result.bytes)),
+        ("billed", size_text(result.bytes_billed)),
+        ("failed", count_text(len(result.failed))),
+    ]
+
+
+def largest_restored(result: Restoration) -> list[RestoredTable]:
+    """The tables of a page about a restore, the largest first."""
+    return sorted(result.tables, key=lambda table: -table.bytes)[:ROWS]
 
 
 # From [prefix/]_bqdump/manifests/<run>/ to [prefix/].

@@ -19,7 +19,7 @@ from bqdump.core.errors import DocumentError, NotFoundError, TargetError, UsageE
 from bqdump.core.progress.log_events import LogEvent
 from bqdump.core.restore.documents import DOCUMENTS, Decision, RestoreLayout, Restores
 from bqdump.core.restore.listing import AbortedRestore, ListedRestore, has_ended, jobs_of, state_of
-from bqdump.core.restore.names import LABEL, job_id, scratch_name, scratch_prefix
+from bqdump.core.restore.names import LABEL, is_restore_id, job_id, scratch_name, scratch_prefix
 from bqdump.core.restore.result import NotCreated
 from bqdump.core.restore.table_requests import missing_expirations
 from bqdump.core.settings.target import Target
@@ -95,6 +95,14 @@ async def find_newest_done(place: Place, most: int) -> list[FoundRestore]:
             if info.name == folder.restore(name).result.name:
                 done.append((info.updated, name))
     return (await _find_all([(place, name) for _, name in sorted(done)[-most:]])).restores
+
+
+async def find_restore(place: Place, restore: str) -> FoundRestore:
+    """The restore of a place with this id. Raises NotFoundError."""
+    found = await _find(place, restore) if is_restore_id(restore) else None
+    if found is None:
+        raise NotFoundError("find", f"restore {restore[:100]!r}", "there is none", "{call:prune} may have deleted it.")
+    return found
 
 
 async def _find_all(named: Sequence[tuple[Place, str]]) -> FoundRestores:

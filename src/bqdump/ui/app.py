@@ -42,10 +42,10 @@ from bqdump.pages.templating import style
 from bqdump.ports.store import ObjectStore
 from bqdump.ui.archive import Archive, Collection
 from bqdump.ui.changes import changes_page, growth_page, history_page
-from bqdump.ui.drills import drill_page, drills_page
 from bqdump.ui.file import file_page
 from bqdump.ui.frame import message, page
 from bqdump.ui.metrics import Metrics
+from bqdump.ui.restores import drill_page, drills_page, restore_page, restores_page
 from bqdump.ui.run import live_part, manifest_document, manifest_page, run_page, verify_page
 from bqdump.ui.runs import runs_page
 from bqdump.ui.sets import datasets_page, set_live_part, set_run_page
@@ -75,6 +75,8 @@ ADDRESSES = (
     Address("/runs/{run}/tables/{table}/files/{place:int}", file_page),
     Address("/drills", drills_page),
     Address("/drills/{began:int}", drill_page),
+    Address("/restores", restores_page),
+    Address("/restores/{restore}", restore_page),
     Address("/growth", growth_page),
     Address("/tables/{table}", history_page),
 )

@@ -40,9 +40,14 @@ def digest(*what: object) -> str:
 def restore_id(what: str, number: int) -> str:
     """The id of the n-th restore of what has this digest; also the value of a label."""
     id_ = f"{what}-{number}"
-    if not _ID.fullmatch(id_):
+    if not is_restore_id(id_):
         raise ValueError(f"invalid restore id {id_!r}")
     return id_
+
+
+def is_restore_id(id_: str) -> bool:
+    """Whether a restore can have this id."""
+    return _ID.fullmatch(id_) is not None
 
 
 def mark_of(restore: str, nonce: str) -> str:

@@ -1,4 +1,4 @@
-"""The console shows what drills have proven of an export."""
+"""The console shows what drills have proven of an export, and what restores have put in place."""
 
 from __future__ import annotations
 
@@ -8,6 +8,8 @@ import time
 
 from msgspec.structs import replace
 
+from bqdump.core.restore.documents import Restores
+from bqdump.ports.warehouse import JobError
 from bqdump.repository.repository import create
 from browser.scenes import shop
 from browser.site import Site
@@ -85,5 +87,59 @@ def test_each_drill_has_a_page_and_all_are_listed_the_newest_first() -> None:
         assert '<div class="verdict bad"><strong>Failed.</strong> 0 of 4 tables with rows' in failed
         assert "<li>&lt;orders&gt;: rows</li>" in failed
         assert ask(site, "/drills/7")[0] == 404
+    finally:
+        site.close()
+
+
+def test_each_restore_has_a_page_and_all_are_listed_the_newest_first() -> None:
+    scene = shop()
+    asyncio.run(scene.export("first"))
+    site = Site(scene.store, scene.settings)
+    try:
+        assert "No restores yet." in ask(site, "/restores")[2]
+        first = asyncio.run(scene.restore("copy"))
+        asyncio.run(scene.restore("other", include=("orders",)))
+        assert 'href="/restores">Restores' in ask(site, "/")[2]
+        listed = ask(site, "/restores")[2]
+        assert re.findall(r"<code>my-project\.(\w+)</code>", listed) == ["other", "copy"]
+        assert re.findall(r'class="badge (\w+)">([\w ]+)<', listed) == [("good", "restored")] * 2
+        assert 'href="/runs/first"' in listed
+        assert f'href="/restores/{first.restore}"' in listed
+        one = ask(site, f"/restores/{first.restore}")[2]
+        assert '<div class="verdict good"><strong>Restored.</strong> 4 objects in place.' in one
+        assert "Restore into my-project.copy" in one
+        assert '<th scope="row"><code>orders</code></th><td>create</td>' in one
+        assert "resumes" not in one
+    finally:
+        site.close()
+
+
+def test_an_unfinished_restore_says_how_to_see_whether_it_runs() -> None:
+    scene = shop()
+    asyncio.run(scene.export("first"))
+    scene.warehouse.failing = lambda table, job: JobError("invalid", "<no>") if "_full" in table else None
+    done = asyncio.run(scene.restore("copy"))
+    site = Site(scene.store, scene.settings)
+    try:
+        one = ask(site, f"/restores/{done.restore}")[2]
+        assert "<strong>Not finished.</strong> 0 objects in place, 4 failed." in one
+        assert "<code>bqdump restores</code> also looks at its jobs, and reports whether it is running" in one
+        assert f"<code>bqdump restores --abort {done.restore}</code> ends it" in one
+        assert '<td>invalid</td><td class="wide">&lt;no&gt;</td>' in one
+    finally:
+        site.close()
+
+
+def test_restores_that_cannot_be_read_are_named_and_ids_are_no_paths() -> None:
+    scene = shop()
+    asyncio.run(scene.export("first"))
+    scene.store.put_now(Restores(scene.settings.layout).restore("0123456789ab-1").plan.name, b"{")
+    site = Site(scene.store, scene.settings)
+    try:
+        listed = ask(site, "/restores")[2]
+        assert "Restore <code>0123456789ab-1</code>:" in listed
+        assert ask(site, "/restores/0123456789ab-1")[0] == 500
+        for name in ("0123456789ab-2", "..", "first", "%2e%2e%2fruns", "x" * 500):
+            assert ask(site, f"/restores/{name}")[0] == 404, name
     finally:
         site.close()
