@@ -25,6 +25,7 @@ from bqdump.core.settings.target import Target
 from bqdump.core.times import milliseconds_of
 from bqdump.ports.signer import Signer, TrustedKeys
 from bqdump.ports.store import Note, ObjectStore
+from bqdump.repository.log import log_refused
 from bqdump.repository.manifests import read_contents
 from bqdump.repository.repository import create, read, value_of
 
@@ -34,12 +35,14 @@ PROOFS_AT_ONCE = 32
 
 
 async def read_drills(store: ObjectStore, layout: Layout) -> list[Drill]:
-    """All drills of a target, the earliest first. One request for 1,000 drills. Unreadable notes are left out."""
+    """All drills of a target, the earliest first. One request for 1,000 drills. Unreadable notes are logged."""
     drills = []
     async for page in store.notes(layout.drills):
         for note in page:
-            with suppress(DocumentError):
+            try:
                 drills.append(decode(note.data, Drill, note.name))
+            except DocumentError as error:
+                log_refused(note.name, error)
     return sorted(drills, key=lambda drill: drill.began)
 
 
@@ -74,12 +77,17 @@ async def proof_of(store: ObjectStore, layout: Layout, contents: Contents, drill
 
 
 async def _proofs(store: ObjectStore, layout: Layout, drill: Drill) -> Proofs | None:
-    """The tables that a drill has proven; None where they are not those of its note."""
+    """The tables that a drill has proven; None, and a line in the log, where they are not those of its note."""
     document = layout.proofs(drill.proofs)
-    with suppress(DocumentError):
+    try:
         stored = await read(store, document)
-        if stored and sha256(stored.data).hexdigest() == drill.proofs:
-            return decode(stored.data, Proofs, document.name)
+        if stored is None:
+            raise DocumentError("read", document.name, "it does not exist")
+        if sha256(stored.data).hexdigest() != drill.proofs:
+            raise DocumentError("read", document.name, "it is not what its name is the SHA-256 of")
+        return decode(stored.data, Proofs, document.name)
+    except DocumentError as error:
+        log_refused(document.name, error)
     return None
 
 
@@ -155,7 +163,8 @@ class _SignedDrills:
         expected = envelope_of_drill(note.data, note.name, target)
         try:
             envelope = await value_of(self._store, Layout(prefix).drill_signature(note.name))
-        except DocumentError:
+        except DocumentError as error:
+            log_refused(error.subject, error)
             return False
         if envelope is None or envelope.payload != expected.payload:
             return False

@@ -271,7 +271,7 @@ async def check_manifest(
 
 
 def log_refused(name: str, error: BqdumpError) -> None:
-    """Log that an entry of the log, or a pointer, is passed over."""
+    """Log that an entry of the log, a pointer, or the record of a drill is passed over."""
     if error.subject == name:
         why = fill(error.cause, COMMANDS)
     elif error.hint.startswith(RESTORE):

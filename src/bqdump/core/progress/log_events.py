@@ -183,7 +183,8 @@ class LogEvent(enum.StrEnum):
 
     Find out by whom; the line has the command that brings it back."""
     LATEST_UNREADABLE = "latest_unreadable"
-    """An entry of the log, or the manifest of its run, is damaged, missing or not trusted, and passed over."""
+    """An entry of the log, the manifest of its run, or the record of a drill is damaged, missing or not trusted, and
+    passed over."""
 
     # Earlier runs
     STAGING_DELETED = "staging_deleted"
