@@ -176,3 +176,17 @@ def test_a_published_set_is_shown_without_the_plan_of_a_dataset_which_is_named(
     shown = capsys.readouterr().out
     assert "run n1: published" in shown
     assert f"cannot read {name}" in shown
+
+
+@pytest.mark.parametrize("command", ["status", "verify"])
+def test_what_is_wrong_with_a_document_of_a_set_is_said_once(
+    command: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    world = SetWorld("ops", "sales")
+    world.run("n1")
+    world.run("n2")
+    name = entry(world.store, one_dataset(world.settings(), "ops").layout, "n2")
+    world.store.put_now(name, b"")
+    open_given(monkeypatch, lambda _: world.store)
+    start([command, "--bucket", "memory", "--prefix", "x"])
+    assert capsys.readouterr().err.count(f"{name} is not used") == 1

@@ -44,6 +44,8 @@ class Choice(Struct, frozen=True):
 
 
 _choice = Choice()
+# What is wrong with documents.
+SAID_ONCE = (LogEvent.LATEST_UNREADABLE, LogEvent.SET_PLAN_UNREADABLE)
 # Loggers of the client libraries, shown by -vv.
 LIBRARIES = ("google", "urllib3", "grpc")
 
@@ -147,10 +149,30 @@ class Beside(logging.Handler):
             self._print(self.format(record))
 
 
+class Once(logging.Filter):
+    """Passes what is wrong with a stored document once: it is read as often as it is needed."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._said = set[tuple[str, str]]()
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        """Whether the record is written."""
+        if getattr(record, "event", "") not in SAID_ONCE:
+            return True
+        said = DATASET.get(), message_of(record)
+        new = said not in self._said
+        self._said.add(said)
+        return new
+
+
+_once = Once()
+
+
 def choose(choice: Choice) -> None:
     """Take over the log options of this invocation; they hold for every later set_up."""
-    global _choice
-    _choice = choice
+    global _choice, _once
+    _choice, _once = choice, Once()
 
 
 def as_json() -> bool:
@@ -171,6 +193,7 @@ def set_up(
     else:
         handler = Lines(sys.stderr)
         handler.setFormatter(JsonLines(labels) if as_json() else PlainLines())
+    handler.addFilter(_once)
     logger = logging.getLogger("bqdump")
     logger.handlers[:] = [handler]
     logger.setLevel(logging.DEBUG if _choice.verbose else level)

@@ -78,16 +78,13 @@ async def proof_of(store: ObjectStore, layout: Layout, contents: Contents, drill
 
 async def _proofs(store: ObjectStore, layout: Layout, drill: Drill) -> Proofs | None:
     """The tables that a drill has proven; None, and a line in the log, where they are not those of its note."""
-    document = layout.proofs(drill.proofs)
-    try:
-        stored = await read(store, document)
-        if stored is None:
-            raise DocumentError("read", document.name, "it does not exist")
-        if sha256(stored.data).hexdigest() != drill.proofs:
-            raise DocumentError("read", document.name, "it is not what its name is the SHA-256 of")
-        return decode(stored.data, Proofs, document.name)
-    except DocumentError as error:
-        log_refused(document.name, error)
+    document, cause = layout.proofs(drill.proofs), "it does not exist"
+    with suppress(DocumentError):
+        if stored := await read(store, document):
+            cause = "it is damaged"
+            if sha256(stored.data).hexdigest() == drill.proofs:
+                return decode(stored.data, Proofs, document.name)
+    log_refused(document.name, DocumentError("read", document.name, cause))
     return None
 
 
