@@ -10,7 +10,7 @@ from urllib.parse import urlsplit
 
 import pytest
 
-from bqdump.core.errors import DeniedError, NotFoundError, UnavailableError, UsageError
+from bqdump.core.errors import DeniedError, DocumentError, UnavailableError, UsageError
 from bqdump.ports.store import Stored
 from bqdump.repository.published import read_manifest
 from bqdump.ui.app import ADDRESSES, HEADERS, serve
@@ -282,7 +282,7 @@ def test_a_deleted_published_run_is_reported_as_missing(damaged: Scene, prefix: 
 def test_a_missing_published_manifest_is_passed_over(damaged: Scene) -> None:
     without(damaged, "_bqdump/runs/second/manifest.json")
     assert asyncio.run(read_manifest(damaged.store, damaged.settings)).run == "first"
-    with pytest.raises(NotFoundError, match="the manifest of run second: there is none"):
+    with pytest.raises(DocumentError, match=r"it does not exist, although .*-second\.json shows"):
         asyncio.run(read_manifest(damaged.store, damaged.settings, "second"))
 
 

@@ -29,8 +29,7 @@ from bqdump.core.tables.columns import exported
 from bqdump.ports.data_reader import DataReader, Digest
 from bqdump.ports.store import ObjectStore
 from bqdump.repository.exports import ExportAt, SetAt, published_set
-from bqdump.repository.published import missing_run
-from bqdump.repository.repository import value_of
+from bqdump.repository.published import missing_run, read_if_complete
 
 LOOKS_AT_ONCE = 16
 
@@ -240,7 +239,7 @@ async def compare_set(at: SetAt, before: str, after: str, compare_both: Compare)
 
 
 async def _manifest(export: ExportAt, run: str) -> Manifest | None:
-    return await value_of(export.store, export.settings.layout.run(run).manifest) if run else None
+    return await read_if_complete(export.store, export.settings, run) if run else None
 
 
 def _one_sided(old: Manifest | None, new: Manifest | None) -> list[TableChange]:

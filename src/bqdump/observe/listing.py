@@ -26,8 +26,7 @@ from bqdump.core.settings.settings import Settings
 from bqdump.core.tables.patterns import together
 from bqdump.ports.store import ObjectStore
 from bqdump.repository.exports import SetAt, published_set
-from bqdump.repository.published import missing_run, read_manifest, readable_latest
-from bqdump.repository.repository import value_of
+from bqdump.repository.published import missing_run, read_if_complete, read_manifest, readable_latest
 
 
 async def list_run(store: ObjectStore, settings: Settings, run: str, patterns: Patterns) -> Listing:
@@ -62,7 +61,7 @@ async def list_set(at: SetAt, run: str, patterns: Patterns) -> Listing:
     for name in at.names if run else sorted(published):
         store, own, _ = at.export(name)
         chosen = run or published[name].run
-        manifest = await value_of(store, own.layout.run(chosen).manifest) if chosen else None
+        manifest = await read_if_complete(store, own, chosen) if chosen else None
         if manifest:
             manifests[name] = manifest
             replaced[name] = await is_replaced(store, own, manifest)

@@ -11,6 +11,7 @@ from contextlib import suppress
 
 from msgspec import Struct
 
+from bqdump.core.documents.codec import RESTORE
 from bqdump.core.documents.document import Document
 from bqdump.core.documents.manifest import Manifest
 from bqdump.core.documents.target import Latest
@@ -24,7 +25,7 @@ from bqdump.core.times import names_time
 from bqdump.core.wording import COMMANDS, close_name, fill
 from bqdump.ports.store import ObjectStore
 from bqdump.repository.complete_runs import complete_runs, published_run, uncover_run, visible_log, why_unpublished
-from bqdump.repository.log import LogLine, published_in
+from bqdump.repository.log import LogLine, published_in, read_log
 from bqdump.repository.pruned_runs import is_pruned
 from bqdump.repository.repository import exists, value_of
 
@@ -89,6 +90,14 @@ async def read_manifest(store: ObjectStore, settings: Settings, run: str = "") -
     if manifest is None:
         await refuse_set(store, settings)
         raise await missing_manifest(store, settings, run)
+    return manifest
+
+
+async def read_if_complete(store: ObjectStore, settings: Settings, run: str) -> Manifest | None:
+    """The manifest of a run, None of one that has none yet. Raises DocumentError where it is lost."""
+    manifest = await value_of(store, settings.layout.run(run).manifest)
+    if manifest is None:
+        await refuse_lost(store, settings, run)
     return manifest
 
 
@@ -164,12 +173,20 @@ def pruned(run: str, operation: str) -> NotFoundError:
 
 
 async def missing_manifest(store: ObjectStore, settings: Settings, run: str) -> NotFoundError:
-    """The error about a run that has no manifest, or does not exist."""
+    """The error about a run that has no manifest yet, or does not exist. Raises that about one that was complete."""
+    await refuse_lost(store, settings, run)
     runs = await store.folders(settings.layout.runs)
     if run not in runs:
         return missing_run(run, settings, runs)
     hint = f"Show its progress: {{call:status run={run}}}"
     return NotFoundError("find", f"the manifest of run {run}", "there is none", hint)
+
+
+async def refuse_lost(store: ObjectStore, settings: Settings, run: str) -> None:
+    """Raise DocumentError if the log has the run, whose manifest does not exist."""
+    if entry := next((line.name for line in await read_log(store, settings.layout) if line.run == run), ""):
+        cause = f"it does not exist, although {entry} shows that run {run} was complete"
+        raise DocumentError("read", settings.layout.run(run).manifest.name, cause, f"{RESTORE}.")
 
 
 def missing_run(run: str, settings: Settings, runs: Sequence[str] = ()) -> NotFoundError:

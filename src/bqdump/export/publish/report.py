@@ -18,7 +18,7 @@ from bqdump.export.task import RunningExport
 from bqdump.pool.tables import Ledger, read_ledger
 from bqdump.ports.store import ObjectStore
 from bqdump.repository.objects import write_object
-from bqdump.repository.published import missing_run, read_manifest, refuse_set
+from bqdump.repository.published import missing_run, read_if_complete, read_manifest, refuse_set
 from bqdump.repository.repository import replace, value_of
 
 log = logging.getLogger(__name__)
@@ -80,7 +80,7 @@ async def report_page(store: ObjectStore, settings: Settings, run: str = "", sin
     from bqdump.repository.drills import read_proof
 
     layout = settings.layout.run(run)
-    manifest = await value_of(store, layout.manifest) if run else await read_manifest(store, settings)
+    manifest = await (read_if_complete(store, settings, run) if run else read_manifest(store, settings))
     if manifest is None:
         plan = await value_of(store, layout.plan)
         if plan is None:

@@ -1,0 +1,43 @@
+"""Documents that are missing or damaged: what goes on, and who says so."""
+
+from __future__ import annotations
+
+import asyncio
+
+import pytest
+
+from bqdump.cli.main import start
+from bqdump.core.sets.member import one_dataset
+from opened import open_given
+from retain.scene import LAYOUT, Scene
+from sets.world import SetWorld
+
+
+@pytest.mark.parametrize("command", ["diff a b", "diff b a", "ls b", "verify b", "report b", "report a --since b"])
+def test_a_run_whose_manifest_is_lost_is_named_with_it(
+    command: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    scene = Scene()
+    scene.run("a", "b")
+    scene.delete_now(LAYOUT.run("b").manifest.name)
+    open_given(monkeypatch, lambda _: scene.store)
+    assert start([*command.split(), "--bucket", "memory", "--prefix", "x"]) == 4
+    said = capsys.readouterr().err
+    assert f"cannot read {LAYOUT.run('b').manifest.name}: it does not exist, although {LAYOUT.log}" in said
+    assert "shows that run b was complete" in said
+
+
+@pytest.mark.parametrize("command", ["diff n1 n2", "diff n2 n1", "ls n2", "ls"])
+def test_a_dataset_of_a_set_whose_manifest_is_lost_is_not_said_to_have_had_no_export(
+    command: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    world = SetWorld("ops", "sales")
+    world.run("n1")
+    world.run("n2")
+    name = one_dataset(world.settings(), "ops").layout.run("n2").manifest.name
+    stored = world.store.peek(name)
+    assert stored
+    asyncio.run(world.store.delete([(name, stored[1].generation)]))
+    open_given(monkeypatch, lambda _: world.store)
+    assert start([*command.split(), "--bucket", "memory", "--prefix", "x"]) == 4
+    assert f"cannot read {name}: it does not exist" in capsys.readouterr().err
