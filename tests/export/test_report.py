@@ -134,7 +134,7 @@ def test_retries_and_what_another_task_has_taken_over_are_marked() -> None:
     warehouse.failing = once
     warehouse.put("project", "data", "flaky", ["x"])
     text = export(store, warehouse, "r1")
-    assert "flaky: less than 0.1 s, retried<" in text
+    assert "flaky: &lt; 0.1 s, retried<" in text
     assert ">retried<" in text
     assert "taken over" not in text
     manifest = asyncio.run(read_manifest(store, SETTINGS))

@@ -26,7 +26,7 @@ def duration_text(milliseconds: float) -> str:
     """A duration in at most two units."""
     seconds = milliseconds / 1000
     if milliseconds < 50:
-        return "less than 0.1 s" if milliseconds > 0 else "0 s"
+        return "< 0.1 s" if milliseconds > 0 else "0 s"
     if seconds < 9.95:
         return f"{seconds:.1f} s"
     if seconds < 59.5:
