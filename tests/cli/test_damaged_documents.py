@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+from pathlib import Path
 
+import msgspec
 import pytest
 
 from bqdump.cli.main import start
@@ -11,6 +13,12 @@ from bqdump.core.sets.member import one_dataset
 from opened import open_given
 from retain.scene import LAYOUT, Scene
 from sets.world import SetWorld
+
+
+@pytest.fixture(autouse=True)
+def _in_a_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Reports are written there."""
+    monkeypatch.chdir(tmp_path)
 
 
 @pytest.mark.parametrize("command", ["diff a b", "diff b a", "ls b", "verify b", "report b", "report a --since b"])
@@ -41,3 +49,36 @@ def test_a_dataset_of_a_set_whose_manifest_is_lost_is_not_said_to_have_had_no_ex
     open_given(monkeypatch, lambda _: world.store)
     assert start([*command.split(), "--bucket", "memory", "--prefix", "x"]) == 4
     assert f"cannot read {name}: it does not exist" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("command", ["status", "runs", "ls", "verify", "diff a b", "report"])
+def test_a_manifest_with_a_risk_that_only_another_release_knows_is_read(
+    command: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    scene = Scene()
+    scene.run("a", "b")
+    name = LAYOUT.run("b").manifest.name
+    found = scene.store.peek(name)
+    assert found
+    risk = {"risk": "sunspots", "table": "items", "columns": [], "detail": "3 rows", "allowed": True}
+    manifest = msgspec.json.decode(found[0])
+    scene.store.put_now(name, msgspec.json.encode(manifest | {"flags": [*manifest.get("flags", ()), risk]}))
+    scene.delete_now(LAYOUT.run("b").contents.name)
+    open_given(monkeypatch, lambda _: scene.store)
+    assert start([*command.split(), "--bucket", "memory", "--prefix", "x"]) == 0
+    said = capsys.readouterr()
+    assert "is not used" not in said.err
+    if command.startswith("report"):
+        assert (
+            "items: sunspots, a risk that only another release of bqdump knows (3 rows)"
+            in Path("report.html").read_text()
+        )
+    # Whether its files lack rows is not known, so they are not reused.
+    (result,) = scene.run("c", incremental=True)
+    assert result.state == "published"
+    assert [entry.table for entry in result.plan.reused] == ["sales"]
+
+
+def test_an_unknown_risk_cannot_be_allowed(capsys: pytest.CaptureFixture[str]) -> None:
+    assert start(["run", "--allow", "sunspots", "--project", "project", "--dataset", "d", "--bucket", "bucket"]) == 2
+    assert "unknown risk 'sunspots'" in capsys.readouterr().err

@@ -3,8 +3,12 @@
 from __future__ import annotations
 
 import enum
+import re
 
 from bqdump.core.results import public
+
+# What a risk of another release can be called.
+NAME = re.compile(r"[a-z][a-z0-9-]{0,63}")
 
 
 @public
@@ -34,6 +38,27 @@ class Risk(enum.StrEnum):
     MODELS = "models"
     OTHER_LOCATION = "other-location"
 
+    @classmethod
+    def _missing_(cls, value: object) -> Risk | None:
+        """A risk that another release has found: documents with it are read, and show its name."""
+        if not isinstance(value, str) or not NAME.fullmatch(value):
+            return None
+        risk = str.__new__(cls, value)
+        risk._name_ = risk._value_ = value
+        return risk
+
+    @property
+    def known(self) -> bool:
+        """Whether this release has it."""
+        return self in KNOWN
+
+    @property
+    def hides(self) -> bool:
+        """Whether the files of a table may hold less than the table, or other values. Of an unknown one, they may."""
+        return self in HIDING or not self.known
+
+
+KNOWN = frozenset(Risk)
 
 # Risks that lose nothing, or that another setting has accepted: reported, never refused.
 REPORTED = (

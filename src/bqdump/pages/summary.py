@@ -39,7 +39,7 @@ def verdict(manifest: Manifest | Contents) -> Verdict:
     exported, failed = counted(of.tables - of.reused, "table"), len(manifest.failed)
     if failed:
         tone, word, details = "bad", "Partial", f"{counted(failed, 'table')} failed; {exported} exported and published."
-    elif lacking := {flag.table for flag in manifest.flags if flag.risk in LACKING}:
+    elif lacking := {flag.table for flag in manifest.flags if flag.risk in LACKING or not flag.risk.known}:
         which = "any table" if "" in lacking else counted(len(lacking), "table")
         details = f"{exported} exported; {which} may lack rows or values, as the settings allow."
         tone, word = "warn", "Complete"

@@ -21,7 +21,6 @@ from msgspec.structs import replace
 from bqdump.core.documents.manifest import Head, TableEntry
 from bqdump.core.documents.unchanged import Reading
 from bqdump.core.documents.units import files_by_partition
-from bqdump.core.risks import HIDING
 from bqdump.core.tables.catalog import EXTRACTABLE, varying
 
 # "": of a table that only one of the exports has.
@@ -163,7 +162,7 @@ def seen(head: Head, entry: TableEntry) -> Seen:
 
 def _covers(head: Head, entry: TableEntry, rows: int | None, reading: Reading) -> bool:
     """Whether the files have exactly what the table had, so that a reading of the table applies to them."""
-    hidden = any(flag.table in ("", entry.table) and flag.risk in HIDING for flag in head.flags)
+    hidden = any(flag.table in ("", entry.table) and flag.risk.hides for flag in head.flags)
     if hidden or entry.read_at != "snapshot" or varying(entry.shape):
         return False
     return bool(entry.shape.where) or rows in (None, reading.rows)

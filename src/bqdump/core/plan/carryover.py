@@ -20,7 +20,7 @@ from bqdump.core.documents.unchanged import Removed
 from bqdump.core.documents.units import files_by_partition
 from bqdump.core.plan.readings import difference
 from bqdump.core.plan.reuse import PLACE_SETTINGS
-from bqdump.core.risks import HIDING, Risk
+from bqdump.core.risks import Risk
 
 # Settings that decide how the files of a table are named, encrypted, read and compared.
 FILE_SETTINGS = ("header", "delimiter", "null_marker", "file_size", "row_group_rows", "path", "job_project", "kms_key")
@@ -188,7 +188,7 @@ def _holds(base: Manifest, entry: TableEntry, latest: Manifest, now: TableEntry)
         return True
     if now.look is None or entry.look is None or now.read_at != "snapshot" or difference(entry.look, now.look):
         return False
-    if any(flag.table == now.table and flag.risk in HIDING for flag in latest.flags):
+    if any(flag.table == now.table and flag.risk.hides for flag in latest.flags):
         return False
     proved = now.look_before is not None and not difference(now.look_before, now.look)
     was, is_ = settings_of(base, entry), settings_of(latest, now)

@@ -224,7 +224,9 @@ def refuse_snapshot(settings: Settings, snapshot: int, now: int, dataset: Datase
 def sentence(flag: Flag) -> str:
     """The flag in words."""
     detail = f" ({flag.detail})" if flag.detail else ""
-    return f"{flag.table}: {GUARDS[flag.risk].what}{detail}" if flag.table else f"{GUARDS[flag.risk].what}{detail}"
+    guard = GUARDS.get(flag.risk)
+    what = guard.what if guard else f"{flag.risk.value}, a risk that only another release of bqdump knows"
+    return f"{flag.table}: {what}{detail}" if flag.table else f"{what}{detail}"
 
 
 def _read(columns: Iterable[str], shape: Shape) -> Iterator[str]:

@@ -18,7 +18,6 @@ from bqdump.core.documents.unchanged import Reading, Reused, ReusedPartitions
 from bqdump.core.errors import UsageError
 from bqdump.core.plan.readings import PARTITIONS_EXPIRE, Published, PublishedTable, difference
 from bqdump.core.plan.routes import Routed, route_tables
-from bqdump.core.risks import HIDING
 from bqdump.core.settings.settings import Settings
 from bqdump.core.sizes import counted
 from bqdump.core.tables.catalog import Partition, Table, varying
@@ -142,7 +141,7 @@ def _settings_differ(published: Published, entry: PublishedTable, routed: Routed
 
 def _has_restrictions(published: Published, *tables: str) -> bool:
     """Whether rows or columns were hidden from an export of these tables; "" stands for what concerns all tables."""
-    return any(flag.table in tables and flag.risk in HIDING for flag in published.flags)
+    return any(flag.table in tables and flag.risk.hides for flag in published.flags)
 
 
 def unproved(entry: PublishedTable, now: Reading | None) -> str:
