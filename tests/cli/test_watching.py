@@ -131,6 +131,7 @@ def test_a_copied_run_is_watched_by_its_manifest(
     assert start(["status", run, "--watch", "--bucket", "second", "--prefix", "copies"]) == code
     captured = capsys.readouterr()
     assert said in captured.out + captured.err
+    assert ("Copy it again: that enters it in the log." in captured.out) == (damaged == "entry")
     assert "planning" not in captured.out + captured.err
 
 

@@ -252,7 +252,8 @@ async def judged(store: ObjectStore, settings: Settings, shown: Status) -> Judge
             try:
                 entry = await entry_in(store, line)
             except DocumentError as error:
-                problem = error.sentence(COMMANDS)
+                hint = f"Delete it, then enter the run again. {await enter_again(store, settings, shown.run)}"
+                problem = DocumentError(error.operation, error.subject, error.cause, hint).sentence(COMMANDS)
             else:
                 await check_manifest(store, settings.layout, entry)
         manifest = None if lines else await value_of(store, settings.layout.run(shown.run).manifest_files)

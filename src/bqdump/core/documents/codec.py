@@ -33,7 +33,7 @@ INSTEAD = {
 # Of the notes in these folders.
 NOTES_INSTEAD = {
     "tags": "delete it, then tag the run again: no run is pruned before that",
-    "log": "delete it, then start its run again by its id, which exports nothing",
+    "log": "delete it, then start its run again by its id, which exports nothing; of a copy, copy the run again",
     "staged": "delete it: {call:prune} deletes what its run has staged",
 }
 COPIED = (
