@@ -40,6 +40,8 @@ def test_a_line_is_what_cloud_logging_reads(capsys: pytest.CaptureFixture[str]) 
     first, second = lines(capsys)
     assert list(first) == ["severity", "message", "time", LABELS, "help"]
     assert "help" not in second
+    LOG.error("no", extra=LogEvent.DRILL_FAILED.extra())
+    assert [line["help"] for line in lines(capsys)] == ["docs/operate.md#a-drill-failed"]
     assert (second["event"], second["risk"]) == ("cost_noted", "other-location")
     assert (first["severity"], first["message"]) == ("WARNING", "orders: late")
     assert first[LABELS] == {"run": "r", "task": "3", "table": "orders"}

@@ -6,7 +6,8 @@ import ast
 import re
 from collections.abc import Iterator
 
-from bqdump.core.progress.log_events import LogEvent
+from bqdump.core.pages import page
+from bqdump.core.progress.log_events import LogEvent, help_of
 from docs.walk import ROOT
 
 SOURCES = [path for package in ("bqdump", "bqdump_claims") for path in (ROOT / "src" / package).rglob("*.py")]
@@ -26,10 +27,36 @@ def calls(tree: ast.AST) -> Iterator[ast.Call]:
             yield node
 
 
+EVENTS = (ROOT / "docs/events.md").read_text()
+ROW = re.compile(r"^\| `([a-z_]+)` \| ([A-Z, ]+) \| [^|]+ \| ([^|]+) \|$", re.MULTILINE)
+
+
 def test_every_event_is_documented_with_what_to_do() -> None:
-    page = (ROOT / "docs/events.md").read_text()
-    rows = re.findall(r"^\| `([a-z_]+)` \| [A-Z, ]+ \| [^|]+ \| [^|]+ \|$", page, re.MULTILINE)
-    assert sorted(rows) == sorted(event.value for event in LogEvent)
+    assert sorted(event for event, _, _ in ROW.findall(EVENTS)) == sorted(event.value for event in LogEvent)
+
+
+def test_the_address_in_a_line_is_the_section_that_the_table_of_events_names() -> None:
+    sections = {
+        event: (re.findall(r"\]\(([^)]+)\)", what_to_do) or ["#log-lines"])[0]
+        for event, levels, what_to_do in ROW.findall(EVENTS)
+        if levels != "INFO"
+    }
+    assert len(sections) > 60
+    assert {event: help_of(event) for event in sections} == {
+        event: f"docs/{'events.md' * address.startswith('#')}{address}" for event, address in sections.items()
+    }
+
+
+def test_every_address_in_a_line_is_of_a_section_that_exists() -> None:
+    addresses = {help_of(event) for event in LogEvent}
+    names = {address.partition("#")[0] for address in addresses}
+    texts = {name: (ROOT / name).read_text() for name in names}
+    headings = {
+        f"{name}{page('', heading).removeprefix('docs/')}"
+        for name, text in texts.items()
+        for heading in re.findall(r"^#+ (.*)$", text, re.MULTILINE)
+    }
+    assert addresses - headings == set()
 
 
 def test_every_event_is_emitted() -> None:

@@ -21,15 +21,12 @@ from bqdump.cli.errors import sentence
 from bqdump.cli.progress import Follower, following
 from bqdump.cli.streams import OutputError, silence
 from bqdump.core.errors import BqdumpError
-from bqdump.core.pages import page
-from bqdump.core.progress.log_events import DATASET, LogEvent
+from bqdump.core.progress.log_events import DATASET, LogEvent, help_of
 from bqdump.core.settings.settings import Settings
 from bqdump.core.settings.task_identity import engine_of
 
 LABELS = "logging.googleapis.com/labels"
 FIELDS = ("event", "risk", "progress", "bytes", "rows", "bytes_billed")
-# Of warnings and errors: the page that says what to do about each event.
-HELP = page("events.md", "Log lines")
 # Attributes of a record that are labels of its line.
 ABOUT = ("run", "table", "target")
 # Values of --log-format. auto: JSON for the tasks of an engine, such as Cloud Run, and text everywhere else.
@@ -81,7 +78,7 @@ class JsonLines(logging.Formatter):
             LABELS: labels,
         }
         if record.levelno >= logging.WARNING:
-            line["help"] = HELP
+            line["help"] = help_of(getattr(record, "event", ""))
         line |= {field: value for field in FIELDS if (value := getattr(record, field, None)) not in (None, "")}
         if record.exc_info:
             line["stack_trace"] = self.formatException(record.exc_info)

@@ -6,9 +6,11 @@ What log lines are about, where a process exports several datasets at once.
 from __future__ import annotations
 
 import enum
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from contextvars import ContextVar
+
+from bqdump.core.pages import page
 
 
 class LogEvent(enum.StrEnum):
@@ -72,8 +74,9 @@ class LogEvent(enum.StrEnum):
     TABLE_MISSING = "table_missing"
     """The published export does not contain this table, as --allow-partial permits."""
     RULES_UNUSED = "rules_unused"
-    FOLDER_CREATED = "folder_created"
     """Variables have rules of retention, and the run does not prune."""
+    FOLDER_CREATED = "folder_created"
+    """The target is a new local folder, whose name could be that of a bucket."""
     TABLE_DROPPED = "table_dropped"
     """The table was dropped while the run was at work: it cannot be read as of the snapshot time any more."""
     TABLE_REMOVED = "table_removed"
@@ -245,6 +248,28 @@ class LogEvent(enum.StrEnum):
     def extra(self, **fields: object) -> dict[str, object]:
         """What a log call passes as `extra`: this event, and fields such as the table."""
         return {"event": self, **fields}
+
+
+# Where more than a line says what to do about an event: a page, and a section of it.
+PAGES: Mapping[str, tuple[str, str]] = {
+    LogEvent.COMMAND_FAILED: ("events.md", "Exit codes"),
+    LogEvent.COPY_FAILED: ("operate.md", "A copy failed"),
+    LogEvent.COST_NOTED: ("limits.md", "Costs"),
+    LogEvent.DRILL_FAILED: ("operate.md", "A drill failed"),
+    LogEvent.NOT_BY_PARTITION: ("partitions.md", "Tables that stay whole"),
+    LogEvent.NOT_RESTORABLE: ("restore.md", "What is not restored"),
+    LogEvent.NOT_TRUSTED: ("operate.md", "An export is not trusted"),
+    LogEvent.RISK_ALLOWED: ("limits.md", "Risks"),
+    LogEvent.SERVICE_SILENT: ("limits.md", "Outages"),
+    LogEvent.TABLE_FAILED: ("operate.md", "An execution failed"),
+    LogEvent.TABLE_REMOVED: ("limits.md", "Tables that leave an export"),
+    LogEvent.VERIFY_FAILED: ("operate.md", "A check failed"),
+}
+
+
+def help_of(event: str) -> str:
+    """The address of the page that says what to do about an event."""
+    return page(*PAGES.get(event, ("events.md", "Log lines")))
 
 
 DATASET: ContextVar[str] = ContextVar("DATASET", default="")
