@@ -18,6 +18,8 @@ from bqdump.core.settings.settings import SETTINGS
 from bqdump.render.job import workflow_source
 from deploy import discovery
 from deploy.workflow_engine import EXECUTION, FailedError, operation_failed, refusal, run
+from docs.samples import example
+from docs.walk import ROOT
 from json_schema import problems
 
 SOURCE = workflow_source()
@@ -84,9 +86,13 @@ def broken(message: str = "Task 3 failed.") -> Exception:
     return operation_failed({"name": "o", "error": {"code": 2, "message": message}})
 
 
-def test_the_workflow_is_valid_for_the_schema_of_workflows() -> None:
+RECIPE = example((ROOT / "docs/engines.md").read_text(), "Cloud Workflows", "yaml")
+
+
+@pytest.mark.parametrize("source", [SOURCE, RECIPE], ids=["rendered", "recipe"])
+def test_a_workflow_is_valid_for_the_schema_of_workflows(source: str) -> None:
     schema = json.loads((Path(__file__).parent / "schemas/workflows.json").read_text())
-    assert problems(yaml.safe_load(SOURCE), schema) == []
+    assert problems(yaml.safe_load(source), schema) == []
 
 
 def test_an_item_can_have_every_setting_but_the_run_id() -> None:

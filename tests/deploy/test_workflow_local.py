@@ -21,14 +21,19 @@ from bqdump_local.cloud_run.app import create_app
 from bqdump_local.control import Control
 from bqdump_local.operations import cloud_run_operation
 from deploy.workflow_engine import ENVIRONMENT, EXECUTION, FailedError, operation_failed, refusal, run
+from docs.samples import example
+from docs.walk import ROOT
 from local.storage_server import serving
 
 PROJECT = "my-project"
 PARENT = f"projects/{PROJECT}/locations/{ENVIRONMENT['GOOGLE_CLOUD_LOCATION']}"
+# What the recipe exports; each item of the workflow of `bqdump render` has its own.
+OWN = {"PROJECT_ID": PROJECT, "SOURCE_DATASET": "hr", "DESTINATION_BUCKET": "own-exports"}
+ENV = [{"name": name, "value": value} for name, value in OWN.items()]
 JOB = {
     "template": {
         "taskCount": 1,
-        "template": {"maxRetries": 0, "containers": [{"image": "i", "args": ["run"]}]},
+        "template": {"maxRetries": 0, "containers": [{"image": "i", "args": ["run"], "env": ENV}]},
     }
 }
 
@@ -86,7 +91,7 @@ def _fill(stack: local_stack.Stack) -> None:
     anonymous = AnonymousCredentials()
     big = bigquery.Client(PROJECT, anonymous, client_options=ClientOptions(api_endpoint=stack.bigquery))
     store = storage.Client(PROJECT, anonymous, client_options=ClientOptions(api_endpoint=stack.storage))
-    for bucket in ("sales-exports", "hr-exports"):
+    for bucket in ("sales-exports", "hr-exports", "own-exports"):
         store.create_bucket(bucket)
     for dataset, tables in (("sales", 3), ("hr", 2)):
         big.create_dataset(dataset)
@@ -148,3 +153,14 @@ def test_the_number_of_tasks_follows_the_number_of_tables(world: StackWithCloudR
     run(workflow_source(), {"exports": exports, "resume": "counted"}, world.connector)
     assert sorted(one["taskCount"] for one in world.executions()[before:]) == [1, 2]
     assert (world.root / "hr-exports/many/t0/t0_000000000000.csv").exists()
+
+
+def test_the_recipe_repeats_a_failed_execution_which_resumes_its_run(world: StackWithCloudRun) -> None:
+    source = example((ROOT / "docs/engines.md").read_text(), "Cloud Workflows", "yaml")
+    before = len(world.executions())
+    world.stack.jobs(faults=[{"at": "run", "table": "^t1@", "reason": "invalid", "times": 1}])
+    run(source, None, world.connector)
+    assert [one.get("failedCount", 0) for one in world.executions()[before:]] == [1, 0]
+    latest = world.latest("own-exports")
+    assert latest
+    assert (latest.dataset, latest.run) == ("hr", EXECUTION)

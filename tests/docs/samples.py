@@ -44,6 +44,14 @@ def below(page: str) -> list[Sample]:
     return [Sample(commands, shown) for commands, shown in BELOW.findall(page)]
 
 
+def example(page: str, title: str, language: str) -> str:
+    """The first block of code in this language below a heading, or below a paragraph that begins with the title."""
+    (code,) = re.findall(
+        rf"^(?:#+ |\*\*){title}\b(?:(?!^```).)*?^```{language}\n(.*?)^```", page, re.MULTILINE | re.DOTALL
+    )
+    return str(code)
+
+
 def sessions(page: str) -> Iterator[Sample]:
     """The commands of a page's sessions, one by one."""
     for session in SESSIONS.findall(page):
