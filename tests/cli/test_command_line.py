@@ -31,6 +31,10 @@ from bqdump.core.errors import (
 from bqdump.core.settings.settings import BY_NAME, REQUIRED, RETENTION, RULES, SETTINGS
 
 SETTINGS_COMMANDS = ("run", "plan", "status")
+OF_THE_EXPORT = (
+    "--dataset: unknown option. "
+    "The dataset is that of the export; of several, one is named by its folder: --prefix DATASET."
+)
 COMPLETE = ["--project", "proj", "--dataset", "data", "--bucket", "target"]
 
 
@@ -222,6 +226,8 @@ def test_a_command_of_another_tool_is_answered_with_ours(
         (["run", "--mask", "x"], "--mask: unknown option. Masks are set in bqdump.toml: [tables.NAME] with masks."),
         (["restore", "--source"], "--source: unknown option. It is an option of bqdump verify."),
         (["prune", "--replace"], "--replace: unknown option. It is an option of bqdump restore."),
+        *(([verb, "--dataset", "x"], OF_THE_EXPORT) for verb in ("drill", "status", "copy", "erase")),
+        (["restore", "--dataset", "x"], "--dataset: unknown option. Did you mean --into?"),
         (["status", "--zzz"], "--zzz: unknown option. `bqdump status --help` shows what is possible."),
         (
             ["verify", "--format", "csv"],

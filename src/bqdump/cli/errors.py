@@ -73,6 +73,9 @@ FEW_COMMANDS = 5
 SECRET = ("notify", "ping")
 # Commands whose argument is a run.
 NAMING_RUNS = ("status", "ls", "verify", "report", "sql", "restore", "drill", "prune")
+# Commands on what is exported, whose dataset is known.
+READING = (*NAMING_RUNS, "runs", "diff", "copy", "erase", "restores", "ui")
+OF_THE_EXPORT = "The dataset is that of the export; of several, one is named by its folder: --prefix DATASET."
 TASKS = (
     "A task is a process: its number and their count are environment variables (docs/deploy.md). "
     "On the local stack: bqdump local execute --tasks N"
@@ -109,6 +112,7 @@ HABITS = {
         (("--credentials", ""), ("--key-file", ""), ("--account", "")),
         "Credentials are Google's: `gcloud auth application-default login`, or GOOGLE_APPLICATION_CREDENTIALS.",
     ),
+    **{("--dataset", verb): OF_THE_EXPORT for verb in READING if verb != "restore"},
     ("--format", "sql"): "Did you mean --csv or --json?",
     ("--host", "ui"): "It serves this machine only; from another one: ssh -L 8080:127.0.0.1:8080 HOST.",
     ("--fix", "doctor"): "It prints the commands that fix what it finds.",
