@@ -31,7 +31,7 @@ def shell() -> Iterator[DuckDBShell]:
 def opened(exports: Exports, way: Way, shell: DuckDBShell) -> Callable[[str], list[dict[str, Any]]]:
     """A function that queries an export."""
     settings = exports.stage.settings(prefix=str(way))
-    export = Export(settings, exports.manifest(way), shell)
+    export = Export(exports.manifest(way), shell)
 
     def query(statement: str) -> list[dict[str, Any]]:
         asyncio.run(serve(settings, lambda at: export.attach(at.store, statement)))
@@ -78,7 +78,7 @@ def test_a_table_is_read_when_it_is_named_and_only_once(exports: Exports, shell:
     way = Way("read", "csv", "none")
     settings = exports.stage.settings(prefix=str(way))
     received: list[str] = []
-    export = Export(settings, exports.manifest(way), shell, lambda entry: received.append(entry.table))
+    export = Export(exports.manifest(way), shell, lambda entry: received.append(entry.table))
 
     def attach(statement: str) -> None:
         asyncio.run(serve(settings, lambda at: export.attach(at.store, statement)))

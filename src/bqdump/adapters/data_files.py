@@ -6,9 +6,7 @@ Each file is written to the system's folder for temporary files and decoded ther
 from __future__ import annotations
 
 import asyncio
-import base64
 import gzip
-import hashlib
 import os
 import shutil
 import tempfile
@@ -19,7 +17,6 @@ from pathlib import Path
 from typing import Any
 
 import duckdb
-import google_crc32c
 
 from bqdump.adapters.avro_batches import parquet_batches
 from bqdump.core.errors import UsageError, open_files_error, out_of_files
@@ -86,19 +83,11 @@ class DataFiles:
             descriptor, name = tempfile.mkstemp(dir=self._folder.name)
         path = Path(name)
         try:
-            checksum, size, strong = 0, 0, hashlib.sha256()
             with _on_this_disk(self._folder.name), os.fdopen(descriptor, "wb") as stored:
                 async for piece in content:
-                    checksum, size = google_crc32c.extend(checksum, piece), size + len(piece)
-                    if file.sha256:
-                        strong.update(piece)
                     await asyncio.to_thread(stored.write, piece)
-            crc32c = base64.b64encode(checksum.to_bytes(4, "big")).decode()
-            digest = Digest(size, crc32c, sha256=strong.hexdigest() if file.sha256 else "")
-            if (crc32c, digest.sha256) != (file.crc32c, file.sha256):
-                return digest
-            loop, whole = asyncio.get_running_loop(), digest
-            return await loop.run_in_executor(self._threads, self._read, file, path, whole, checksums, texts)
+            loop = asyncio.get_running_loop()
+            return await loop.run_in_executor(self._threads, self._read, file, path, checksums, texts)
         finally:
             path.unlink(missing_ok=True)
 
@@ -108,9 +97,9 @@ class DataFiles:
         self._connection.close()
         self._folder.cleanup()
 
-    def _read(self, file: DataFile, path: Path, digest: Digest, checksums: bool, texts: bool) -> Digest:
+    def _read(self, file: DataFile, path: Path, checksums: bool, texts: bool) -> Digest:
         columns = leaves(file.columns)
-        if not digest.size:
+        if not path.stat().st_size:
             # A file without rows may be empty, even with gzip.
             file = file._replace(codec="none")
         try:
@@ -121,9 +110,9 @@ class DataFiles:
         except (duckdb.Error, OSError, EOFError, ValueError) as error:
             if out_of_files(error):
                 raise open_files_error("read", file.name) from error
-            return digest._replace(unreadable=_first_line(error))
+            return Digest(unreadable=_first_line(error))
         differences = tuple(dict.fromkeys(difference for part in parts for difference in part.differences))
-        return digest._replace(
+        return Digest(
             rows=sum(part.rows for part in parts),
             sums=tuple(map(sum, zip(*(part.sums for part in parts), strict=True))),
             differences=differences,

@@ -1,9 +1,8 @@
-"""A QueryShell with DuckDB. Files that are not on this machine are stored in the folder for temporary files."""
+"""A QueryShell with DuckDB. Files are kept in the folder for temporary files, where nobody else changes them."""
 
 from __future__ import annotations
 
 import asyncio
-import base64
 import re
 import shutil
 import tempfile
@@ -13,16 +12,15 @@ from pathlib import Path
 from typing import Any
 
 import duckdb
-import google_crc32c
 
 from bqdump.adapters.avro_batches import parquet_batches
 from bqdump.adapters.data_files import csv_relation, json_relation, parquet_relation
-from bqdump.core.errors import DamagedError, DocumentError, UsageError
+from bqdump.core.errors import DocumentError, UsageError
 from bqdump.core.formats.types import Column
 from bqdump.core.sizes import named
 from bqdump.core.sql.views import empty_table, view
 from bqdump.core.wording import close_name
-from bqdump.ports.data_reader import Answer, DataFile, Source
+from bqdump.ports.data_reader import Answer, DataFile
 
 # DuckDB makes Python's values of these with other packages.
 ZONED = re.compile("TIME(STAMP)? WITH TIME ZONE")
@@ -123,14 +121,27 @@ class DuckDBShell:
         ((name,),) = self._connection.execute("SELECT current_database()").fetchall()
         return str(name)
 
-    async def attach(self, table: str, sources: Sequence[Source]) -> None:
+    async def store(self, content: AsyncIterator[bytes]) -> Path:
+        path = self._new()
+        try:
+            with path.open("wb") as stored:
+                async for piece in content:
+                    await asyncio.to_thread(stored.write, piece)
+        except BaseException as error:
+            path.unlink(missing_ok=True)
+            if not isinstance(error, OSError):
+                raise
+            cause = error.strerror or str(error)
+            raise UsageError("store", f"temporary files in {self._folder}", cause, "Set TMPDIR.") from error
+        return path
+
+    async def attach(self, table: str, files: Sequence[tuple[DataFile, Path]]) -> None:
         relations = []
-        for file, content in sources:
-            path = content if isinstance(content, Path) else await self._stored(file, content)
+        for file, path in files:
             relations += await asyncio.to_thread(self._relations, file, path)
         if relations:
             source = "(" + " UNION ALL BY NAME ".join(f"FROM {relation}" for relation in relations) + ")"
-            await asyncio.to_thread(self._show, table, source, sources[0].file)
+            await asyncio.to_thread(self._show, table, source, files[0][0])
         self._attached.add(table)
 
     def run(self, statement: str) -> Answer:
@@ -160,21 +171,6 @@ class DuckDBShell:
         self._connection.close()
         shutil.rmtree(self._folder, ignore_errors=True)
 
-    async def _stored(self, file: DataFile, content: AsyncIterator[bytes]) -> Path:
-        """The file on this machine, with its checksum verified."""
-        path, checksum = self._new(), 0
-        try:
-            with path.open("wb") as stored:
-                async for piece in content:
-                    checksum = google_crc32c.extend(checksum, piece)
-                    await asyncio.to_thread(stored.write, piece)
-        except OSError as error:
-            cause = error.strerror or str(error)
-            raise UsageError("store", f"temporary files in {self._folder}", cause, "Set TMPDIR.") from error
-        if base64.b64encode(checksum.to_bytes(4, "big")).decode() != file.crc32c:
-            raise DamagedError("read", file.name, "the received bytes do not match the checksum in the manifest")
-        return path
-
     def _new(self) -> Path:
         self._files += 1
         return self._folder / str(self._files)
@@ -191,21 +187,13 @@ class DuckDBShell:
             return [parquet_relation(path)]
         relations = []
         try:
-            for batch in parquet_batches(self._linked(path), file.name):
+            for batch in parquet_batches(path, file.name):
                 kept = self._new()
                 shutil.move(batch, kept)
                 relations.append(parquet_relation(kept))
         except ValueError as error:
             raise DocumentError("read", file.name, str(error)) from None
         return relations
-
-    def _linked(self, path: Path) -> Path:
-        """The same file in the folder for temporary files, as batches are made next to it."""
-        if path.parent == self._folder:
-            return path
-        link = self._new()
-        link.symlink_to(path.absolute())
-        return link
 
     def _show(self, table: str, source: str, file: DataFile) -> None:
         try:

@@ -91,8 +91,8 @@ def ls(
 def sql(statement: str, run: str = "", *, as_of: str | datetime = "", **options: Unpack[Options]) -> Answer:
     """Query a run (default: the published run) with DuckDB: every table is a view, whatever the format of its files.
 
-    The files of the tables that `statement` names are read; those in a bucket are stored in the folder for temporary
-    files until the result is there. Requires the extra `verify`. Raises UsageError where DuckDB refuses the statement.
+    The files of the tables that `statement` names are read; they are stored in the folder for temporary files
+    until the result is there. Requires the extra `verify`. Raises UsageError where DuckDB refuses the statement.
     as_of: in place of a run, the newest one whose snapshot time is not later: an aware datetime, or a string as on the
     command line.
     """
@@ -119,8 +119,8 @@ def diff(
 
     Content is compared by the checksums of the files; if they do not prove anything, `change` is "unclear". Tables
     with the same rows, columns and bytes are left out.
-    values: read the files of both runs and compare the values of every column. Raises NotFoundError if the files of a
-    run no longer exist.
+    values: read the files of both runs and compare the values of every column. Raises VerificationError if a file is
+    not as the run exported it.
     as_of: in place of `before`, the newest run whose snapshot time is not later: an aware datetime, or a string as on
     the command line.
     """

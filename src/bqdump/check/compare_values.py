@@ -6,32 +6,28 @@ The changes from one run of a set to another, dataset by dataset.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from heapq import nlargest
 from types import MappingProxyType
 from typing import NamedTuple
 
 from msgspec.structs import replace
 
-from bqdump.check.read_back import FILES_AT_ONCE, PIECE_BYTES, data_file
-from bqdump.concurrency import gathered
+from bqdump.check.read_back import FILES_AT_ONCE, ReadOptions, data_file, digest_file
 from bqdump.core.documents.changes import TableChange, compare, compare_all, way_of
 from bqdump.core.documents.fingerprints import by_arrival
 from bqdump.core.documents.manifest import File, Manifest, TableEntry
 from bqdump.core.documents.units import files_by_partition
-from bqdump.core.errors import NotFoundError
 from bqdump.core.formats.formats import altered_types
 from bqdump.core.formats.types import columns as columns_of
 from bqdump.core.progress.events import Checked, Checking, Listener, ignore
-from bqdump.core.sizes import counted
+from bqdump.core.settings.settings import Settings
 from bqdump.core.sql.checksums import Leaf, chunks, leaves
 from bqdump.core.tables.columns import exported
 from bqdump.ports.data_reader import DataReader, Digest
 from bqdump.ports.store import ObjectStore
 from bqdump.repository.exports import ExportAt, SetAt, published_set
 from bqdump.repository.published import missing_run, read_if_complete
-
-LOOKS_AT_ONCE = 16
 
 
 class Sums(NamedTuple):
@@ -57,15 +53,13 @@ async def compare_values(
 ) -> list[TableChange]:
     """Changes from one export to another, by the values of all columns. Unchanged tables are omitted.
 
-    Files of tables with the same bytes in both exports are not read. Raises NotFoundError if another file differs from
-    its manifest entry.
+    Files of tables with the same bytes in both exports are not read. Raises OtherFileError for another one that is not
+    as its manifest records it.
     """
     changes = compare_all(before, after)
     old, new = ({entry.table: entry for entry in manifest.tables} for manifest in (before, after))
     unproven = [change.table for change in changes if change.content not in ("", "same bytes")]
     compared = [(before, old[name]) for name in unproven] + [(after, new[name]) for name in unproven]
-    await _check_there(store, before, [old[name] for name in unproven])
-    await _check_there(store, after, [new[name] for name in unproven])
     files = [file for _, entry in compared for file in entry.files]
     reader.check_room(sum(nlargest(FILES_AT_ONCE, (file.size for file in files))))
     tell(Checking("reading", len(files), sum(file.size for file in files)))
@@ -78,12 +72,10 @@ async def compare_values(
 
         async def digest(file: File) -> Digest:
             async with slots:
-                content = _pieces(store, file, tell)
                 described = data_file(manifest, entry, file)._replace(alike=same)
-                digested = await reader.digest(described, content, checksums=True, texts=alike)
+                options = ReadOptions(reader, checksums=True, texts=alike)
+                digested = await digest_file(store, described, entry, file, options, tell)
             tell(Checked(1, 0))
-            if digested.crc32c != file.crc32c:
-                raise _gone(manifest, [file.name])
             return digested
 
         return _sums(manifest, entry, await asyncio.gather(*map(digest, entry.files)))
@@ -102,39 +94,6 @@ async def compare_values(
 
 def _alike(manifest: Manifest, entry: TableEntry) -> frozenset[str]:
     return altered_types(entry.format or str(manifest.settings["format"]), entry.route)
-
-
-async def _check_there(store: ObjectStore, manifest: Manifest, entries: Sequence[TableEntry]) -> None:
-    """Raises NotFoundError if a file is missing or its content differs from the manifest."""
-
-    async def is_stored(file: File) -> bool:
-        info = await store.stat(file.name)
-        return info is not None and (info.size, info.crc32c) == (file.size, file.crc32c)
-
-    files = [file for entry in entries for file in entry.files]
-    present = await gathered(is_stored, files, LOOKS_AT_ONCE)
-    if lost := [file.name for file, stays in zip(files, present, strict=True) if not stays]:
-        raise _gone(manifest, lost)
-
-
-CHECKSUMS = "Without {setting:values}, checksums are compared."
-
-
-def _gone(manifest: Manifest, lost: Sequence[str]) -> NotFoundError:
-    which = lost[0] if len(lost) == 1 else f"{lost[0]} and {counted(len(lost) - 1, 'other file')}"
-    if manifest.replaces:
-        cause = f"a later export has replaced or removed {which}"
-        hint = f"{CHECKSUMS} To keep the files of every run, put {{run}} into {{setting:path}}."
-    else:
-        cause, hint = f"it no longer has {which} as exported", CHECKSUMS
-    return NotFoundError("compare the values of", f"run {manifest.run}", cause, hint)
-
-
-async def _pieces(store: ObjectStore, file: File, tell: Listener) -> AsyncIterator[bytes]:
-    for start in range(0, file.size, PIECE_BYTES):
-        stored = await store.read(file.name, start, min(PIECE_BYTES, file.size - start))
-        tell(Checked(0, len(stored.data)))
-        yield stored.data
 
 
 def _sums(manifest: Manifest, entry: TableEntry, digests: Sequence[Digest]) -> Sums:
@@ -215,7 +174,7 @@ def _equal(before: Sums, after: Sums, was: Leaf, now: Leaf) -> bool:
     return column == other
 
 
-Compare = Callable[[ObjectStore, Manifest, Manifest], Awaitable[Sequence[TableChange]]]
+Compare = Callable[[ObjectStore, Settings, Manifest, Manifest], Awaitable[Sequence[TableChange]]]
 
 
 async def compare_set(at: SetAt, before: str, after: str, compare_both: Compare) -> list[TableChange]:
@@ -227,10 +186,11 @@ async def compare_set(at: SetAt, before: str, after: str, compare_both: Compare)
     missing = {before, after} - {""}
     published = {entry.dataset: entry.run for entry in (await published_set(at)).datasets}
     for name in at.names:
-        old = await _manifest(at.export(name), before)
-        new = await _manifest(at.export(name), after or published.get(name, ""))
+        export = at.export(name)
+        old = await _manifest(export, before)
+        new = await _manifest(export, after or published.get(name, ""))
         missing -= {before if old else None, after if new else None}
-        compared = await compare_both(at.store, old, new) if old and new else _one_sided(old, new)
+        compared = await compare_both(at.store, export.settings, old, new) if old and new else _one_sided(old, new)
         changes += [replace(change, table=f"{name}.{change.table}") for change in compared]
     for run in (before, after):
         if run in missing:

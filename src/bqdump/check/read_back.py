@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import logging
-from collections.abc import AsyncIterator, Container, Iterator
+from collections.abc import Awaitable, Container, Iterator
 from heapq import nlargest
 from typing import NamedTuple
 
@@ -15,26 +14,21 @@ from bqdump.core.documents.manifest_index import settings_of
 from bqdump.core.formats.formats import altered_types
 from bqdump.core.formats.types import columns
 from bqdump.core.progress.events import Checked, Checking, Listener, ignore
-from bqdump.core.progress.log_events import LogEvent
 from bqdump.core.tables.columns import exported
+from bqdump.file_content import FileContent, OtherFileError, read_file
 from bqdump.ports.data_reader import DataFile, DataReader, Digest
 from bqdump.ports.store import ObjectStore
-from bqdump.repository.objects import read_part
 
 FILES_AT_ONCE = 4
-PIECE_BYTES = 8 << 20
-# Reads that must all fail the checksum before the stored file counts as different.
-TIMES_READ = 3
-
-log = logging.getLogger(__name__)
 
 
 class ReadOptions(NamedTuple):
-    """How to read files back: the library, and N to read one Nth of the files (1: all)."""
+    """How to read files back: the library, and N to read one Nth of the files (1: all). texts: see DataReader."""
 
     reader: DataReader
     parts: int = 1
     checksums: bool = False
+    texts: bool = False
 
 
 class Back(NamedTuple):
@@ -47,37 +41,35 @@ class Back(NamedTuple):
     rows: int
 
 
-class _ReplacedError(Exception):
-    """The generation of the file differs from the manifest."""
-
-
 async def read_back(
     store: ObjectStore, manifest: Manifest, options: ReadOptions, lost: Container[str], tell: Listener = ignore
 ) -> Back:
     """Read the files sampled for this export, except those known to be `lost` or changed."""
 
-    async def digest_of(sample: tuple[TableEntry, File]) -> Digest | None:
+    async def look(sample: tuple[TableEntry, File]) -> Digest | OtherFileError:
+        entry, file = sample
         try:
-            return await _digest(store, manifest, *sample, options, tell)
-        except _ReplacedError:
-            return None
+            return await digest_file(store, data_file(manifest, entry, file), entry, file, options, tell)
+        except OtherFileError as error:
+            return error
         finally:
             tell(Checked(1, 0))
 
     sampled = [(entry, file) for entry, file in turn(manifest, options) if file.name not in lost]
     tell(Checking("reading", len(sampled), sum(file.size for _, file in sampled)))
-    digests = await gathered(digest_of, sampled, FILES_AT_ONCE)
+    digests = await gathered(look, sampled, FILES_AT_ONCE)
     findings: list[Finding] = []
     whole: dict[str, Digest] = {}
+    files = size = 0
     for (entry, file), digest in zip(sampled, digests, strict=True):
-        of_file = _file_findings(entry, file, digest)
-        findings += of_file
-        if digest and not any(finding.kind in (FindingKind.CHECKSUM, FindingKind.UNREADABLE) for finding in of_file):
+        findings += _file_findings(entry, file, digest)
+        replaced = isinstance(digest, OtherFileError) and digest.replaced
+        files, size = files + (not replaced), size + file.size * (not replaced)
+        if isinstance(digest, Digest) and not digest.unreadable:
             whole[file.name] = digest
     for entry in manifest.tables:
         findings += _table_findings(entry, whole)
-    read = [digest for digest in digests if digest]
-    return Back(findings, whole, len(read), sum(digest.size for digest in read), sum(d.rows for d in whole.values()))
+    return Back(findings, whole, files, size, sum(digest.rows for digest in whole.values()))
 
 
 def turn(manifest: Manifest, options: ReadOptions) -> Iterator[tuple[TableEntry, File]]:
@@ -97,20 +89,15 @@ def check_room(manifest: Manifest, options: ReadOptions) -> None:
     options.reader.check_room(sum(nlargest(FILES_AT_ONCE, (file.size for _, file in turn(manifest, options)))))
 
 
-async def _digest(
-    store: ObjectStore, manifest: Manifest, entry: TableEntry, file: File, options: ReadOptions, tell: Listener
+async def digest_file(
+    store: ObjectStore, described: DataFile, entry: TableEntry, file: File, options: ReadOptions, tell: Listener
 ) -> Digest:
-    """The result of reading a file. Cloud Storage sends no checksum for a part, so a file that does not match its
-    checksum is read again: the bytes may have been corrupted in transit."""
-    described = data_file(manifest, entry, file)
-    for tell_bytes in (tell, *[ignore] * (TIMES_READ - 1)):
-        content = _pieces(store, file, tell_bytes)
-        digest = await options.reader.digest(described, content, checksums=options.checksums)
-        if digest.crc32c == file.crc32c:
-            break
-        message = "%s: the bytes read do not match the checksum"
-        log.warning(message, file.name, extra=LogEvent.CHECKSUM_DIFFERS.extra())
-    return digest
+    """The result of reading a file. Raises OtherFileError."""
+
+    def digest(content: FileContent) -> Awaitable[Digest]:
+        return options.reader.digest(described, content, checksums=options.checksums, texts=options.texts)
+
+    return await read_file(store, file, digest, table=entry.table, tell=tell)
 
 
 def data_file(manifest: Manifest, entry: TableEntry, file: File) -> DataFile:
@@ -124,29 +111,17 @@ def data_file(manifest: Manifest, entry: TableEntry, file: File) -> DataFile:
         header=settings["header"],
         delimiter=settings["delimiter"],
         columns=exported(columns(entry.definition), entry.shape),
-        crc32c=file.crc32c,
         null_marker=settings.get("null_marker", "") if entry.route == "read" else "",
         alike=altered_types(format_, entry.route),
-        sha256=file.sha256,
     )
 
 
-async def _pieces(store: ObjectStore, file: File, tell: Listener) -> AsyncIterator[bytes]:
-    for start in range(0, file.size, PIECE_BYTES):
-        data = await read_part(store, file.name, file.generation, start, min(PIECE_BYTES, file.size - start))
-        if data is None:
-            raise _ReplacedError
-        tell(Checked(0, len(data)))
-        yield data
-
-
-def _file_findings(entry: TableEntry, file: File, digest: Digest | None) -> list[Finding]:
-    if digest is None:
-        return [Finding(FindingKind.REPLACED, entry.table, file.name, str(file.generation), "another, or none, by now")]
-    if digest.crc32c != file.crc32c:
-        return [Finding(FindingKind.CHECKSUM, entry.table, file.name, file.crc32c, f"{digest.crc32c}, as read")]
-    if digest.sha256 != file.sha256:
-        return [Finding(FindingKind.CHECKSUM, entry.table, file.name, f"SHA-256 {file.sha256}", digest.sha256)]
+def _file_findings(entry: TableEntry, file: File, digest: Digest | OtherFileError) -> list[Finding]:
+    if isinstance(digest, OtherFileError):
+        if digest.replaced:
+            found = "another, or none, by now"
+            return [Finding(FindingKind.REPLACED, entry.table, file.name, str(file.generation), found)]
+        return [Finding(FindingKind.CHECKSUM, entry.table, file.name, digest.expected, f"{digest.found}, as read")]
     if digest.unreadable:
         return [Finding(FindingKind.UNREADABLE, entry.table, file.name, "", digest.unreadable)]
     findings = [

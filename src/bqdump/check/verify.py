@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from contextlib import suppress
 from typing import NamedTuple
 
 from msgspec.structs import replace
@@ -13,11 +12,10 @@ from bqdump.check.findings import Finding, FindingKind, ReadBack, SourceCompared
 from bqdump.check.read_back import ReadOptions, check_room, read_back
 from bqdump.core.documents.manifest import File, Manifest
 from bqdump.core.documents.path_template import split_shard
-from bqdump.core.errors import DocumentError, VerificationError
+from bqdump.core.errors import VerificationError
 from bqdump.core.plan.names import pattern_of
 from bqdump.core.progress.events import Checked, Checking, Listener, ignore
 from bqdump.core.settings.settings import Settings
-from bqdump.core.settings.target import is_elsewhere
 from bqdump.core.times import rfc3339, time_in, time_of
 from bqdump.core.wording import COMMANDS, fill
 from bqdump.ports.store import Hidden, ObjectInfo, ObjectStore
@@ -32,8 +30,7 @@ from bqdump.repository.objects import (
     uncover_files,
     with_checksums,
 )
-from bqdump.repository.published import read_latest, read_manifest, read_replacing, refuse_pruned
-from bqdump.repository.repository import value_of
+from bqdump.repository.published import read_manifest, read_replacing, refuse_pruned, was_copied
 
 
 async def verify(
@@ -196,21 +193,14 @@ async def _list(
 async def _is_copy(
     store: ObjectStore, settings: Settings, manifest: Manifest, stored: Mapping[str, ObjectInfo]
 ) -> bool:
-    """Whether the complete export was copied here, which gives every object a new generation.
+    """Whether the complete export was copied here: then no file has its recorded generation.
 
-    Then no file has its recorded generation, and either the export was made for another place, or the published
-    manifest is no longer the object that was published. A single file that was rewritten is not a copy.
+    A single file that was rewritten is not a copy.
     """
     files = (file for table in manifest.tables for file in table.files)
     if not stored or any(file.name in stored and stored[file.name].generation == file.generation for file in files):
         return False
-    if is_elsewhere(manifest.settings, settings.target):
-        return True
-    with suppress(DocumentError):
-        latest = await read_latest(store, settings)
-        entry = await value_of(store, settings.layout.entry(latest.run, latest.snapshot)) if latest else None
-        return bool(latest and entry and latest.manifest_generation != entry.generation)
-    return False
+    return await was_copied(store, settings, manifest)
 
 
 def _refuse_unproven(settings: Settings, manifest: Manifest) -> None:

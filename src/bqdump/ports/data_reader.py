@@ -16,7 +16,7 @@ from bqdump.core.results import html_table, public
 
 
 class DataFile(NamedTuple):
-    """A file of an export: how it was written, and its expected columns, CRC32C (base64) and SHA-256 ("": unknown).
+    """A file of an export: how it was written, and its expected columns.
 
     null_marker: the text that means NULL in CSV, unless it is quoted.
     alike: the types of which the file has two values alike, such as "" and NULL; sums count them as one value.
@@ -28,16 +28,12 @@ class DataFile(NamedTuple):
     header: bool
     delimiter: str
     columns: tuple[Column, ...]
-    crc32c: str
     null_marker: str = ""
     alike: frozenset[str] = frozenset()
-    sha256: str = ""
 
 
 class Digest(NamedTuple):
-    """The result of reading a file. If its checksum is not the expected one, it has only size and checksums.
-
-    sha256: "" unless one is expected.
+    """The result of reading a file.
 
     unreadable: why the file cannot be decoded, else "".
     differences: how its columns differ from the expected ones.
@@ -45,13 +41,10 @@ class Digest(NamedTuple):
     rows. The sums of several files add up.
     """
 
-    size: int
-    crc32c: str
     rows: int = 0
     unreadable: str = ""
     differences: tuple[str, ...] = ()
     sums: tuple[int, ...] = ()
-    sha256: str = ""
 
 
 class DataReader(Protocol):
@@ -63,7 +56,7 @@ class DataReader(Protocol):
     async def digest(
         self, file: DataFile, content: AsyncIterator[bytes], *, checksums: bool, texts: bool = False
     ) -> Digest:
-        """Decode every value of a file.
+        """Decode every value of a file. An error of its content is raised before anything is decoded.
 
         checksums: whether to compute `sums`.
         texts: whether they are computed over each value's text in the file, so that they can be compared only between
@@ -98,13 +91,6 @@ class Answer(msgspec.Struct, frozen=True, kw_only=True):
         return html_table(self.to_dicts(), most=max(1, len(self.columns)))
 
 
-class Source(NamedTuple):
-    """A file of a table: where it is on this machine, or its content."""
-
-    file: DataFile
-    content: Path | AsyncIterator[bytes]
-
-
 class QueryShell(Protocol):
     """A database whose tables are those of an export."""
 
@@ -117,11 +103,11 @@ class QueryShell(Protocol):
         Raises UsageError for a statement that is not valid UTF-8.
         """
 
-    async def attach(self, table: str, sources: Sequence[Source]) -> None:
-        """Make a table's files its rows.
+    async def store(self, content: AsyncIterator[bytes]) -> Path:
+        """Keep a file on this machine. An error of its content leaves nothing."""
 
-        Raises DamagedError where content does not match its checksum, DocumentError where a file cannot be decoded.
-        """
+    async def attach(self, table: str, files: Sequence[tuple[DataFile, Path]]) -> None:
+        """Make files that it keeps the rows of a table. Raises DocumentError where one cannot be decoded."""
 
     def run(self, statement: str) -> Answer:
         """Run a statement; it may block. Raises UsageError where the database refuses it."""

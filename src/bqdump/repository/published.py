@@ -10,6 +10,7 @@ from collections.abc import Sequence
 from contextlib import suppress
 
 from msgspec import Struct
+from msgspec.structs import replace
 
 from bqdump.core.documents.codec import RESTORE
 from bqdump.core.documents.document import Document
@@ -99,6 +100,33 @@ async def read_if_complete(store: ObjectStore, settings: Settings, run: str) -> 
     if manifest is None:
         await refuse_lost(store, settings, run)
     return manifest
+
+
+async def was_copied(store: ObjectStore, settings: Settings, manifest: Manifest) -> bool:
+    """Whether another tool has copied the run here, which gives every file a new generation.
+
+    Either it was exported to another place, or the published manifest is no longer the object that was published.
+    """
+    if is_elsewhere(manifest.settings, settings.target):
+        return True
+    with suppress(DocumentError):
+        latest = await read_latest(store, settings)
+        entry = await value_of(store, settings.layout.entry(latest.run, latest.snapshot)) if latest else None
+        return bool(latest and entry and latest.manifest_generation != entry.generation)
+    return False
+
+
+async def as_found(store: ObjectStore, settings: Settings, manifest: Manifest) -> Manifest:
+    """The manifest to read files by: if another tool has copied them here, at whichever generation they have.
+
+    Where signatures count, at the recorded one: they say nothing of files that other tools have written.
+    """
+    if settings.trust or not await was_copied(store, settings, manifest):
+        return manifest
+    tables = tuple(
+        replace(entry, files=tuple(replace(file, generation=0) for file in entry.files)) for entry in manifest.tables
+    )
+    return replace(manifest, tables=tables)
 
 
 async def unpublished(store: ObjectStore, settings: Settings) -> NotFoundError:

@@ -49,7 +49,7 @@ from bqdump.ports.store import ObjectStore
 from bqdump.repository.drills import proof_of, read_drills, read_proof, signed_drills
 from bqdump.repository.exports import AT_ONCE, Exports, SetAt, StoreAt, exports_at, published_set
 from bqdump.repository.manifests import contents_of
-from bqdump.repository.published import name_a_dataset, pruned, read_manifest, read_replacing
+from bqdump.repository.published import as_found, name_a_dataset, pruned, read_manifest, read_replacing
 from bqdump.repository.repository import read
 from bqdump.services.keys import open_trusted, trusting, with_signed_drills
 from bqdump.services.opening import open_reader
@@ -177,8 +177,8 @@ async def sql(
     """
     name = run or settings.run_id
     trusted = trusting(lambda _: store, settings, name)(settings.target)
-    manifest = await read_manifest(trusted, settings, name)
-    queried = Queried(settings, manifest, shell, reading)
+    manifest = await as_found(trusted, settings, await read_manifest(trusted, settings, name))
+    queried = Queried(manifest, shell, reading)
     if statement:
         await queried.attach(store, statement)
     return queried
@@ -200,11 +200,17 @@ async def diff(
     before = before or await previous_run(store_at, settings, after)
     reader = open_reader() if values else None
 
-    async def both(store: ObjectStore, old: ManifestDocument, new: ManifestDocument) -> list[TableChange]:
-        return await compare_values(store, old, new, reader, tell) if reader else compare(old, new)
+    async def both(
+        store: ObjectStore, own: Settings, old: ManifestDocument, new: ManifestDocument
+    ) -> list[TableChange]:
+        if reader is None:
+            return compare(old, new)
+        return await compare_values(
+            store, await as_found(store, own, old), await as_found(store, own, new), reader, tell
+        )
 
     async def of_one(store: ObjectStore, own: Settings) -> list[TableChange]:
-        return await both(store, await read_manifest(store, own, before), await read_manifest(store, own, after))
+        return await both(store, own, await read_manifest(store, own, before), await read_manifest(store, own, after))
 
     try:
         exports = await exports_at(trusting(store_at, replace(settings, newest_within=None)), settings)

@@ -59,7 +59,7 @@ def sql(
 ) -> None:
     """Query RUN (default: the published run) with DuckDB. Every table is a view, whatever the format of its files.
 
-    Files are read when a statement names their table. Those in a bucket are stored in the folder for temporary files
+    Files are compared with the manifest when a statement names their table, and kept in the folder for temporary files
     until the command ends. A terminal shows the first 100 rows of a result.
 
     \b
