@@ -12,7 +12,7 @@ import logging
 from collections import deque
 from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable
 from itertools import islice
-from typing import TypeVar
+from typing import NamedTuple, TypeVar
 
 from bqdump.core.copy.manifest import PIECE_BYTES
 from bqdump.core.documents.manifest import File
@@ -35,13 +35,22 @@ class OtherFileError(VerificationError):
     """What is stored is not the file that the manifest records.
 
     replaced: its generation does not exist any more.
+    reason: of the table that fails with it.
     expected, found: what differs otherwise.
     """
 
     def __init__(self, subject: str, cause: str, expected: str = "", found: str = "") -> None:
         self.replaced, self.expected, self.found = not expected, expected, found
+        self.reason = "replaced" if self.replaced else "checksum"
         hint = f"A later run may have replaced it. {OTHERS}" if self.replaced else OTHERS
         super().__init__("read", subject, cause, hint)
+
+
+class Named(NamedTuple):
+    """A file in an error: what cannot be read, and the file, if that is a table."""
+
+    subject: str
+    file: str
 
 
 class Pace:
@@ -64,8 +73,8 @@ class FileContent(AsyncIterator[bytes]):
     size, crc32c, sha256: of the pieces that have passed; a store that gets them need not compute these.
     """
 
-    def __init__(self, pieces: AsyncGenerator[bytes, None], file: File, subject: str) -> None:
-        self._pieces, self._file, self._subject = pieces, file, subject
+    def __init__(self, pieces: AsyncGenerator[bytes, None], file: File, of: Named) -> None:
+        self._pieces, self._file, self._of = pieces, file, of
         self._crc32c, self._sha256, self.size = 0, hashlib.sha256(), 0
         self._summing: asyncio.Future[None] | None = None
 
@@ -122,8 +131,8 @@ class FileContent(AsyncIterator[bytes]):
         expected = (("size", f"{file.size} bytes"), ("CRC32C", file.crc32c), ("SHA-256", file.sha256))
         for (what, recorded), actual in zip(expected, (size, self.crc32c, self.sha256), strict=True):
             if recorded not in ("", actual):
-                cause = f"its {what} is {actual}, and the manifest records {recorded}"
-                raise OtherFileError(self._subject, cause, f"{what} {recorded}", actual)
+                cause = f"the {what}{self._of.file} is {actual}, and the manifest records {recorded}"
+                raise OtherFileError(self._of.subject, cause, f"{what} {recorded}", actual)
 
 
 async def read_file(
@@ -144,9 +153,9 @@ async def read_file(
     A generation of 0 stands for the one that is there as the reading begins: of a copy whose manifest has others.
     Raises OtherFileError, if any of what is recorded differs.
     """
-    subject = f"{store.url}/{file.name}{f' of table {table}' if table else ''}"
+    of = _named(store, file, table)
     for repeated in range(1, TIMES_READ + 1):
-        content = FileContent(_pieces(store, file, subject, tell, pace, ahead), file, subject)
+        content = FileContent(_pieces(store, file, of, tell, pace, ahead), file, of)
         try:
             result = await use(content)
             await content.finish()
@@ -177,22 +186,22 @@ async def read_part(store: ObjectStore, file: File, start: int, length: int, *, 
 
     Raises OtherFileError, if the generation is another one.
     """
-    subject = f"{store.url}/{file.name}{f' of table {table}' if table else ''}"
-    stored = await _read(store, file, subject, start, length)
+    of = _named(store, file, table)
+    stored = await _read(store, file, of, start, length)
     if stored.generation != (file.generation or stored.generation):
-        raise _replaced(file, subject)
+        raise _replaced(file, of)
     return stored.data
 
 
 async def _pieces(
-    store: ObjectStore, file: File, subject: str, tell: Listener, pace: Pace | None, ahead: Callable[[], int]
+    store: ObjectStore, file: File, of: Named, tell: Listener, pace: Pace | None, ahead: Callable[[], int]
 ) -> AsyncGenerator[bytes, None]:
     async def read(start: int) -> Stored:
         # With the byte after the last one, if there is one: then it is not the file.
         length = min(PIECE_BYTES, file.size - start) + (start + PIECE_BYTES >= file.size)
         if pace:
             await pace.take(length)
-        return await _read(store, file, subject, start, length)
+        return await _read(store, file, of, start, length)
 
     starts = iter(range(0, max(1, file.size), PIECE_BYTES))
     reading: deque[asyncio.Task[Stored]] = deque()
@@ -209,7 +218,7 @@ async def _pieces(
             reading.popleft()
             generation = generation or piece.generation
             if piece.generation != generation:
-                raise _replaced(file, subject)
+                raise _replaced(file, of)
             begin(max(1, ahead()))
             tell(Checked(0, len(piece.data)))
             if piece.data:
@@ -219,20 +228,27 @@ async def _pieces(
             task.cancel()
 
 
-async def _read(store: ObjectStore, file: File, subject: str, start: int, length: int) -> Stored:
+async def _read(store: ObjectStore, file: File, of: Named, start: int, length: int) -> Stored:
     try:
         stored = await store.read(file.name, start, length)
     except NotFoundError:
-        raise _replaced(file, subject) from None
+        raise _replaced(file, of) from None
     if stored.generation:
         return stored
     # A range beyond the end, as of an empty file.
     info = await store.stat(file.name)
     if info is None:
-        raise _replaced(file, subject)
+        raise _replaced(file, of)
     return stored._replace(generation=info.generation)
 
 
-def _replaced(file: File, subject: str) -> OtherFileError:
-    which = f"its generation {file.generation}, which the manifest records, does not exist any more"
-    return OtherFileError(subject, which if file.generation else "it was replaced or deleted")
+def _named(store: ObjectStore, file: File, table: str) -> Named:
+    address = f"{store.url}/{file.name}"
+    return Named(f"table {table}", f" of {address}") if table else Named(address, "")
+
+
+def _replaced(file: File, of: Named) -> OtherFileError:
+    cause = f"generation {file.generation}{of.file}, which the manifest records, does not exist any more"
+    if not file.generation:
+        cause = f"the object{of.file} was deleted or replaced"
+    return OtherFileError(of.subject, cause)

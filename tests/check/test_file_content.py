@@ -9,7 +9,7 @@ import os
 import sys
 from collections.abc import Awaitable, Callable, Iterator
 from pathlib import Path
-from types import FrameType
+from types import FrameType, SimpleNamespace
 from typing import Any, NamedTuple
 
 import msgspec
@@ -28,6 +28,7 @@ from bqdump.core.exit_codes import DIFFERENCE, exit_code
 from bqdump.core.progress.events import ignore
 from bqdump.file_content import OtherFileError
 from bqdump.ports.store import ObjectStore, Stored
+from bqdump.restoration.uploads import upload_files
 from restore.world import ExportedWorld
 
 READER = DataFiles()
@@ -125,7 +126,19 @@ async def sql(scene: Scene) -> None:
         shell.close()
 
 
-READERS = {"verify --read": verify_read, "diff --values": diff_values, "sql": sql}
+async def upload(scene: Scene) -> None:
+    bucket = MemoryStore("via")
+    task = SimpleNamespace(store=scene.store, bucket=bucket)
+    restore: Any = SimpleNamespace(
+        uploads_files=True, uploads=asyncio.Semaphore(1), task=task, uploaded=lambda name: f"up/{name}"
+    )
+    try:
+        await upload_files(restore, scene.entry)
+    finally:
+        scene.used.extend(bucket.names_now())
+
+
+READERS = {"verify --read": verify_read, "diff --values": diff_values, "sql": sql, "restore --via": upload}
 
 
 def content(scene: Scene, file: File) -> bytes:
@@ -179,7 +192,7 @@ def test_another_file_than_the_manifest_records_is_refused_by_whatever_reads_it(
     reader: str, harm: Callable[[Scene], None], scene: Scene
 ) -> None:
     harm(scene)
-    with pytest.raises(OtherFileError, match=f"{scene.file.name} of table {TABLE}: its ") as raised:
+    with pytest.raises(OtherFileError, match=f"read table {TABLE}: .* of .*{scene.file.name}") as raised:
         asyncio.run(READERS[reader](scene))
     assert exit_code(raised.value) == DIFFERENCE
     assert scene.used == []

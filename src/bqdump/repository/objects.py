@@ -10,9 +10,9 @@ from __future__ import annotations
 import logging
 import re
 from bisect import bisect_left
-from collections.abc import AsyncGenerator, Callable, Collection, Iterable, Mapping
+from collections.abc import AsyncGenerator, Collection, Iterable, Mapping
 from contextlib import aclosing
-from typing import IO, cast
+from typing import cast
 
 from bqdump.concurrency import gathered
 from bqdump.core.documents.manifest import File, Manifest
@@ -131,19 +131,6 @@ async def uncover_files(
         if (info := listed.get(file.name)) is None or info.generation != file.generation
     }
     return await uncover_generations(store, lost)
-
-
-async def upload_once(
-    store: ObjectStore, name: str, fill: Callable[[IO[bytes]], None]
-) -> tuple[ObjectInfo | None, bool]:
-    """Upload a file, and whether this upload is what is there now.
-
-    If another task has uploaded it meanwhile, that object; None if it is deleted again.
-    """
-    try:
-        return (await store.upload(name, fill, 0))[0], True
-    except ConflictError:
-        return await store.stat(name), False
 
 
 # Up to this many files are looked at one by one.

@@ -18,6 +18,7 @@ from bqdump.core.restore.partitions import both, boundaries, fill, ranges
 from bqdump.core.restore.plan import TABLE
 from bqdump.core.tables.partitioning import partitioning_of
 from bqdump.export.watch import Watch
+from bqdump.file_content import OtherFileError
 from bqdump.ports.destination import LoadRequest, TableName
 from bqdump.ports.warehouse import Job
 from bqdump.restoration.changes import VALUES, name_without_rows, scratch_difference
@@ -74,7 +75,7 @@ async def restore_table(work: TableWork) -> Restored:
     else:
         try:
             done = await _load_rows(work, changed)
-        except FailedJobError:
+        except (FailedJobError, OtherFileError):
             await _refuse_overtaken(work)
             raise
         await name_without_rows(restore, step, done.rows, done.parts)

@@ -8,23 +8,22 @@ anything is deleted, at the generation that was listed, and only with the checks
 from __future__ import annotations
 
 import asyncio
-import hashlib
 import logging
-import shutil
-import tempfile
 from collections.abc import Container, Iterable, Iterator, Mapping
 from contextlib import contextmanager
-from typing import IO
+
+from msgspec.structs import replace
 
 from bqdump.core.documents.manifest import File, TableEntry
-from bqdump.core.errors import BqdumpError
+from bqdump.core.errors import BqdumpError, ConflictError
 from bqdump.core.progress.log_events import LogEvent
 from bqdump.core.restore.documents import Restores, Upload, Uploads
 from bqdump.core.sizes import counted, size_text
+from bqdump.file_content import digest_of, read_file
 from bqdump.ports.store import ObjectInfo, ObjectStore
-from bqdump.repository.objects import common_prefix, looked_up, read_part, recorded_in, upload_once, with_checksums
+from bqdump.repository.objects import common_prefix, looked_up, recorded_in, with_checksums
 from bqdump.repository.repository import create, delete, exists, load
-from bqdump.restoration.jobs import REPLACED, FailedJobError
+from bqdump.restoration.jobs import FailedJobError
 from bqdump.restoration.ledger import Ledger
 from bqdump.restoration.task import RunningRestore
 
@@ -144,13 +143,10 @@ def _is(info: ObjectInfo, upload: Upload) -> bool:
     return (info.size, info.crc32c) == (upload.size, upload.crc32c)
 
 
-PIECE_BYTES = 8 << 20
-
-
 async def upload_files(restore: RunningRestore, entry: TableEntry) -> dict[str, int]:
     """Upload a table's files that are not there yet. Returns the generation of each upload, by its name.
 
-    Raises FailedJobError for a file, or an upload of another process, that is not as exported.
+    Raises OtherFileError for a file, or an upload of another process, that is not as exported, or FailedJobError.
     """
     if not restore.uploads_files:
         return {}
@@ -166,45 +162,23 @@ async def changed_uploads(restore: RunningRestore, uploaded: Mapping[str, int]) 
 
 
 async def _upload(restore: RunningRestore, table: str, file: File) -> ObjectInfo:
-    name, mine = restore.uploaded(file.name), False
+    name, bucket, mine = restore.uploaded(file.name), restore.task.bucket, False
     async with restore.uploads:
-        stored = await restore.task.bucket.stat(name)
+        stored = await bucket.stat(name)
         if stored is None or stored.crc32c != file.crc32c:
-            with tempfile.TemporaryFile() as copy:
-                digest = await _read(restore.task.store, table, file, file.name, file.generation, copy)
-                if file.sha256 not in ("", digest):
-                    raise FailedJobError(table, "checksum", f"{file.name} does not have the SHA-256 of the manifest")
-                stored, mine = await upload_once(restore.task.bucket, name, lambda out: _write(copy, out))
+            try:
+                stored = await read_file(
+                    restore.task.store, file, lambda content: bucket.stream(name, content, 0), table=table
+                )
+                mine = True
+            except ConflictError:
+                stored = await bucket.stat(name)
         if stored is None or (stored.size, stored.crc32c) != (file.size, file.crc32c):
-            raise FailedJobError(table, "checksum", f"{file.name} does not have the checksum of the manifest")
+            raise FailedJobError(table, "checksum", f"{name} is not the file that was uploaded")
         # A CRC32C is easily forged.
         if file.sha256 and not mine:
-            digest = await _read(restore.task.bucket, table, file, name, stored.generation)
-            if digest != file.sha256:
-                cause = f"{name}, to which it was uploaded, does not have the SHA-256 of the manifest"
-                raise FailedJobError(table, "checksum", cause)
+            await digest_of(bucket, replace(file, name=name, generation=stored.generation), table=table)
     return stored
-
-
-async def _read(
-    store: ObjectStore, table: str, file: File, name: str, generation: int, copy: IO[bytes] | None = None
-) -> str:
-    """Read the object that has a file, at this generation, into `copy`. Returns its SHA-256."""
-    digest = hashlib.sha256()
-    for start in range(0, file.size, PIECE_BYTES):
-        length = min(PIECE_BYTES, file.size - start)
-        data = await read_part(store, name, generation, start, length)
-        if data is None:
-            raise FailedJobError(table, REPLACED, f"{name} is no longer the exported file")
-        digest.update(data)
-        if copy:
-            copy.write(data)
-    return digest.hexdigest()
-
-
-def _write(copy: IO[bytes], out: IO[bytes]) -> None:
-    copy.seek(0)
-    shutil.copyfileobj(copy, out)
 
 
 # More files than this are listed, with one request for 1,000, instead of looked at one by one.
