@@ -82,3 +82,17 @@ def test_a_manifest_with_a_risk_that_only_another_release_knows_is_read(
 def test_an_unknown_risk_cannot_be_allowed(capsys: pytest.CaptureFixture[str]) -> None:
     assert start(["run", "--allow", "sunspots", "--project", "project", "--dataset", "d", "--bucket", "bucket"]) == 2
     assert "unknown risk 'sunspots'" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("name", ["project.json", "newest.json", "dataset.json", "projects/n1/plan.json"])
+def test_the_next_night_of_a_set_goes_on_whatever_is_damaged_next_to_it(
+    name: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    world = SetWorld("ops", "sales")
+    world.run("n1")
+    world.store.put_now(f"x/_bqdump/{name}", b"{}")
+    world.run("n2")
+    assert {one.dataset: one.run for one in world.set_manifest().datasets} == {"ops": "n2", "sales": "n2"}
+    open_given(monkeypatch, lambda _: world.store)
+    assert [start([command, "--bucket", "memory", "--prefix", "x"]) for command in ("runs", "verify")] == [0, 0]
+    assert "is not used" not in capsys.readouterr().err

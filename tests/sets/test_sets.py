@@ -7,11 +7,11 @@ import asyncio
 import pytest
 from msgspec.structs import replace
 
-from bqdump.core.errors import DatasetsFailedError, DocumentError, UsageError
+from bqdump.core.errors import DatasetsFailedError, UsageError
 from bqdump.core.wording import COMMANDS
 from bqdump.export.run import run
 from bqdump.export.task import Task
-from sets.world import SetWorld, names, once
+from sets.world import SetWorld, names
 
 
 @pytest.mark.parametrize("tasks", [1, 2, 7])
@@ -94,17 +94,3 @@ def test_a_set_may_not_have_the_prefix_of_a_single_export_nor_the_other_way_roun
     asyncio.run(run(single))
     with pytest.raises(UsageError, match=r"it belongs to p\.sales"):
         world.run("t", prefix="y/")
-
-
-def test_a_damaged_project_json_can_be_deleted() -> None:
-    world = SetWorld()
-    world.run("r")
-    document = world.settings().layout.set_manifest
-    world.store.put_now(document.name, b"{")
-    with pytest.raises(DocumentError, match="or delete it: the next run writes it again"):
-        world.run("s")
-    _, info = world.store.peek(document.name) or (b"", None)
-    assert info
-    once(lambda: world.store.delete([(info.name, info.generation)]))
-    world.run("s")
-    assert world.set_manifest().run == "s"

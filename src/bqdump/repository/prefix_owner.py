@@ -10,14 +10,15 @@ and removes it, or the plan is found.
 from __future__ import annotations
 
 import time
+from typing import NamedTuple
 
 import msgspec
 
 from bqdump.core.documents.target import SET, PrefixOwner
-from bqdump.core.errors import PLAN, UsageError
+from bqdump.core.errors import PLAN, DocumentError, UsageError
 from bqdump.core.settings.settings import Settings
 from bqdump.ports.store import ObjectStore
-from bqdump.repository.log import read_log
+from bqdump.repository.log import log_refused, read_log
 from bqdump.repository.published import read_latest
 from bqdump.repository.repository import load, replace, value_of
 
@@ -35,29 +36,41 @@ async def claim_prefix(store: ObjectStore, settings: Settings, run: str) -> bool
     """
     mine = PrefixOwner(settings.project, settings.dataset, run, now())
     while True:
-        owner, generation = await check_prefix(store, settings)
-        if generation and owner and not owner.released:
+        owner, generation, damaged = await check_prefix(store, settings)
+        if generation and owner and not (owner.released or damaged):
             return False
         if await replace(store, settings.layout.owner, mine, generation):
             return owner is None and generation == 0
 
 
-async def check_prefix(store: ObjectStore, settings: Settings) -> tuple[PrefixOwner | None, int]:
-    """The owner of the prefix, and the generation of the document that records it: (None, 0) if the prefix is free.
+class Found(NamedTuple):
+    """The owner of a prefix, None if it is free, and the generation of the document that records it, 0 without it.
 
-    Raises UsageError if it belongs to another dataset. Without the document, a published export determines the owner;
-    then the generation is 0.
+    damaged: it cannot be read. Then, and without it, a published export determines the owner.
     """
-    stored = await load(store, settings.layout.owner)
-    owner, generation = (stored.value, stored.generation) if stored else (None, 0)
-    latest = None
+
+    owner: PrefixOwner | None
+    generation: int
+    damaged: bool = False
+
+
+async def check_prefix(store: ObjectStore, settings: Settings) -> Found:
+    """The owner of the prefix. Raises UsageError if it belongs to another dataset."""
+    owner, generation, damaged, latest = None, 0, False, None
+    try:
+        if stored := await load(store, settings.layout.owner):
+            owner, generation = stored.value, stored.generation
+    except DocumentError as error:
+        log_refused(error.subject, error)
+        info = await store.stat(settings.layout.owner.name)
+        generation, damaged = info.generation if info else 0, True
     if owner is None:
         latest = await read_latest(store, settings)
         owner = PrefixOwner(latest.project, latest.dataset, latest.run, latest.snapshot) if latest else None
     if owner is None or owner.source == (settings.project, settings.dataset):
-        return owner, generation
+        return Found(owner, generation, damaged)
     if owner.released and not await _has_plan(store, settings, owner):
-        return None, generation
+        return Found(None, generation)
     if owner.dataset == SET:
         own = f"{settings.target.prefix}{settings.dataset}"
         hint = f"Export one dataset below a folder of its own: {{setting:prefix={own}}}."

@@ -91,20 +91,29 @@ async def swap(
     step: Callable[[T | None], Awaitable[T | None]],
     *,
     known: Known[T] = "unread",
+    anew: bool = False,
 ) -> Loaded[T] | None:
     """Update the document with `step`, by compare-and-swap. Returns the stored document.
 
     step: maps the present value (None: absent) to the next one, or to None to leave it unchanged. Called again with the
         new value each time another writer was faster.
     known: the document as it was last seen, which saves reading it.
+    anew: one that cannot be read counts as absent, and is replaced.
 
     Raises what `step` raises, and UnavailableError if the store refuses the write although the document is unchanged.
     """
     refusals, last = 0, -1
     while True:
-        now = await load(store, document) if isinstance(known, str) else known
+        damaged = 0
+        try:
+            now = await load(store, document) if isinstance(known, str) else known
+        except DocumentError:
+            info = await store.stat(document.name)
+            if not anew or info is None:
+                raise
+            now, damaged = None, info.generation
         known = "unread"
-        value, generation = await step(now.value if now else None), now.generation if now else 0
+        value, generation = await step(now.value if now else None), now.generation if now else damaged
         if value is None:
             return now
         try:

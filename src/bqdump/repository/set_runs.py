@@ -6,6 +6,8 @@ that the newest valid pointer names, and all else about a run of the set follows
 
 from __future__ import annotations
 
+import logging
+
 from msgspec.structs import replace
 
 from bqdump.core.documents.document import Document
@@ -17,11 +19,15 @@ from bqdump.core.documents.sets import (
     SetPlan,
 )
 from bqdump.core.errors import DocumentError
+from bqdump.core.progress.log_events import LogEvent
 from bqdump.core.settings.settings import Settings
+from bqdump.core.wording import COMMANDS
 from bqdump.ports.store import ObjectStore
 from bqdump.repository.complete_runs import has_locked_pointers, set_pointer
+from bqdump.repository.log import log_refused
 from bqdump.repository.repository import value_of
 
+log = logging.getLogger(__name__)
 NOT_EXPORTED = "it was not exported"
 
 
@@ -42,6 +48,16 @@ async def read_set_manifest(store: ObjectStore, settings: Settings) -> SetManife
     return manifest
 
 
+async def set_before(store: ObjectStore, settings: Settings) -> SetManifest | None:
+    """The same for the next run, which writes it again. Where it cannot be read, a warning says so."""
+    try:
+        return await read_set_manifest(store, settings)
+    except DocumentError as error:
+        message = "datasets that leave the set cannot be named: %s"
+        log.warning(message, error.sentence(COMMANDS), extra=LogEvent.MANIFEST_MISSING.extra())
+        return None
+
+
 async def locked_set(store: ObjectStore, settings: Settings, run: str = "") -> SetManifest | None:
     """The newest valid manifest of a set, where objects are locked. run: of this run. None where there is none."""
     pointer = await set_pointer(store, settings, run)
@@ -55,11 +71,20 @@ async def locked_set(store: ObjectStore, settings: Settings, run: str = "") -> S
 async def newest_set_plan(
     store: ObjectStore, settings: Settings, published: SetManifest | None = None
 ) -> SetPlan | None:
-    """The plan of the set's run that was planned last, None if there is none. published: the set that is published."""
+    """The plan of the set's run that was planned last, None if there is none. published: the set that is published.
+
+    Where a set is published, a plan that cannot be read is passed over, and logged: nothing depends on it.
+    """
     if published and published.locked:
         return plan_in(published)
-    newest = await value_of(store, settings.layout.newest)
-    return await value_of(store, settings.layout.set_run(newest.run).plan) if newest else None
+    try:
+        newest = await value_of(store, settings.layout.newest)
+        return await value_of(store, settings.layout.set_run(newest.run).plan) if newest else None
+    except DocumentError as error:
+        if published is None:
+            raise
+        log_refused(error.subject, error)
+        return plan_in(published)
 
 
 async def set_plan(store: ObjectStore, settings: Settings, published: SetManifest | None, run: str) -> SetPlan | None:

@@ -47,7 +47,7 @@ from bqdump.pool.turn import at_work, take_or_await
 from bqdump.ports.warehouse import Warehouse
 from bqdump.repository.prefix_owner import claim_prefix, release_prefix
 from bqdump.repository.repository import overwrite, replace, value_of
-from bqdump.repository.set_runs import read_set_manifest
+from bqdump.repository.set_runs import set_before
 from bqdump.sets.task import RunningSet, SetTask
 
 log = logging.getLogger(__name__)
@@ -166,7 +166,7 @@ async def _make(task: SetTask, chosen: Chosen, listed: Sequence[str]) -> Running
     async with at_work(task.planning, partial(release_prefix, task.store, task.of_prefix, task.run)):
         await check_target(task.store, task.of_prefix)
         await claim_prefix(task.store, task.of_prefix, task.run)
-        before = await read_set_manifest(task.store, task.settings)
+        before = await set_before(task.store, task.settings)
         drafted = await draft_set(task, chosen, listed, before)
         refuse_leaving(drafted.plan.removed, before, task.settings)
     plan, listings = drafted.plan, drafted.listings

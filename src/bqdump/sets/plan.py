@@ -29,7 +29,7 @@ from bqdump.export.task import Task
 from bqdump.pool.datasets import SetProgress, read_set_progress
 from bqdump.pool.turn import OthersTurn, at_work, takes_turn
 from bqdump.repository.repository import replace
-from bqdump.repository.set_runs import read_set_manifest
+from bqdump.repository.set_runs import set_before
 from bqdump.sets.obtain import draft_set, list_project
 from bqdump.sets.task import RunningSet, SetTask, draft_task, named, note_failure
 
@@ -140,7 +140,7 @@ async def plan_set(task: SetTask) -> Planned:
     listing = await list_project(task.warehouse, task.settings)
     chosen = choose_datasets(listing, task.settings)
     await check_target(task.store, task.of_prefix)
-    before = await read_set_manifest(task.store, task.settings)
+    before = await set_before(task.store, task.settings)
     drafted = await draft_set(task, chosen, [dataset.name for dataset in listing], before)
     refuse_leaving(drafted.plan.removed, before, task.settings)
 

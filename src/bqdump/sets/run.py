@@ -69,7 +69,7 @@ async def publish_set(running: RunningSet, progress: SetProgress) -> Loaded[SetM
         updated = manifest(known)
         return None if updated == known else updated
 
-    stored = await swap(task.store, task.settings.layout.set_manifest, step)
+    stored = await swap(task.store, task.settings.layout.set_manifest, step, anew=True)
     if stored and stored.mine:
         done = counted(len(progress.receipts), "dataset")
         published = LogEvent.RUN_PUBLISHED.extra(target=str(task.settings.target))
