@@ -180,7 +180,7 @@ def test_a_source_run_that_is_pruned_under_the_copy_at_any_request_is_an_error_a
         def prune_now(what: str, name: str) -> None:
             if next(left, None) is None and not gone:  # noqa: B023
                 gone.append(name)  # noqa: B023
-                for one in ("/n3/items/", "/runs/n3/manifest.json"):
+                for one in ("-n3.json", "/n3/items/", "/runs/n3/manifest.json"):
                     remove(copies.source.store, one)  # noqa: B023
 
         source: Any = Watched(copies.source.store, prune_now)
