@@ -66,6 +66,8 @@ bqdump render alerts --region europe-west1 --notification-channel projects/my-pr
 bqdump render terraform --region europe-west1
 bqdump render kubernetes --region europe-west1 --image registry/bqdump:0.2.0
 bqdump render workflow --region europe-west1 --part input
+bqdump run --run-id friday
+bqdump status friday
 """.splitlines()
 # What happens to the dataset before a command.
 BEFORE = {
@@ -73,6 +75,8 @@ BEFORE = {
         "DELETE FROM sales.customers WHERE id = 7",
         "INSERT INTO sales.orders (id, customer) VALUES (40, 3), (41, 3)",
     ),
+    # A view that fails when it is read.
+    "bqdump run --run-id friday": ("CREATE VIEW sales.shares AS SELECT id, 100 / (id - 7) AS share FROM sales.orders",),
 }
 
 
@@ -99,8 +103,8 @@ def printed(folder: Path) -> MappingProxyType[str, str]:
         for command in STORY:
             for statement in BEFORE.get(command, ()):
                 _change(stack, statement)
-            # A difference that is found is an answer, too.
-            found[command] = shell(f"{command} || test $? = 4", folder, stack.variables())
+            # A difference that is found, and a table that fails, are answers, too.
+            found[command] = shell(f"{command} || test $? = 4 -o $? = 3", folder, stack.variables())
         return MappingProxyType(found)
 
 

@@ -15,7 +15,7 @@ from docs.walk import ROOT
 
 PAGES = sorted(ROOT.glob("docs/**/*.md"))
 # Below a block of commands: tests/docs/test_recipes.py and those that call walk.follow.
-FOLLOWED = {"quickstart", "recipes", "copy", "sets", "coming-from"}
+FOLLOWED = {"quickstart", "recipes", "copy", "sets", "coming-from", "disaster"}
 
 
 @pytest.fixture(scope="module")

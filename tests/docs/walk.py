@@ -30,13 +30,15 @@ def blocks(page: str) -> list[str]:
     return re.findall(r"^```sh\n(.*?)^```", (ROOT / page).read_text(), re.MULTILINE | re.DOTALL)
 
 
-def follow(page: str, folder: Path, variables: Mapping[str, str] = {}) -> str:
+def follow(page: str, folder: Path, variables: Mapping[str, str] = {}, without: str = "pip install") -> str:
     """Run every block, in order, in one shell that stops at the first failure; returns all that was printed.
+
+    without: what the lines begin with that are left out.
 
     What the page shows below a block must be what the block prints.
     """
     samples = below((ROOT / page).read_text())
-    texts = [re.sub(r"^pip install.*\n", "", sample.commands, flags=re.MULTILINE) for sample in samples]
+    texts = [re.sub(rf"^{without}.*\n", "", sample.commands, flags=re.MULTILINE) for sample in samples]
     printed = shell("".join(f"{text}\nprintf '\\036'\n" for text in texts), folder, variables)
     for sample, found in zip(samples, printed.split("\x1e"), strict=False):
         different = differs(sample.shown, found)
