@@ -19,7 +19,7 @@ from bqdump.core.documents.manifest import File
 from bqdump.core.errors import NotFoundError, VerificationError
 from bqdump.core.progress.events import Checked, Listener, ignore
 from bqdump.core.progress.log_events import LogEvent
-from bqdump.ports.store import ObjectStore, Stored
+from bqdump.ports.store import ObjectInfo, ObjectStore, Stored
 
 log = logging.getLogger(__name__)
 
@@ -171,6 +171,11 @@ async def read_file(
     raise AssertionError
 
 
+def file_of(info: ObjectInfo) -> File:
+    """An object as a file to read."""
+    return File(info.name, info.size, info.crc32c, info.generation)
+
+
 async def digest_of(store: ObjectStore, file: File, *, table: str = "", pace: Pace | None = None) -> str:
     """The SHA-256 of a file."""
 
@@ -188,7 +193,12 @@ async def read_part(store: ObjectStore, file: File, start: int, length: int, *, 
     """
     of = _named(store, file, table)
     stored = await _read(store, file, of, start, length)
-    if stored.generation != (file.generation or stored.generation):
+    if file.generation:
+        same = stored.generation == file.generation
+    else:
+        info = await store.stat(file.name)
+        same = info is not None and (info.size, info.crc32c) == (file.size, file.crc32c)
+    if not same:
         raise _replaced(file, of)
     return stored.data
 
@@ -198,10 +208,10 @@ async def _pieces(
 ) -> AsyncGenerator[bytes, None]:
     async def read(start: int) -> Stored:
         # With the byte after the last one, if there is one: then it is not the file.
-        length = min(PIECE_BYTES, file.size - start) + (start + PIECE_BYTES >= file.size)
+        length, last = min(PIECE_BYTES, file.size - start), start + PIECE_BYTES >= file.size
         if pace:
             await pace.take(length)
-        return await _read(store, file, of, start, length)
+        return await _read(store, file, of, start, length + last)
 
     starts = iter(range(0, max(1, file.size), PIECE_BYTES))
     reading: deque[asyncio.Task[Stored]] = deque()

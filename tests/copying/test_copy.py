@@ -498,7 +498,7 @@ def test_bytes_that_are_damaged_on_the_way_are_read_again(copies: Copies) -> Non
 
 def test_bytes_that_are_always_damaged_on_the_way_are_an_error_that_names_the_file(copies: Copies) -> None:
     copies.export("a")
-    with pytest.raises(VerificationError, match=r"_000000000000\.csv: it has the CRC32C"):
+    with pytest.raises(VerificationError, match=r"_000000000000\.csv: the CRC32C is"):
         copies.copy(source=Damaging(copies.source.store, 1000))
     assert copies.data() == []
     assert copies.manifests() == []

@@ -9,11 +9,10 @@ from typing import Any
 import pytest
 from msgspec.structs import replace
 
-from bqdump import verbs
-from bqdump.adapters import movers
+from bqdump import file_content, verbs
 from bqdump.adapters.checksums import crc32c
 from bqdump.adapters.memory import MemoryStore
-from bqdump.adapters.movers import Pace, StreamMover
+from bqdump.adapters.movers import StreamMover
 from bqdump.copying.run import copy
 from bqdump.core.copy.plan import Request, requested_copy
 from bqdump.core.documents.run import Owner
@@ -21,6 +20,7 @@ from bqdump.core.errors import UsageError
 from bqdump.core.retention.policy import Policy
 from bqdump.core.settings.settings import Settings
 from bqdump.core.settings.target import parse_target
+from bqdump.file_content import Pace
 from bqdump.ports.store import Copy, Stored
 from copying.scene import Copies
 from retain.scene import SETTINGS
@@ -51,7 +51,7 @@ def most_in(reads: list[tuple[float, int]], seconds: float) -> int:
 
 @pytest.mark.parametrize("streams", [1, 2, 12])
 def test_streams_together_read_as_much_as_the_limit_and_no_more(monkeypatch: pytest.MonkeyPatch, streams: int) -> None:
-    monkeypatch.setattr(movers, "PIECE_BYTES", PIECE)
+    monkeypatch.setattr(file_content, "PIECE_BYTES", PIECE)
     source, target, loop = Timed(), MemoryStore("second"), VirtualLoop("limit")
     contents = {f"f{number}": bytes([number]) * (4 * PIECE + 100 * number) for number in range(12)}
     mover = StreamMover(source, target, Pace(RATE))
@@ -79,7 +79,7 @@ def test_streams_together_read_as_much_as_the_limit_and_no_more(monkeypatch: pyt
 
 
 def test_a_checksum_that_is_read_from_a_copy_counts_as_well(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(movers, "PIECE_BYTES", PIECE)
+    monkeypatch.setattr(file_content, "PIECE_BYTES", PIECE)
     store, loop = Timed(), VirtualLoop("digest")
 
     async def digest() -> None:

@@ -10,8 +10,8 @@ import msgspec
 import pytest
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
+from bqdump import file_content
 from bqdump.adapters.signing_keys import FileKey
-from bqdump.copying import move
 from bqdump.core.documents.run import Owner
 from bqdump.core.errors import DeniedError, VerificationError
 from bqdump.core.settings.settings import Settings
@@ -42,7 +42,7 @@ async def test_a_key_that_cannot_sign_is_refused_before_a_place_is_opened(monkey
 def test_a_file_of_several_pieces_that_another_task_has_moved_is_compared_piece_by_piece(
     copies: Copies, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(move, "PIECE_BYTES", 4)
+    monkeypatch.setattr(file_content, "PIECE_BYTES", 4)
     copies.export("a")
     copies.copy()
     sizes = [file.size for entry in copies.manifest("a").tables for file in entry.files]

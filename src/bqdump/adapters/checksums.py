@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import base64
-from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import IO, Any
 
@@ -26,17 +25,6 @@ def crc32c_of_file(path: Path) -> str:
         while chunk := file.read(CHUNK):
             checksum = google_crc32c.extend(checksum, chunk)
     return base64.b64encode(checksum.to_bytes(4, "big")).decode()
-
-
-class SummedPieces(AsyncIterator[bytes]):
-    """The pieces of a file. Once they have ended, its size and checksums are known: a store need not compute them.
-
-    sha256: in hexadecimal.
-    """
-
-    size: int
-    crc32c: str
-    sha256: str
 
 
 class Summed:

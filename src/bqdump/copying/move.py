@@ -6,7 +6,6 @@ Whether the copy has all of them, as they were moved.
 from __future__ import annotations
 
 import asyncio
-import hashlib
 from collections.abc import Coroutine, Iterable, Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
 
@@ -33,6 +32,7 @@ from bqdump.core.documents.manifest import Manifest
 from bqdump.core.errors import VerificationError, first_of
 from bqdump.core.progress.events import Checked, Checking
 from bqdump.core.sizes import counted
+from bqdump.file_content import digest_of, file_of
 from bqdump.pool.pool import work
 from bqdump.ports.mover import Moved
 from bqdump.ports.store import Copy, ObjectInfo
@@ -121,7 +121,7 @@ async def prove(task: Task, surveyed: Surveyed, here: dict[str, Here], items: Se
         for item in waiting:
             generation = here[item.target].generation
             digest = await task.mover.digest(ObjectInfo(item.target, item.size, item.crc32c, generation))
-            if digest != (item.sha256 or await _digest(task, sources[item.source])):
+            if digest != (item.sha256 or await digest_of(task.source.store, file_of(sources[item.source]))):
                 cause = "it has other bytes than the source: they were made to have the same checksum"
                 hint = "Find out who stored it, and copy to another place."
                 raise VerificationError(COPY, f"{task.target.store.url}/{item.target}", cause, hint)
@@ -152,17 +152,6 @@ async def prove_manifest(task: Task, surveyed: Surveyed, stored: Manifest) -> Ma
             cause = f"its manifest names source {names} and is not signed; this copy is from {source}"
         raise VerificationError("sign", subject, cause, "Copy to another place.")
     return copied
-
-
-async def _digest(task: Task, info: ObjectInfo) -> str:
-    digest = hashlib.sha256()
-    for start in range(0, info.size, PIECE_BYTES):
-        piece = await task.source.store.read(info.name, start, min(PIECE_BYTES, info.size - start))
-        if piece.generation != info.generation:
-            subject = f"{task.source.store.url}/{info.name}"
-            raise VerificationError(COPY, subject, "it was replaced meanwhile", "Repeat the command.")
-        digest.update(piece.data)
-    return digest.hexdigest()
 
 
 async def read_unread(task: Task, surveyed: Surveyed, here: dict[str, Here]) -> None:
@@ -257,7 +246,8 @@ async def _move_file(task: Task, surveyed: Surveyed, missing: Missing, sources: 
     item, expect = missing
     generation = sources[item.source].generation
     reads = task.digests or is_written_again(task, item, sources[item.source])
-    moved = await task.mover.move(Copy(item.source, generation, item.target, expect, item.size, item.crc32c))
+    wish = Copy(item.source, generation, item.target, expect, item.size, item.crc32c, item.sha256)
+    moved = await task.mover.move(wish)
     if moved is None:
         raise await not_as_exported(task, surveyed, [item.source], None)
     sha256 = moved.sha256

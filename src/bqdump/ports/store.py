@@ -63,6 +63,7 @@ class Copy(Struct, frozen=True):
     """A request to copy an object, at exactly this generation, over another one of generation `expect` (0: none).
 
     size, crc32c: those of the source, which the answer is compared with; None if unknown.
+    sha256: the same, where bytes are read on the way; "" if unknown.
     """
 
     source: str
@@ -71,6 +72,7 @@ class Copy(Struct, frozen=True):
     expect: int
     size: int | None = None
     crc32c: str | None = None
+    sha256: str = ""
 
 
 class BucketInfo(Struct, frozen=True):

@@ -1,7 +1,5 @@
 """Objects that are not typed documents, such as reports and Iceberg metadata: absence and lost races are answers.
 
-The data files of an export: read in parts, each at its recorded generation, and uploaded.
-
 Whether files still exist as a manifest records them, found by listing: a request for each file would be too many.
 """
 
@@ -67,15 +65,6 @@ def common_prefix(names: Collection[str]) -> str:
     first, last = min(names), max(names)
     length = next((at for at, (a, b) in enumerate(zip(first, last, strict=False)) if a != b), len(first))
     return first[:length]
-
-
-async def read_part(store: ObjectStore, name: str, generation: int, start: int, length: int) -> bytes | None:
-    """A part of a file; None if this generation no longer exists."""
-    try:
-        stored = await store.read(name, start, length)
-    except NotFoundError:
-        return None
-    return stored.data if stored.generation == generation else None
 
 
 async def hidden_in(

@@ -92,6 +92,7 @@ def _open_mover(
             kms_key=settings.kms_key,
             lock=lock,
         )
-    from bqdump.adapters.movers import Pace, StreamMover
+    from bqdump.adapters.movers import StreamMover
+    from bqdump.file_content import Pace
 
     return StreamMover(source, target, Pace(request.limit) if request.limit else None)

@@ -14,10 +14,11 @@ from msgspec.structs import replace
 from bqdump.adapters.gcs.objects import ADMIN, info_of, open_client, retention_of
 from bqdump.adapters.google.errors import translated
 from bqdump.adapters.google.http import TIMEOUT
-from bqdump.adapters.movers import digest_of, other_file
+from bqdump.adapters.movers import other_file
 from bqdump.adapters.patience import Patience, Retrying
 from bqdump.adapters.threads import Threads
 from bqdump.core.errors import ConflictError, DamagedError, VerificationError
+from bqdump.file_content import digest_of, file_of
 from bqdump.ports.mover import Moved
 from bqdump.ports.store import Copy, Lock, ObjectInfo, ObjectStore
 
@@ -84,7 +85,7 @@ class RewriteMover:
         return list(moved)
 
     async def digest(self, info: ObjectInfo) -> str:
-        return await digest_of(self._target, info)
+        return await digest_of(self._target, file_of(info))
 
     async def close(self) -> None:
         self._threads.close()

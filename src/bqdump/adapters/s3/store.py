@@ -7,7 +7,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Iter
 from functools import partial
 from typing import IO, TypeVar, cast
 
-from bqdump.adapters.checksums import Summed, SummedPieces, crc32c
+from bqdump.adapters.checksums import Summed, crc32c
 from bqdump.adapters.patience import Patience, Retrying
 from bqdump.adapters.s3.client import open_client
 from bqdump.adapters.s3.listings import Listing
@@ -31,6 +31,7 @@ from bqdump.adapters.threads import Threads
 from bqdump.core.documents.layout import is_note
 from bqdump.core.documents.notes import NOTE_BYTES
 from bqdump.core.errors import BqdumpError, ConflictError, NotFoundError, UnavailableError
+from bqdump.file_content import FileContent
 from bqdump.ports.store import Abilities, BucketInfo, Copy, Hidden, Lock, Note, ObjectInfo, Stored
 
 Result = TypeVar("Result")
@@ -211,7 +212,7 @@ class S3Store:
         begin = partial(self._upload, name, expect, origin)
         # Of what it replaces, it asks for the ETag.
         upload = begin() if expect == 0 else await self._threads.call(begin)
-        file = pieces if isinstance(pieces, SummedPieces) else Summed(None)
+        file = pieces if isinstance(pieces, FileContent) else Summed(None)
         sending: set[asyncio.Task[None]] = set()
 
         async def send(parts: Iterable[tuple[int, bytes]]) -> None:
@@ -239,7 +240,7 @@ class S3Store:
         finally:
             self._streams -= 1
 
-    def _finished(self, name: str, upload: Upload, file: Summed | SummedPieces, *, late: bool = False) -> ObjectInfo:
+    def _finished(self, name: str, upload: Upload, file: Summed | FileContent, *, late: bool = False) -> ObjectInfo:
         """The object that the upload has created. Raises if it is another one.
 
         late: one that was sent with a single request, whose answer lacks the time, may not have its generation yet.
@@ -247,7 +248,7 @@ class S3Store:
         lost: ConflictError | None = None
         etag = ""
         try:
-            etag = upload.finish(file.crc32c, file.sha256 if isinstance(file, SummedPieces) else "")
+            etag = upload.finish(file.crc32c, file.sha256 if isinstance(file, FileContent) else "")
         except ConflictError as error:
             if not upload.repeated:
                 raise

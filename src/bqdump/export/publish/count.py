@@ -6,10 +6,10 @@ from collections.abc import Sequence
 from contextlib import suppress
 
 from bqdump.concurrency import gathered
-from bqdump.core.errors import DocumentError, VerificationError
+from bqdump.core.errors import DocumentError
 from bqdump.core.formats import avro_blocks, parquet_footer
+from bqdump.file_content import file_of, read_part
 from bqdump.ports.store import ObjectInfo, ObjectStore
-from bqdump.repository.objects import read_part
 
 AT_ONCE = 24
 # Avro files are read block after block. Of a file that would take more requests the rows stay unknown; nor does a
@@ -25,7 +25,7 @@ async def count_rows(store: ObjectStore, format_: str, files: Sequence[ObjectInf
     """Rows by file name, None where counting is too expensive (CSV, JSON, Avro files of very many blocks).
 
     Parquet takes one request a file, two where the footer is large; Avro at most AVRO_REQUESTS_A_FILE.
-    Raises DocumentError for a damaged file, VerificationError for one that goes or is replaced meanwhile.
+    Raises DocumentError for a damaged file, OtherFileError for one that goes or is replaced meanwhile.
     """
     if format_ not in ("avro", "parquet"):
         return {file.name: None for file in files}
@@ -57,9 +57,7 @@ class _Reader:
         if length <= 0:
             return b""
         self.requests += 1
-        data = await read_part(self._store, self.file.name, self.file.generation, start, length)
-        if data is None:
-            raise VerificationError("count the rows of", self.file.name, "it was deleted or replaced meanwhile")
+        data = await read_part(self._store, file_of(self.file), start, length)
         if len(data) != length:
             raise DocumentError("count the rows of", self.file.name, f"{length} bytes at {start} cannot be read")
         return data
