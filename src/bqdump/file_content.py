@@ -258,7 +258,7 @@ def _named(store: ObjectStore, file: File, table: str) -> Named:
 
 
 def _replaced(file: File, of: Named) -> OtherFileError:
-    cause = f"generation {file.generation}{of.file}, which the manifest records, does not exist any more"
+    cause = f"generation {file.generation}{of.file}, which was recorded, does not exist any more"
     if not file.generation:
         cause = f"the object{of.file} was deleted or replaced"
     return OtherFileError(of.subject, cause)
