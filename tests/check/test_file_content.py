@@ -33,6 +33,7 @@ from bqdump.core.progress.events import ignore
 from bqdump.file_content import OtherFileError, digest_of
 from bqdump.ports.store import Copy, ObjectStore, Stored
 from bqdump.restoration.uploads import upload_files
+from bqdump.ui.file import preview
 from restore.world import SETTINGS, ExportedWorld
 
 READER = DataFiles()
@@ -161,7 +162,15 @@ async def digest(scene: Scene) -> None:
     scene.used.append(await digest_of(scene.store, scene.file, table=TABLE))
 
 
+async def console(scene: Scene) -> None:
+    settings = {"format": "csv", "header": False}
+    shown, compared = await preview(scene.store, scene.file, settings, TABLE)
+    assert compared
+    scene.used.append(shown)
+
+
 READERS = {
+    "ui": console,
     "verify --read": verify_read,
     "diff --values": diff_values,
     "sql": sql,

@@ -17,6 +17,7 @@ import pytest
 
 from bqdump.adapters.memory import MemoryStore
 from bqdump.core.errors import BqdumpError, UsageError
+from bqdump.file_content import file_of
 from bqdump.ports.store import Stored
 from bqdump.ui import file as module
 from bqdump.ui.decode import ROWS, Preview
@@ -37,8 +38,10 @@ class Counted(MemoryStore):
 
 def look(name: str, data: bytes, **settings: Any) -> tuple[Preview, Counted]:
     store = Counted()
-    store.put_now(name, data)
-    return asyncio.run(preview(store, name, len(data), settings)), store
+    shown, compared = asyncio.run(preview(store, file_of(store.put_now(name, data)), settings))
+    most = TEXT_BYTES if settings["format"] in ("csv", "json") else module.HEAD_BYTES
+    assert compared == (len(data) <= most)
+    return shown, store
 
 
 def test_csv_uses_its_header_and_delimiter() -> None:

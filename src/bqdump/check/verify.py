@@ -200,7 +200,7 @@ async def _is_copy(
     files = (file for table in manifest.tables for file in table.files)
     if not stored or any(file.name in stored and stored[file.name].generation == file.generation for file in files):
         return False
-    return await was_copied(store, settings, manifest)
+    return await was_copied(store, settings, manifest.settings)
 
 
 def _refuse_unproven(settings: Settings, manifest: Manifest) -> None:

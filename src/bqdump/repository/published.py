@@ -6,8 +6,9 @@ A run that has begun to replace the published files, and is not published: it is
 from __future__ import annotations
 
 import logging
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
+from typing import Any
 
 from msgspec import Struct
 from msgspec.structs import replace
@@ -102,12 +103,13 @@ async def read_if_complete(store: ObjectStore, settings: Settings, run: str) -> 
     return manifest
 
 
-async def was_copied(store: ObjectStore, settings: Settings, manifest: Manifest) -> bool:
+async def was_copied(store: ObjectStore, settings: Settings, made_with: Mapping[str, Any]) -> bool:
     """Whether another tool has copied the run here, which gives every file a new generation.
 
     Either it was exported to another place, or the published manifest is no longer the object that was published.
+    made_with: the settings in its manifest.
     """
-    if is_elsewhere(manifest.settings, settings.target):
+    if is_elsewhere(made_with, settings.target):
         return True
     with suppress(DocumentError):
         latest = await read_latest(store, settings)
@@ -121,7 +123,7 @@ async def as_found(store: ObjectStore, settings: Settings, manifest: Manifest) -
 
     Where signatures count, at the recorded one: they say nothing of files that other tools have written.
     """
-    if settings.trust or not await was_copied(store, settings, manifest):
+    if settings.trust or not await was_copied(store, settings, manifest.settings):
         return manifest
     tables = tuple(
         replace(entry, files=tuple(replace(file, generation=0) for file in entry.files)) for entry in manifest.tables

@@ -17,12 +17,16 @@ from asyncio.subprocess import DEVNULL, PIPE
 from typing import Any
 
 import msgspec
+from msgspec.structs import replace
 from starlette.requests import Request
 from starlette.responses import Response
 
+from bqdump.core.documents.manifest import File
 from bqdump.core.errors import BqdumpError, NotFoundError, UsageError, install_hint
 from bqdump.core.sizes import counted
+from bqdump.file_content import FileContent, read_file, read_part
 from bqdump.ports.store import ObjectStore
+from bqdump.repository.published import was_copied
 from bqdump.ui import decode
 from bqdump.ui.archive import Archive
 from bqdump.ui.decode import COLUMNS, ROWS, Preview, shortened, value_text
@@ -39,29 +43,37 @@ FOOTER_BYTES = 4 << 20
 SECONDS = 30.0
 
 
-async def preview(store: ObjectStore, name: str, size: int, settings: dict[str, Any]) -> Preview:
-    """The first rows of an object. Raises BqdumpError if it cannot be shown.
+async def preview(store: ObjectStore, file: File, settings: dict[str, Any], table: str = "") -> tuple[Preview, bool]:
+    """The first rows of a file, and whether its checksums were compared. Raises BqdumpError if it cannot be shown.
 
-    size: its bytes.
+    Of a file that is larger than what is read for that, only the generation is known to be the recorded one.
     settings: those of its export; format, delimiter and header are used.
     """
     format_ = settings.get("format", "csv")
+    most = TEXT_BYTES if format_ in ("csv", "json") else HEAD_BYTES
+    compared = file.size <= most
+    if compared:
+        data = await read_file(store, file, _joined, table=table)
+    else:
+        data = await read_part(store, file, 0, most, table=table)
     if format_ in ("csv", "json"):
-        data = (await store.read(name, 0, TEXT_BYTES)).data
         # A path does not have to end with {ext}; no text begins with these bytes.
-        packed = name.endswith(".gz") or data.startswith(GZIP)
-        text, complete = _text(data, complete=size <= TEXT_BYTES, packed=packed, name=name)
+        packed = file.name.endswith(".gz") or data.startswith(GZIP)
+        text, complete = _text(data, complete=compared, packed=packed, name=file.name)
         if format_ == "json":
-            return _json(text, complete)
+            return _json(text, complete), compared
         delimiter = settings.get("delimiter")
         if not isinstance(delimiter, str) or len(delimiter) != 1:
             delimiter = ","
-        return _csv(text, delimiter, complete, header=bool(settings.get("header", True)))
-    head = (await store.read(name, 0, HEAD_BYTES)).data
+        return _csv(text, delimiter, complete, header=bool(settings.get("header", True))), compared
     footer = b""
-    if format_ == "parquet" and size > len(head):
-        footer = (await store.read(name, max(0, size - FOOTER_BYTES), FOOTER_BYTES)).data
-    return await _decoded(format_, head, footer, size, name)
+    if format_ == "parquet" and not compared:
+        footer = await read_part(store, file, max(0, file.size - FOOTER_BYTES), FOOTER_BYTES, table=table)
+    return await _decoded(format_, data, footer, file.size, file.name), compared
+
+
+async def _joined(content: FileContent) -> bytes:
+    return b"".join([piece async for piece in content])
 
 
 def _text(data: bytes, *, complete: bool, packed: bool, name: str) -> tuple[str, bool]:
@@ -162,11 +174,10 @@ async def file_page(archive: Archive, request: Request) -> Response:
     file = entry.files[place]
     settings = contents.settings | (entry.carried.settings if entry.carried else {})
     settings |= {"format": entry.format} if entry.format else {}
-    info = await archive.store.stat(file.name)
-    if info is None:
-        cause = "the object does not exist any more"
-        raise NotFoundError("show", file.name, cause, "A later export may have written fewer files.")
-    shown = await preview(archive.store, info.name, info.size, settings)
+    found = file
+    if not archive.settings.trust and await was_copied(archive.store, archive.settings, contents.settings):
+        found = replace(file, generation=0)
+    shown, compared = await preview(archive.store, found, settings, name)
     return page(
         "file.html",
         archive.place,
@@ -175,6 +186,6 @@ async def file_page(archive: Archive, request: Request) -> Response:
         untrusted=await archive.untrusted(run),
         file=file,
         settings=contents.settings,
-        replaced=(info.size, info.crc32c) != (file.size, file.crc32c),
+        compared=compared,
         preview=shown,
     )
