@@ -19,7 +19,7 @@ from bqdump.core.times import time_of
 from bqdump.core.wording import COMMANDS, fill
 from bqdump.ports.store import ObjectStore
 from bqdump.repository.exports import AT_ONCE, ExportAt, SetAt, datasets_left, published_set
-from bqdump.repository.log import entries_of
+from bqdump.repository.log import entries_of, log_refused
 from bqdump.repository.objects import names_of_signatures
 from bqdump.repository.published import begun, missing_run, read_latest
 from bqdump.repository.repository import value_of
@@ -141,7 +141,11 @@ async def _present(store: ObjectStore, own: Settings, run: str) -> str:
 
 async def _of_run(at: SetAt, published: SetManifest, run: str) -> list[_Part]:
     """What is to be verified of a run: the datasets of its plan, or those that have it where there is none any more."""
-    plan = await set_plan(at.store, at.settings, published, run)
+    try:
+        plan = await set_plan(at.store, at.settings, published, run)
+    except DocumentError as error:
+        log_refused(error.subject, error)
+        plan = None
     if plan:
         names = [entry.dataset for entry in plan.datasets]
     else:

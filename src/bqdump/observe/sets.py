@@ -17,10 +17,11 @@ from bqdump.core.times import time_of
 from bqdump.core.wording import COMMANDS, fill
 from bqdump.observe.history import RunLine, RunState, latest_first, list_runs
 from bqdump.observe.status import NOT_TRUSTED, DatasetStatus, LeftDataset, Status, StatusState, damaged, find
-from bqdump.pool.datasets import SetProgress, set_progress
+from bqdump.pool.datasets import SetProgress, progress_in, set_progress
 from bqdump.ports.store import ObjectStore
 from bqdump.repository.drills import proven_together, read_proof
 from bqdump.repository.exports import AT_ONCE, SetAt, datasets_left, read_set_plan
+from bqdump.repository.log import log_refused
 from bqdump.repository.published import read_replacing
 
 ENDED = ("published", "superseded", "failed", "unreadable", NOT_TRUSTED)
@@ -44,10 +45,10 @@ async def set_status(at: SetAt, run: str = "", plain: SetAt | None = None, drill
         problem, plan = fill(error.cause, COMMANDS), await read_set_plan(plain, run)
     try:
         manifest = await at.manifest()
-        progress = await set_progress(at.store, at.settings, manifest, plan.run)
+        progress = await _progress(at, manifest, plan.run)
     except VerificationError:
         manifest = await plain.manifest()
-        progress = await set_progress(plain.store, at.settings, manifest, plan.run)
+        progress = await _progress(plain, manifest, plan.run)
 
     async def dataset(number: int) -> DatasetStatus:
         return await _dataset(at, plan, progress, number, plain)
@@ -87,10 +88,21 @@ async def set_status(at: SetAt, run: str = "", plain: SetAt | None = None, drill
         datasets=datasets,
         reused=sum(dataset.reused for dataset in datasets),
         left=left,
-        resume="" if over else resume_command(plan.run, plan.settings),
+        resume="" if over or not plan.settings else resume_command(plan.run, plan.settings),
         problem=problem,
         restorable=proven_together({dataset.dataset: dataset.restorable for dataset in datasets if dataset.restorable}),
     )
+
+
+async def _progress(at: SetAt, published: SetManifest | None, run: str) -> SetProgress:
+    """The notes of a run of the set. The published run does not need them any more: damaged ones are logged."""
+    try:
+        return await set_progress(at.store, at.settings, published, run)
+    except DocumentError as error:
+        if published is None or published.run != run:
+            raise
+        log_refused(error.subject, error)
+        return progress_in(published)
 
 
 async def _dataset(at: SetAt, plan: SetPlan, progress: SetProgress, number: int, plain: SetAt) -> DatasetStatus:

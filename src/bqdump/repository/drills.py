@@ -27,6 +27,7 @@ from bqdump.ports.signer import Signer, TrustedKeys
 from bqdump.ports.store import Note, ObjectStore
 from bqdump.repository.log import log_refused
 from bqdump.repository.manifests import read_contents
+from bqdump.repository.objects import write_once
 from bqdump.repository.repository import create, read, value_of
 
 DRILL = re.compile(rf"(?:.*/)?{STATE}/drills/[^/]+\.json", re.DOTALL)
@@ -108,8 +109,9 @@ async def with_proofs(
     if not any(both):
         return note
     proofs = Proofs(proven=both[0], different=both[1])
-    digest = sha256(encode(proofs)).hexdigest()
-    await create(store, layout.proofs(digest), proofs)
+    content = encode(proofs)
+    digest = sha256(content).hexdigest()
+    await write_once(store, layout.proofs(digest).name, content)
     note = structs.replace(note, proofs=digest)
     found = (await proof_of(store, layout, contents, [*await read_drills(store, layout), note])).restorable
     return structs.replace(note, altogether=found.tables, oldest=milliseconds_of(found.oldest) if found.oldest else 0)

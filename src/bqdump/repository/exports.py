@@ -11,7 +11,7 @@ from typing import NamedTuple, TypeVar
 from bqdump.concurrency import gathered
 from bqdump.core.documents.document import STATE
 from bqdump.core.documents.sets import SetManifest, SetPlan
-from bqdump.core.documents.target import Latest
+from bqdump.core.documents.target import Latest, Newest
 from bqdump.core.errors import DocumentError, NotFoundError, VerificationError
 from bqdump.core.progress.log_events import LogEvent
 from bqdump.core.sets.member import one_dataset
@@ -20,6 +20,7 @@ from bqdump.core.settings.target import NAME, Target
 from bqdump.core.wording import COMMANDS, fill
 from bqdump.ports.store import ObjectStore
 from bqdump.repository.complete_runs import holds_export
+from bqdump.repository.log import log_refused
 from bqdump.repository.published import read_latest
 from bqdump.repository.repository import value_of
 from bqdump.repository.set_runs import locked_set, newest_set_plan, plan_in, read_set_manifest, set_plan
@@ -83,12 +84,25 @@ async def read_set_plan(at: SetAt, run: str) -> SetPlan:
             return plan_in(manifest)
         raise NotFoundError("find", f"run {run} of a set of datasets", f"{settings.target} has no copy of it")
     if not run:
-        newest = await value_of(store, settings.layout.newest)
+        try:
+            newest = await value_of(store, settings.layout.newest)
+        except DocumentError as error:
+            if manifest is None:
+                raise
+            log_refused(error.subject, error)
+            newest = Newest(manifest.run)
         if newest is None:
             cause = f"none has been planned in {settings.target}"
             raise NotFoundError("find", "a run", cause, "Start one: {call:run}")
         run = newest.run
-    plan = await value_of(store, settings.layout.set_run(run).plan)
+    try:
+        plan = await value_of(store, settings.layout.set_run(run).plan)
+    except DocumentError as error:
+        # A published run does not need it any more.
+        if manifest is None or manifest.run != run:
+            raise
+        log_refused(error.subject, error)
+        plan = plan_in(manifest)
     if plan is None:
         cause = f"{store.url}/{settings.layout.set_run(run).root} has no plan"
         raise NotFoundError("find", f"run {run} of a set of datasets", cause)

@@ -31,7 +31,7 @@ from bqdump.pages.gantt import Drawn, bar, gantt, own_bars, remarks
 from bqdump.pages.summary import chosen, totals, verdict
 from bqdump.pages.text import duration_text
 from bqdump.pool.tables import Ledger, read_ledger
-from bqdump.repository.published import read_latest
+from bqdump.repository.published import read_latest, refuse_lost
 from bqdump.repository.repository import exists, read
 from bqdump.ui.archive import Archive
 from bqdump.ui.frame import asking, page, page_number, part
@@ -67,10 +67,14 @@ async def _progress(archive: Archive, run: str) -> dict[str, Any]:
     """The progress of a run, from its plan, claims, receipts and failures."""
     plan = await archive.plan(run)
     if plan is None:
+        await refuse_lost(archive.store, archive.settings, run)
         return {"plan": None, "copying": await exists(archive.store, archive.layout(run).copying)}
     ledger = await read_ledger(archive.store, archive.layout(run), plan)
     view = archive.view(plan, ledger)
-    later = await _later(archive, plan) if view.done + view.failed == view.tables else ""
+    later = ""
+    if view.done + view.failed == view.tables:
+        await refuse_lost(archive.store, archive.settings, run)
+        later = await _later(archive, plan)
     return {
         "plan": plan,
         "view": view,

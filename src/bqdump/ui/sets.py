@@ -38,7 +38,7 @@ async def datasets_page(collection: Collection, request: Request) -> Response:
     """The published set with each of its datasets, and the runs of all of them."""
     (manifest, problem), exports = await asyncio.gather(_published(collection), collection.exports())
     names = exports.names
-    newest, lines = await asyncio.gather(collection.whole.newest(), _lines(collection, names))
+    newest, lines = await asyncio.gather(collection.whole.newest(), _lines(collection, names, manifest))
     runs = await runs_together(_unjudged(set_of(exports)), lines)
     about = as_stored(manifest, runs) if manifest else None
     locks = await _locks(collection, about) if about and about.locked else {}
@@ -102,7 +102,10 @@ async def _proven(collection: Collection, manifest: SetManifest) -> dict[str, st
     """What drills have proven of each dataset's export, and what the newest one found."""
 
     async def text(dataset: DatasetEntry) -> tuple[str, str]:
-        proof = await (await collection.of(dataset.dataset)).proof(dataset.run) if dataset.run else None
+        proof = None
+        # What cannot be read is said of the export.
+        with suppress(DocumentError):
+            proof = await (await collection.of(dataset.dataset)).proof(dataset.run) if dataset.run else None
         return dataset.dataset, (proof.restorable if proof else Restorable()).text(time.time())
 
     return dict(await gathered(text, manifest.datasets, AT_ONCE))
@@ -111,12 +114,14 @@ async def _proven(collection: Collection, manifest: SetManifest) -> dict[str, st
 def as_stored(manifest: SetManifest, runs: Sequence[SetRun]) -> SetManifest:
     """The published set with its exports as they are there: with the numbers that an erasure has left.
 
-    Datasets whose exports are no longer there count as failed.
+    Datasets whose exports are no longer there, or cannot be read, count as failed.
     """
     stored = {(part.dataset, part.run): part for run in runs for part in run.parts}
 
     def entry(member: DatasetEntry) -> DatasetEntry:
         part = stored.get((member.dataset, member.run))
+        if part and part.state == "unreadable":
+            return replace(member, state="failed", problem=part.problem)
         if part and part.whole and (part.tables, part.files) != (member.tables, member.files):
             return replace(member, tables=part.tables, rows=part.rows, files=part.files, bytes=part.bytes)
         if part or not member.run:
@@ -142,11 +147,15 @@ async def _locks(collection: Collection, manifest: SetManifest) -> dict[str, int
 Lines = tuple[str, Sequence[RunLine]]
 
 
-async def _lines(collection: Collection, names: list[str]) -> list[Lines]:
-    """The runs of each dataset."""
+async def _lines(collection: Collection, names: list[str], published: SetManifest | None) -> list[Lines]:
+    """The runs of each dataset. published: the set, whose exports are as their manifests say."""
+    shown = {entry.dataset: entry.run for entry in published.datasets} if published else {}
 
     async def lines(name: str) -> Lines:
-        return name, await (await collection.of(name)).runs()
+        archive = await collection.of(name)
+        found = await archive.runs()
+        # Where keys are trusted, what is shown is judged with them.
+        return name, found if collection.trusting else await archive.judged(found, [shown.get(name, "")])
 
     return list(await gathered(lines, names, AT_ONCE))
 

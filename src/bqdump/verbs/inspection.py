@@ -49,7 +49,14 @@ from bqdump.ports.store import ObjectStore
 from bqdump.repository.drills import proof_of, read_drills, read_proof, signed_drills
 from bqdump.repository.exports import AT_ONCE, Exports, SetAt, StoreAt, exports_at, published_set
 from bqdump.repository.manifests import contents_of
-from bqdump.repository.published import as_found, name_a_dataset, pruned, read_manifest, read_replacing
+from bqdump.repository.published import (
+    as_found,
+    name_a_dataset,
+    pruned,
+    read_if_complete,
+    read_manifest,
+    read_replacing,
+)
 from bqdump.repository.repository import read
 from bqdump.services.keys import open_trusted, trusting, with_signed_drills
 from bqdump.services.opening import open_reader
@@ -246,8 +253,18 @@ async def set_report(at: SetAt, run: str, since: str) -> tuple[str, bytes]:
         cause = f"the report of a set shows the published run, {published.run}"
         hint = f"For other runs, and for changes: {name_a_dataset(at.settings, published.datasets[0].dataset)}"
         raise UsageError("report", f"run {run}" if run else f"changes since run {since}", cause, hint)
+    await _refuse_damaged(at, published)
     locked = await _locked_until(at, published)
     return published.run, render_set(published, _absolute(at.settings.target), locked)
+
+
+async def _refuse_damaged(at: SetAt, published: SetManifest) -> None:
+    """Raise DocumentError for a manifest that cannot be read any more, whatever the set's own manifest says of it."""
+    entries = [entry for entry in published.datasets if entry.manifest]
+    infos = await gathered(at.store.stat, [entry.manifest for entry in entries], AT_ONCE)
+    for entry, info in zip(entries, infos, strict=True):
+        if info is None or info.generation != entry.manifest_generation:
+            await read_if_complete(*at.export(entry.dataset)[:2], entry.run)
 
 
 async def _locked_until(at: SetAt, manifest: SetManifest) -> int:
