@@ -43,3 +43,6 @@ def test_without_runs_the_published_one_is_compared_with_the_one_before(
     shown = capsys.readouterr()
     assert shown.err.endswith("changes from run two to the published run\n")
     assert shown.out.splitlines()[-1] == "1 table differs."
+    # The run that is published is not compared with itself.
+    assert start(["diff", "three", "--bucket", "exports"]) == 2
+    assert "run three: it is the published run, so there is nothing to compare." in capsys.readouterr().err

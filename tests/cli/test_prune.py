@@ -120,7 +120,10 @@ def test_reads_the_policy_from_a_file(
     assert "Would remove 1 run" in said(capsys)[-1]
     Path("bqdump.toml").write_text('to = "gs://memory/x"\n[retention]\nkeep_lst = 2\n')
     assert start(["prune"]) == 2
-    assert "bqdump.toml: retention: unknown setting 'keep_lst'" in capsys.readouterr().err
+    assert "bqdump.toml: retention: unknown setting 'keep_lst'. Did you mean 'keep_last'?" in capsys.readouterr().err
+    Path("bqdump.toml").write_text('to = "gs://memory/x"\n[retention]\nkeep_last = 2\nformat = "csv"\n')
+    assert start(["prune"]) == 2
+    assert "unknown setting 'format'. Write it above [retention]: what follows" in capsys.readouterr().err
     Path("bqdump.toml").write_text('keep_last = 1\nto = "gs://memory/x"\n[retention]\nkeep_last = 2\n')
     assert start(["prune"]) == 2
     assert "keep_last is also set outside the table" in capsys.readouterr().err

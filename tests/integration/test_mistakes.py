@@ -148,6 +148,7 @@ MISTAKES = [
     ("run --allow partial", "to publish without tables that fail: --allow-partial"),
     ("run --ignore-errors", "Did you mean --allow-partial?"),
     ("run --dataset sales --dataset ops", "--dataset: was given twice. Separate several by commas"),
+    ("restore --into a --into b", "--into: was given twice. Write one of them."),
     ("run --config nosuch.toml", "--config nosuch.toml: No such file or directory. Write one: bqdump init"),
     ("status --follow", "Did you mean --watch?"),
     ("doctor --fix", "It prints the commands that fix what it finds."),

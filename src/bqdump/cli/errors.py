@@ -201,7 +201,11 @@ def _of_the_parser(error: click.ClickException) -> str:
     elif isinstance(error, click.BadOptionUsage):
         what, cause = error.option_name, error.message.replace(f"Option {error.option_name!r} ", "")
         if "given twice" in cause:
-            fix = f"Separate several by commas, such as {what} sales,ops."
+            fix = (
+                f"Separate several by commas, such as {what} sales,ops."
+                if what == "--dataset"
+                else "Write one of them."
+            )
         fix = f"Write {what} alone, or --no-{what[2:]}." if "does not take a value" in cause else fix
     elif context and cause.startswith("Got unexpected extra") and re.search(COMMENT, cause):
         fix = NO_COMMENT

@@ -41,6 +41,8 @@ SERVICE_LINK = r"BQDUMP_(SERVICE_|PORT(_|$))"
 COMMON = ("project", "job_project", "bucket", "to", "prefix", "endpoint", "patience")
 # The place of an export: one of them is enough.
 PLACE = ("bucket", "to")
+# Options that name a dataset. Of one that is given twice, the first would be ignored.
+NAMED_ONCE = ("dataset", "into")
 # What a first backup sets: described by the help of commands that take more settings than these.
 OFTEN = (
     *("prefix", "include", "exclude", "incremental", "route", "format", "compression", "path", "run_id"),
@@ -70,10 +72,11 @@ class Command(click.Command):
         self.needs = needs
 
     def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
-        """See click.Command. Of a dataset that is named twice, the first one would not be exported."""
+        """See click.Command. Refuses a dataset that is named twice."""
         _, _, parameters = self.make_parser(ctx).parse_args(args=list(args))
-        if sum(parameter.name == "dataset" for parameter in parameters) > 1:
-            raise click.BadOptionUsage("--dataset", "was given twice", ctx)
+        given = [parameter.name for parameter in parameters if isinstance(parameter, click.Option)]
+        if twice := next((name for name in NAMED_ONCE if given.count(name) > 1), None):
+            raise click.BadOptionUsage(f"--{twice}", "was given twice", ctx)
         return super().parse_args(ctx, args)
 
     def format_options(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:

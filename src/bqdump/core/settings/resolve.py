@@ -82,7 +82,11 @@ def _refuse_retention(values: Mapping[str, Any], retention: Any, name: str) -> N
         raise UsageError(READ, place, "expected a table", f"For example: [retention] with {RETENTION[0]} = 7.")
     for key in retention:
         if key not in RETENTION:
-            raise UsageError(READ, place, f"unknown setting {key!r}", f"Known settings: {', '.join(RETENTION)}.")
+            close = close_name(key, RETENTION)
+            hint = f"Did you mean {close!r}?" if close else f"Known settings: {', '.join(RETENTION)}."
+            if key in BY_NAME:
+                hint = "Write it above [retention]: what follows a section belongs to it."
+            raise UsageError(READ, place, f"unknown setting {key!r}", hint)
         if key in values:
             cause = f"{key} is also set outside the table"
             raise UsageError(READ, place, cause, "Remove one of them.")
