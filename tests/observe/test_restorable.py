@@ -219,23 +219,3 @@ def test_the_report_shows_it() -> None:
     shown = page.decode().replace("\n", "")
     assert "proven restorable</dt><dd>1 of 4 tables</dd>" in shown
     assert "oldest proof</dt><dd>2027-01-12</dd>" in shown
-
-
-@pytest.mark.parametrize("end", [".json", ".proofs"])
-@pytest.mark.parametrize("content", [b"", b"{}", None])
-def test_a_damaged_record_of_a_drill_is_named(
-    end: str, content: bytes | None, caplog: pytest.LogCaptureFixture
-) -> None:
-    store = two_runs()
-    drill(store, "r2", 3)
-    (name,) = (name for name in store.names_now() if name.startswith(LAYOUT.drills) and name.endswith(end))
-    if content is not None:
-        store.put_now(name, content)
-    elif found := store.peek(name):
-        asyncio.run(store.delete([(name, found[1].generation)]))
-    assert text(store, "r2") == "never"
-    # Without its note, nothing says that there was a drill.
-    assert (f"{name} is not used" in caplog.text) == (content is not None or end == ".proofs")
-    caplog.clear()
-    assert asyncio.run(runs(everywhere(store), SETTINGS))[0].proven_tables == 0
-    assert (f"{name} is not used" in caplog.text) == (content is not None or end == ".proofs")

@@ -20,7 +20,7 @@ from bqdump.core.times import rfc3339
 from bqdump.export.run import run
 from bqdump.observe.follow import Pace, follow
 from bqdump.observe.history import list_runs
-from bqdump.observe.status import Status, newest_run, status
+from bqdump.observe.status import Status, status
 from bqdump.repository import publication
 from bqdump.repository.manifests import published_run
 from bqdump.repository.published import read_latest
@@ -115,20 +115,6 @@ def test_a_place_whose_only_run_is_damaged_is_exported_anew(
     assert scene.run("c")[0].state == "published"
     assert logged(caplog, LogEvent.MANIFEST_MISSING)
     assert asyncio.run(published_run(scene.store, SETTINGS)) == "c"
-
-
-@DAMAGED
-def test_runs_and_status_name_what_cannot_be_read_and_the_published_run(scene: Scene, damage: Damage) -> None:
-    scene.run("a", "b")
-    damage(scene)
-    lines = {line.run: line for line in asyncio.run(list_runs(scene.store, SETTINGS))}
-    assert (lines["a"].state, lines["a"].published) == ("complete", True)
-    assert not lines["b"].published
-    if damage in [DAMAGES[name] for name in DAMAGES if name.startswith("manifest")]:
-        assert lines["b"].state == "unreadable"
-        assert "runs/b/manifest.json" in lines["b"].problem
-    assert asyncio.run(newest_run(scene.store, SETTINGS)) == "b"
-    assert asyncio.run(status(scene.store, SETTINGS, "a")).latest == "a"
 
 
 @LAYOUTS
