@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections import Counter
 from typing import Any
 
@@ -76,3 +77,17 @@ def test_a_dataset_whose_label_is_removed_does_not_leave_the_set_unasked(labelle
     assert "other (not chosen by --dataset any more)" in refused.text
     project = decode(labelled.read("all/_bqdump/project.json"), SetManifest, "project.json")
     assert project.run == "first"
+
+
+def test_an_erased_table_is_named_where_its_label_chooses_it(labelled: Stage) -> None:
+    place = ("--project", labelled.project, "--bucket", labelled.bucket)
+    assert labelled.run(*KEEPS, "--run-id", "first").code == 0
+    erased = labelled.command("erase", "people", *place, "--yes", "--reason", "asked for")
+    assert erased.code == 0, erased.text
+    for pattern, tables in (("label:pii", []), ("label:backup=daily", ["orders"])):
+        shown = labelled.command("ls", "--bucket", labelled.bucket, "--include", pattern, "--json")
+        listing = json.loads(shown.out)
+        assert [table["table"] for table in listing["tables"]] == tables
+        assert [left["name"] for left in listing["left_out"]] == ["people"]
+    restored = labelled.command("restore", *place, "--into", "back", "--include", "label:backup=daily", "--plan")
+    assert re.search(r"people +table +not in the export: erased on .*asked for", restored.text), restored.text

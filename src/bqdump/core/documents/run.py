@@ -62,13 +62,14 @@ class Partitioned(msgspec.Struct, frozen=True, array_like=True):
 @public
 class Skipped(msgspec.Struct, frozen=True, omit_defaults=True):
     """An object of the dataset that is not exported, and why. asked: a setting says so (`--on-unsupported
-    skip`), or it has no rows that could be lost.
+    skip`), or it has no rows that could be lost. labels: those that an erased table had.
     """
 
     table: str
     kind: str
     reason: str
     asked: bool = False
+    labels: dict[str, str] = {}
 
 
 @public

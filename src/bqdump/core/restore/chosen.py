@@ -166,7 +166,8 @@ def object_labels(manifest: Manifest) -> Labels:
     """The labels of tables and other objects, by name."""
     defined = [(entry.table, entry.definition) for entry in manifest.tables]
     defined += [(object_.name, object_.definition) for object_ in manifest.definitions.objects]
-    return {name: labels_in(definition) for name, definition in defined}
+    labels = {name: labels_in(definition) for name, definition in defined}
+    return {skipped.table: skipped.labels for skipped in manifest.skipped} | labels
 
 
 def object_names(manifest: Manifest) -> list[str]:

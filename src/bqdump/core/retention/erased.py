@@ -19,6 +19,7 @@ from bqdump.core.documents.target import Erasing
 from bqdump.core.errors import UsageError
 from bqdump.core.plan.record import totals_of
 from bqdump.core.results import Result, public, rows_of
+from bqdump.core.tables.patterns import labels_in
 from bqdump.core.times import DATE, as_of_time, milliseconds_of, rfc3339
 from bqdump.core.wording import placeholder
 
@@ -173,14 +174,14 @@ def without_table(manifest: Manifest, note: Erased) -> Manifest:
         carried=before.carried - sum(entry.carried is not None for entry in gone) + reused,
         reused=before.reused - reused,
     )
-    kind = gone[0].kind if gone else "TABLE"
+    kind, labels = (gone[0].kind, labels_in(gone[0].definition)) if gone else ("TABLE", {})
     skipped_before = tuple(skipped for skipped in manifest.skipped if skipped.table != note.table)
     return replace(
         manifest,
         tables=tables,
         totals=totals,
         left=tuple(table for table in manifest.left if table.table != note.table),
-        skipped=(*skipped_before, Skipped(note.table, kind, words_of(note))),
+        skipped=(*skipped_before, Skipped(note.table, kind, words_of(note), labels=labels)),
         removed_partitions=tuple(part for part in manifest.removed_partitions if part.table != note.table),
         oldest_snapshot_time=rfc3339(min([*kept, manifest.snapshot])),
         definitions=replace(
