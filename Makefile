@@ -9,7 +9,7 @@ DIST := dist
 READERS := duckdb==1.5.5\nduckdb-extension-avro==1.5.5\nduckdb-extension-iceberg==1.5.5\npandas>=3\npyiceberg>=0.12\n
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-all quick check lint types layers docs dist lock witness sbom soak pictures clean
+.PHONY: help demo test test-all quick check lint types layers docs dist lock witness engines sbom soak pictures clean
 
 help:            ## show this list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*##/ \t/'
@@ -65,6 +65,7 @@ lock:            ## update the hashed lock files
 	$(BIN)/uv pip compile --no-config --universal --python-version 3.11 --generate-hashes --no-header --no-annotate -q requirements/witness-dbt.in -o requirements/witness-dbt.txt
 	$(BIN)/uv pip compile --no-config --universal --python-version 3.11 --generate-hashes --no-header --no-annotate -q --extra airflow --extra verify pyproject.toml -o requirements/airflow.txt
 	$(BIN)/uv pip compile --no-config --universal --python-version 3.11 --generate-hashes --no-header --no-annotate -q --extra dagster --extra verify pyproject.toml -o requirements/dagster.txt
+	printf 'prefect\n' | $(BIN)/uv pip compile --no-config --universal --python-version 3.11 --generate-hashes --no-header --no-annotate -q pyproject.toml - -o requirements/prefect.txt
 	printf 'uv\nhatchling\neditables\n' | $(BIN)/uv pip compile --universal --python-version 3.11 --generate-hashes --no-header --no-annotate -q - -o requirements/tools.txt
 
 $(VENV)/.tools: requirements/tools.txt
@@ -91,13 +92,16 @@ $(VENV)/.localstack: requirements/localstack.txt $(VENV)/.dev
 	@$(BIN)/uv pip install --no-config -q --compile-bytecode --python $(VENV)/localstack/bin/python --require-hashes --no-deps -r $<
 	@touch $@
 
-# Airflow and Dagster, each with bqdump in an environment of its own: their packages are many.
-$(VENV)/.airflow $(VENV)/.dagster: $(VENV)/.%: requirements/%.txt $(VENV)/.dev
+# Each with bqdump in an environment of its own: their packages are many.
+$(VENV)/.airflow $(VENV)/.dagster $(VENV)/.prefect: $(VENV)/.%: requirements/%.txt $(VENV)/.dev
 	@rm -f $@
 	@$(BIN)/python -m venv --clear --without-pip $(VENV)/$*
 	@$(BIN)/uv pip install --no-config -q --compile-bytecode --python $(VENV)/$*/bin/python --require-hashes --no-deps -r $<
 	@$(BIN)/uv pip install --no-config -q --python $(VENV)/$*/bin/python --no-deps --build-constraint requirements/tools.txt -e .
 	@touch $@
+
+engines: $(VENV)/.airflow $(VENV)/.dagster $(VENV)/.prefect  ## run exports in Airflow, Dagster and Prefect
+	@$(BIN)/pytest -q tests/engines
 
 $(VENV)/.docs: requirements/docs.txt $(VENV)/.dev
 	@$(UV) install -q --python $(BIN)/python --require-hashes --no-deps -r $<

@@ -8,14 +8,21 @@ package index, and takes minutes: `.ci/run` runs it every night.
 from __future__ import annotations
 
 import argparse
+import json
 import os
+import shutil
 import subprocess
 import sys
 import tempfile
+import urllib.request
 import venv
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import NamedTuple
+
+sys.path.insert(0, str(Path(__file__).resolve().parent))
+
+from docs.samples import example
 
 ROOT = Path(__file__).parent.parent
 
@@ -38,6 +45,8 @@ ENVIRONMENTS: Mapping[str, Environment] = {
 }
 UV = [sys.executable, "-m", "uv"]
 RUN = "--run-id"
+# Its name follows from the time for which engines/composer.py runs the DAG.
+RECIPES_RUN = "20260131T030000"
 JOURNEY = (
     ("demo", "--folder", "demo"),
     ("local", "seed"),
@@ -118,8 +127,42 @@ def walk(bqdump: Path, folder: Path) -> str:
             say(f"  {done.returncode} bqdump {' '.join(arguments)}")
             if done.returncode or "Traceback" in done.stderr:
                 return f"bqdump {' '.join(arguments)}: {done.returncode}\n{done.stdout[-2000:]}{done.stderr[-4000:]}"
+        return composed(bqdump, folder, environ) if (bqdump.parent / "airflow").exists() else ""
     finally:
         run("local", "down", check=False)
+
+
+def composed(bqdump: Path, folder: Path, environ: Mapping[str, str]) -> str:
+    """Run Composer's recipe in docs/engines.md, with Google's operator in Airflow; returns what failed, or ""."""
+    dag = folder / "airflow/dags/composer.py"
+    dag.parent.mkdir(parents=True)
+    shutil.copy(ROOT / "tests/engines/composer.py", dag)
+    names = ("PROJECT_ID", "SOURCE_DATASET", "DESTINATION_BUCKET")
+    env = [{"name": name, "value": environ[name]} for name in names] + [{"name": "BQDUMP_PREFIX", "value": "composer"}]
+    task = {"maxRetries": 0, "containers": [{"image": "any", "args": ["run"], "env": env}]}
+    url = f"{environ['CLOUD_RUN_ADDRESS']}/v2/projects/my-project/locations/europe-west1/jobs?jobId=bqdump"
+    body = json.dumps({"template": {"template": task}}).encode()
+    urllib.request.urlopen(urllib.request.Request(url, body, {"Content-Type": "application/json"}), timeout=60).close()
+    own = {
+        "AIRFLOW_HOME": str(folder / "airflow"),
+        "AIRFLOW__CORE__LOAD_EXAMPLES": "False",
+        "AIRFLOW__CORE__DEFAULT_TASK_RETRY_DELAY": "0",
+        "AIRFLOW_CONN_GOOGLE_CLOUD_DEFAULT": "google-cloud-platform://",
+        "RECIPE": example((ROOT / "docs/engines.md").read_text(), "Cloud Composer", "python"),
+    }
+    commands = (
+        ["airflow", "db", "migrate"],
+        ["python", str(dag)],
+        ["bqdump", "verify", RECIPES_RUN, "--prefix", "composer"],
+    )
+    for words in commands:
+        command = [str(bqdump.parent / words[0]), *words[1:]]
+        done = subprocess.run(
+            command, cwd=folder, env={**environ, **own}, capture_output=True, text=True, check=False, timeout=600
+        )
+        say(f"  {done.returncode} {' '.join(words)}")
+        if done.returncode:
+            return f"{' '.join(words)}: {done.returncode}\n{done.stdout[-4000:]}{done.stderr[-4000:]}"
     return ""
 
 

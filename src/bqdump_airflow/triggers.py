@@ -1,4 +1,8 @@
-"""What the triggerer waits for: the end of an execution, the publication of a run."""
+"""What the triggerer waits for: the end of an execution, the publication of a run.
+
+A trigger first waits for one interval. The task has just looked, and Airflow's scheduler takes a task that goes on
+before it has read that its process ended for one that was killed.
+"""
 
 from __future__ import annotations
 
@@ -35,8 +39,10 @@ class ExecutionTrigger(BaseTrigger):
 
     async def run(self) -> AsyncIterator[TriggerEvent]:
         """See BaseTrigger."""
-        while not (end := await asyncio.to_thread(cloud_run.ended, self.endpoint, self.execution)):
+        end = None
+        while not end:
             await asyncio.sleep(self.poll_seconds)
+            end = await asyncio.to_thread(cloud_run.ended, self.endpoint, self.execution)
         yield TriggerEvent(end)
 
 
@@ -55,7 +61,9 @@ class PublishedTrigger(BaseTrigger):
     async def run(self) -> AsyncIterator[TriggerEvent]:
         """See BaseTrigger."""
         since = datetime.fromisoformat(self.since)
-        while True:
+        run = ""
+        while not run:
+            await asyncio.sleep(self.poll_seconds)
             try:
                 run = await asyncio.to_thread(published_since, self.settings, since)
             except bqdump.BqdumpError as error:
@@ -63,8 +71,4 @@ class PublishedTrigger(BaseTrigger):
                     yield TriggerEvent({"problem": str(error)})
                     return
                 self.log.warning("%s", error)
-                run = ""
-            if run:
-                yield TriggerEvent({"run": run})
-                return
-            await asyncio.sleep(self.poll_seconds)
+        yield TriggerEvent({"run": run})

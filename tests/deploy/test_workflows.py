@@ -104,7 +104,7 @@ def test_a_release_keeps_no_cache_and_no_credentials() -> None:
     assert WORKFLOWS["release"]["jobs"]["publish"]["environment"] == {"name": "pypi"}
 
 
-@pytest.mark.parametrize("job", ["test", "checks", "nightly"])
+@pytest.mark.parametrize("job", ["test", "checks", "nightly", "engines"])
 def test_ci_runs_targets_of_make(run: Any, job: str) -> None:
     targets = re.findall(r"^([a-z-]+):", (ROOT / "Makefile").read_text(), re.MULTILINE)
     started = run("ci", job).started

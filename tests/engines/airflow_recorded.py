@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import sys
 
-from airflow.models import DagRun, TaskInstance
+from airflow.models import TaskInstance
 from airflow.models.asset import AssetEvent
 from airflow.models.xcom import XComModel
 from airflow.utils.session import create_session
@@ -13,16 +13,15 @@ from sqlalchemy import select
 
 with create_session() as session:
     tasks = [
-        {"dag": task.dag_id, "run": task.run_id, "state": str(task.state or ""), "tries": task.try_number}
+        {"task": f"{task.dag_id}.{task.task_id}", "state": str(task.state or ""), "tries": task.try_number}
         for task in session.scalars(select(TaskInstance))
     ]
     xcoms = [
-        {"dag": xcom.dag_id, "key": xcom.key, "value": XComModel.deserialize_value(xcom)}
+        {"task": f"{xcom.dag_id}.{xcom.task_id}", "key": xcom.key, "value": XComModel.deserialize_value(xcom)}
         for xcom in session.scalars(select(XComModel))
     ]
     events = [
-        {"asset": event.asset.uri, "dag": event.source_dag_id, "extra": event.extra}
+        {"asset": event.asset.uri, "task": f"{event.source_dag_id}.{event.source_task_id}", "extra": event.extra}
         for event in session.scalars(select(AssetEvent))
     ]
-    runs = [{"dag": run.dag_id, "type": str(run.run_type)} for run in session.scalars(select(DagRun))]
-sys.stdout.write("\n" + json.dumps({"tasks": tasks, "xcoms": xcoms, "events": events, "runs": runs}) + "\n")
+sys.stdout.write("\n" + json.dumps({"tasks": tasks, "xcoms": xcoms, "events": events}) + "\n")

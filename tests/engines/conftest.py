@@ -1,4 +1,6 @@
-"""Real Airflow and Dagster, in environments of their own: `make .venv/.airflow .venv/.dagster`, every night.
+"""Real schedulers, in environments of their own: `make engines`, every night.
+
+They run what docs/engines.md shows.
 
 Without its environment, a file has no tests: `pytest tests/engines` then fails, as it finds none. Nor has it any in
 processes that share tests, since each test goes on from what the one before it did.
@@ -7,6 +9,7 @@ processes that share tests, since each test goes on from what the one before it 
 from __future__ import annotations
 
 import os
+import re
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -17,12 +20,23 @@ import pytest
 import requests
 
 from bqdump_local.stack import Stack
+from docs.samples import example
+from docs.walk import ROOT
 from integration.stage import Stage
 
-ENGINES = ("airflow", "dagster")
+ENGINES = ("airflow", "dagster", "prefect")
 SHARED = "PYTEST_XDIST_WORKER" in os.environ
 collect_ignore = [f"test_{name}.py" for name in ENGINES if SHARED or not (Path(sys.prefix) / f".{name}").exists()]
-TABLES = [f"t_{number:02}" for number in range(40)]
+TABLES = ["orders", *(f"t_{number:02}" for number in range(39))]
+PAGE = (ROOT / "docs/engines.md").read_text()
+
+
+def page_example(title: str, stage: Stage) -> str:
+    """An example of docs/engines.md for the stage's dataset. What it schedules has no time in the next year."""
+    settings = {"project": stage.project, "dataset": stage.dataset, "bucket": stage.bucket}
+    code, count = re.subn(r"^SALES = .*$", f"SALES = {settings}", example(PAGE, title, "python"), flags=re.MULTILINE)
+    assert count == 1
+    return re.sub(r'"0 \d \* \* \*"', '"0 0 29 2 *"', code)
 
 
 @pytest.fixture(scope="module")

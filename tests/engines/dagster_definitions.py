@@ -1,32 +1,23 @@
-"""The definitions that the tests run. The settings are in the environment."""
+"""The definitions of docs/engines.md, which are in EXAMPLE, with jobs for them and a check by verify as well."""
 
-import json
 import os
-from collections.abc import Iterator
 from typing import Any
 
 import dagster as dg
-from dagster import AssetExecutionContext
 
-from bqdump_dagster import bqdump_assets, bqdump_checks, export
+from bqdump_dagster import bqdump_checks
 
-SETTINGS = json.loads(os.environ["TEST_SETTINGS"])
-
-
-@bqdump_assets(settings=SETTINGS)
-def sales(context: AssetExecutionContext) -> Iterator[dg.MaterializeResult[Any]]:
-    """Export the dataset."""
-    yield from export(context, SETTINGS)
-
-
-defs = dg.Definitions(
-    assets=[sales],
-    asset_checks=[bqdump_checks(sales, settings=SETTINGS, by=by) for by in ("verify", "drill")],
+example: dict[str, Any] = {"__name__": __name__}
+exec(os.environ["EXAMPLE"], example)
+sales = example["sales"]
+more = dg.Definitions(
+    asset_checks=[bqdump_checks(sales, settings=example["SALES"], by="verify")],
     jobs=[
         dg.define_asset_job("nightly", dg.AssetSelection.assets(sales).without_checks()),
         dg.define_asset_job("proofs", dg.AssetSelection.checks_for_assets(sales)),
     ],
 )
+defs = dg.Definitions.merge(example["defs"], more)
 
 
 def nightly() -> dg.JobDefinition:

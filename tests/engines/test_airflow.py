@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import shutil
 import signal
 import socket
@@ -16,7 +17,7 @@ from typing import Any, NamedTuple
 
 import pytest
 
-from engines.conftest import TABLES, create_job
+from engines.conftest import TABLES, create_job, page_example
 from integration.stage import Stage, until
 
 HERE = Path(__file__).parent
@@ -44,21 +45,39 @@ class Airflow(NamedTuple):
         found: dict[str, Any] = json.loads(ran.stdout.splitlines()[-1])
         return found
 
-    def state(self, dag: str) -> tuple[str, int]:
-        """State and tries of the newest task of a DAG."""
-        tasks = [(task["state"], task["tries"]) for task in self.recorded()["tasks"] if task["dag"] == dag]
-        return tasks[-1] if tasks else ("", 0)
+    def state(self, task: str) -> tuple[str, int]:
+        """State and tries of the one instance of a task, which is named with its DAG."""
+        found = [(one["state"], one["tries"]) for one in self.recorded()["tasks"] if one["task"] == task]
+        assert len(found) <= 1
+        return found[0] if found else ("", 0)
 
-    def ends(self, dag: str) -> tuple[str, int]:
-        """State and tries of the DAG's task, once it has ended."""
-        until(lambda: self.state(dag)[0] in ("success", "failed"), f"{dag} ends", 300)
-        return self.state(dag)
+    def ends(self, task: str) -> tuple[str, int]:
+        """State and tries of a task, once it has ended."""
+        until(lambda: self.state(task)[0] in ("success", "failed"), f"{task} ends", 300)
+        return self.state(task)
 
-    def xcoms(self, dag: str) -> dict[str, Any]:
-        return {xcom["key"]: xcom["value"] for xcom in self.recorded()["xcoms"] if xcom["dag"] == dag}
+    def defers(self, task: str, attempt: int) -> None:
+        """Wait until the scheduler has read that this attempt of a task goes on in the triggerer.
 
-    def log(self, dag: str) -> str:
-        return "".join(path.read_text() for path in sorted(self.home.glob(f"logs/dag_id={dag}/**/attempt=*.log")))
+        It takes a task that goes on earlier for one that was killed.
+        """
+        dag, _, name = task.partition(".")
+        key = rf"dag_id='{dag}', task_id='{name}', .* try_number={attempt}, map_index=-1"
+        read = re.compile(rf"Received executor event with state success .*{key}")
+        log = self.home / "standalone.log"
+        until(lambda: read.search(log.read_text()), f"{task} is deferred", 300)
+
+    def xcoms(self, task: str) -> dict[str, Any]:
+        return {xcom["key"]: xcom["value"] for xcom in self.recorded()["xcoms"] if xcom["task"] == task}
+
+    def events(self, task: str) -> list[dict[str, Any]]:
+        """The events of assets that a task has made."""
+        return [event for event in self.recorded()["events"] if event["task"] == task]
+
+    def log(self, task: str) -> str:
+        dag, _, name = task.partition(".")
+        found = sorted(self.home.glob(f"logs/dag_id={dag}/run_id=*/task_id={name}/attempt=*.log"))
+        return "".join(path.read_text() for path in found)
 
     def kill_task(self) -> None:
         """SIGKILL for the process of the one task that is running; its supervisor stays."""
@@ -92,6 +111,7 @@ def airflow(stage: Stage, tmp_path_factory: pytest.TempPathFactory) -> Iterator[
     home, port = tmp_path_factory.mktemp("airflow"), free_port()
     (home / "dags").mkdir()
     shutil.copy(HERE / "airflow_dags.py", home / "dags")
+    (home / "dags/page.py").write_text(page_example("Airflow", stage))
     settings = {"project": stage.project, "dataset": stage.dataset, "bucket": stage.bucket}
     env = os.environ | stage.stack.variables() | {
         "PATH": f"{BIN}:{os.environ['PATH']}",
@@ -100,9 +120,12 @@ def airflow(stage: Stage, tmp_path_factory: pytest.TempPathFactory) -> Iterator[
         "AIRFLOW__API__PORT": str(port),
         "AIRFLOW__API__WORKERS": "1",
         "AIRFLOW__CORE__DAGS_ARE_PAUSED_AT_CREATION": "False",
+        "AIRFLOW__CORE__DEFAULT_TASK_RETRY_DELAY": "1",
         "AIRFLOW__CORE__EXECUTION_API_SERVER_URL": f"http://127.0.0.1:{port}/execution/",
         "AIRFLOW__CORE__LOAD_EXAMPLES": "False",
         "AIRFLOW__CORE__PARALLELISM": "4",
+        # On a busy machine, its API server takes longer than a task waits for it.
+        "AIRFLOW__WORKERS__EXECUTION_API_TIMEOUT": "120",
         "AIRFLOW__LOGGING__WORKER_LOG_SERVER_PORT": str(free_port()),
         "AIRFLOW__LOGGING__TRIGGER_LOG_SERVER_PORT": str(free_port()),
         "TEST_SETTINGS": json.dumps(settings),
@@ -115,7 +138,7 @@ def airflow(stage: Stage, tmp_path_factory: pytest.TempPathFactory) -> Iterator[
     made = Airflow(home, env, process)
     try:
         until((home / "airflow.db").exists, "Airflow's database is there", 300)
-        until(lambda: "worker" in listed(made), "Airflow has read the DAGs", 300)
+        until(lambda: {"cloud_run", "nightly_export"} <= set(listed(made).split()), "Airflow has read the DAGs", 300)
         yield made
     finally:
         os.killpg(process.pid, signal.SIGKILL)
@@ -129,19 +152,20 @@ def listed(airflow: Airflow) -> str:
 
 
 def test_a_killed_task_is_retried_and_each_table_is_exported_once(airflow: Airflow, stage: Stage) -> None:
-    airflow.command("dags", "trigger", "waiting")
-    until(lambda: airflow.state("waiting")[0] == "deferred", "the sensor is in the triggerer", 300)
+    airflow.command("dags", "trigger", "morning")
+    airflow.defers("morning.published", 1)
     stage.stack.jobs(run_seconds=20.0)
-    airflow.command("dags", "trigger", "worker", "--run-id", NIGHT)
+    airflow.command("dags", "trigger", "nightly_export", "--run-id", NIGHT)
     until(lambda: len(stage.extracts()) == len(TABLES), "every job is in flight", 300)
     airflow.kill_task()
     stage.stack.jobs(run_seconds=0.0)
-    assert airflow.ends("worker") == ("success", 2)
+    assert airflow.ends("nightly_export.export") == ("success", 2)
     assert stage.extracted() == Counter(TABLES)
     manifest = stage.manifest()
     assert (manifest.run, [table.table for table in manifest.tables]) == (RUN, TABLES)
-    assert airflow.ends("waiting")[0] == "success"
-    assert airflow.xcoms("waiting")["return_value"] == RUN
+    assert airflow.ends("nightly_export.drill") == ("success", 1)
+    assert airflow.ends("morning.published") == ("success", 1)
+    assert airflow.xcoms("morning.published")["return_value"] == RUN
 
 
 def test_a_published_run_counts_as_new_only_by_its_snapshot_time() -> None:
@@ -160,7 +184,7 @@ for published, time in ((True, None), (True, since - timedelta(seconds=1)), (Fal
 
 
 def test_what_a_run_made_is_in_xcom_with_links_to_report_and_log(airflow: Airflow, stage: Stage) -> None:
-    xcoms = airflow.xcoms("worker")
+    xcoms = airflow.xcoms("nightly_export.export")
     documents = f"{stage.bucket}/_bqdump/runs/{RUN}"
     assert {name: xcoms[name] for name in ("run", "state", "manifest", "tables", "rows")} == {
         "run": RUN, "state": "published", "manifest": f"gs://{documents}/manifest.json", "tables": 40, "rows": 120,
@@ -174,29 +198,58 @@ def test_what_a_run_made_is_in_xcom_with_links_to_report_and_log(airflow: Airflo
 def test_each_table_has_an_event_of_its_asset_which_starts_the_dag_that_reads_it(
     airflow: Airflow, stage: Stage
 ) -> None:
-    events = [event for event in airflow.recorded()["events"] if event["dag"] == "worker"]
+    events = airflow.events("nightly_export.export")
     place = f"x-bqdump://{stage.bucket}/{stage.dataset}"
     assert sorted(event["asset"] for event in events) == [f"{place}.{name}" for name in TABLES]
     assert {(event["extra"]["run"], event["extra"]["rows"]) for event in events} == {(RUN, 3)}
-    assert airflow.ends("reader") == ("success", 1)
+    assert airflow.ends("orders_report.report") == ("success", 1)
+
+
+def test_triggers_look_after_one_interval_since_the_scheduler_must_first_read_that_the_task_waits() -> None:
+    looked = """
+import asyncio
+import bqdump
+from bqdump_airflow import cloud_run, triggers
+looks, waits = [], []
+async def sleep(seconds):
+    waits.append((seconds, len(looks)))
+asyncio.sleep = sleep
+cloud_run.ended = lambda *arguments: looks.append(arguments) or {"problem": ""}
+triggers.published_since = lambda *arguments: looks.append(arguments) or "a"
+async def fired(trigger):
+    return (await anext(trigger.run())).payload
+print(asyncio.run(fired(triggers.ExecutionTrigger("http://cloud-run", "e", 30))))
+looks.clear()
+print(asyncio.run(fired(triggers.PublishedTrigger({}, "2026-01-31", 60))))
+print(waits)
+"""
+    ran = subprocess.run([f"{BIN}/python", "-c", looked], capture_output=True, text=True, check=True)
+    assert ran.stdout.splitlines() == ["{'problem': ''}", "{'run': 'a'}", "[(30, 0), (60, 0)]"]
 
 
 def test_an_execution_that_failed_is_resumed_by_the_retry(airflow: Airflow, stage: Stage) -> None:
     before = stage.extracted()
-    stage.stack.jobs(faults=[{"at": "run", "table": "^t_05@", "reason": "invalid", "times": 1}])
+    fault = {"at": "run", "table": "^t_05@", "reason": "invalid", "times": 1}
+    stage.stack.jobs(run_seconds=600.0, faults=[fault])
     airflow.command("dags", "trigger", "cloud_run", "--run-id", NIGHT)
-    assert airflow.ends("cloud_run") == ("success", 2)
+    airflow.defers("cloud_run.export", 1)
+    stage.stack.jobs(run_seconds=0.0)
+    until(lambda: stage.faults_left() == 0 and {job.state for job in stage.extracts()} == {"DONE"}, "jobs end", 300)
+    stage.stack.jobs(run_seconds=600.0)
+    airflow.defers("cloud_run.export", 2)
+    stage.stack.jobs(run_seconds=0.0)
+    assert airflow.ends("cloud_run.export") == ("success", 2)
     assert stage.faults_left() == 0
     assert stage.extracted() - before == Counter([*TABLES, "t_05"])
-    assert "is failed, not published: t_05: " in airflow.log("cloud_run")
-    xcoms = airflow.xcoms("cloud_run")
+    assert "is failed, not published: t_05: " in airflow.log("cloud_run.export")
+    xcoms = airflow.xcoms("cloud_run.export")
     assert (xcoms["tables"], xcoms["manifest"]) == (40, f"gs://{stage.bucket}/cloud/_bqdump/runs/{RUN}/manifest.json")
-    events = [event["asset"] for event in airflow.recorded()["events"] if event["dag"] == "cloud_run"]
+    events = [event["asset"] for event in airflow.events("cloud_run.export")]
     assert sorted(events) == [f"x-bqdump://{stage.bucket}/cloud/{stage.dataset}.{name}" for name in TABLES]
 
 
 def test_a_drill_that_fails_fails_its_task_with_the_table(airflow: Airflow, stage: Stage) -> None:
-    stage.store.bucket(stage.bucket).blob("t_11/t_11_000000000000.csv").upload_from_string("id,name\n1,other\n")
+    stage.upload("t_11/t_11_000000000000.csv", b"id,name\n1,other\n")
     airflow.command("dags", "trigger", "drill")
-    assert airflow.ends("drill")[0] == "failed"
-    assert "t_11" in airflow.log("drill")
+    assert airflow.ends("drill.drill")[0] == "failed"
+    assert "t_11" in airflow.log("drill.drill")
