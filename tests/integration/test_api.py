@@ -68,7 +68,7 @@ def test_the_verbs_do_what_the_commands_do(stage: Stage) -> None:
     assert (bqdump.status(bucket=where).run, bqdump.status("r1", bucket=where).latest) == ("r2", "r2")
     assert [(line.run, line.published) for line in bqdump.runs(bucket=where)] == [("r2", True), ("r1", False)]
     assert [change.table for change in bqdump.diff("r1", bucket=where)] == ["b"]
-    assert [change.content for change in bqdump.diff("r2", bucket=where, values=True)] == []
+    assert [change.content for change in bqdump.diff("r2", "r2", bucket=where, values=True)] == []
     with pytest.raises(bqdump.VerificationError, match=r"table b: generation .* does not exist"):
         bqdump.diff("r1", bucket=where, values=True)
     assert bqdump.verify(bucket=where).findings == ()
