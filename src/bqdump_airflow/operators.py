@@ -9,7 +9,8 @@ from collections.abc import Mapping
 from datetime import datetime
 from typing import Any
 
-from airflow.sdk import BaseOperator, BaseOperatorLink, conf
+from airflow.configuration import conf
+from airflow.sdk import BaseOperator, BaseOperatorLink
 from airflow.sdk.exceptions import AirflowException
 
 import bqdump
