@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import itertools
+import re
 from collections.abc import Awaitable, Callable
 from typing import Any
 
@@ -210,21 +211,26 @@ MANIFEST: dict[str, Edit] = {
     "left outside": fields(left=[{"table": "t", "files": [
         {"name": "p/_bqdump/latest.json", "size": 1, "crc32c": "AAAAAA==", "generation": 1}]}]),
 }  # fmt: skip
+OTHER_OWNER: dict[str, Edit] = {
+    **{name: edit for name, edit in VERSIONS.items() if name != "version as text"},
+    "other dataset": fields(dataset="x"), "other project": fields(project="x"),
+}  # fmt: skip
 OWNER: dict[str, Edit] = {
-    **GARBAGE, **VERSIONS, "other dataset": fields(dataset="x"), "other project": fields(project="x"),
-    "no dataset": fields(dataset=""), "absurd dataset": fields(dataset="x" * 100_000),
+    **GARBAGE, "version as text": VERSIONS["version as text"], "no dataset": fields(dataset=""),
+    "absurd dataset": fields(dataset="x" * 100_000),
     "dataset of two lines": fields(dataset="x\ny"), "absurd project": fields(project="x" * 1000),
     "run outside": fields(run="../../x"), "absurd moment": fields(claimed=10**17),
     "released as text": fields(released="x"),
 }  # fmt: skip
 CASES = [
-    *(("owner", name, edit) for name, edit in OWNER.items()),
+    *(("owner", name, edit) for name, edit in OTHER_OWNER.items()),
     *(("plan", name, edit) for name, edit in PLAN.items()),
     *(("units", name, edit) for name, edit in UNITS.items()),
     *(("receipt", name, edit) for name, edit in RECEIPT.items()),
 ]
-# One run that cannot be read, and no reason to stop. latest.json is made from the log.
+# One run that cannot be read, and no reason to stop. latest.json is made from the log, which also shows whose it is.
 PASSED_OVER = [
+    *(("owner", name, edit) for name, edit in OWNER.items()),
     *(("latest", name, edit) for name, edit in LATEST.items()),
     *(("entry", name, edit) for name, edit in ENTRY.items()),
     *(("manifest", name, edit) for name, edit in MANIFEST.items()),
@@ -261,7 +267,19 @@ def test_a_run_passes_over_what_is_damaged_of_the_published_one_and_says_so(
     assert {name: scene.rest()[name] for name in FOREIGN} == {name: before[name] for name in FOREIGN}
     verified = asyncio.run(verify(scene.store, SETTINGS))
     assert (verified.run, verified.tables, verified.findings) == ("second", len(TABLES), ())
-    assert bool(logged(caplog, LogEvent.MANIFEST_MISSING)) == (place != "latest")
+    assert bool(logged(caplog, LogEvent.MANIFEST_MISSING)) == (place not in ("latest", "owner"))
+
+
+@pytest.mark.parametrize("edit", [pytest.param(edit, id=what) for what, edit in OWNER.items()])
+def test_where_nothing_is_published_a_damaged_owner_is_no_free_place(edit: Edit) -> None:
+    scene = Scene()
+    scene.edit(scene.place("owner"), edit)
+    entries = [(name, generation) for name, generation in scene.rest().items() if name.startswith(LAYOUT.log)]
+    assert asyncio.run(scene.store.delete(entries)) == [True]
+    before = scene.rest()
+    with pytest.raises(DocumentError, match=re.escape(LAYOUT.owner.name)):
+        asyncio.run(run(scene.task("second")))
+    assert scene.rest() == before
 
 
 LOOKS: dict[str, Callable[[Scene], Awaitable[object]]] = {

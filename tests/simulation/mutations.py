@@ -155,7 +155,7 @@ MUTATIONS = (
     Mutation("staged files are deleted before the manifest names them", Law.OWN_FILES,
              replace.Replace, "place", wrong.clears_staging),
     Mutation("whose a prefix is is looked at while planning, and not claimed", Law.OWN_FILES, prefix, "claim_prefix",
-             edit("if generation and owner and not owner.released:", "if True:")),
+             edit("if generation and owner and not (owner.released or damaged):", "if True:")),
     Mutation("a mistaken run gives a prefix away under a run that has been planned", Law.OWN_FILES,
              prefix, "release_prefix",
              edit("if await _has_plan(store, settings, stored.value):", "if False:")),

@@ -14,6 +14,7 @@ from typing import NamedTuple
 
 import msgspec
 
+from bqdump.core.documents.codec import RELEASE
 from bqdump.core.documents.target import SET, PrefixOwner
 from bqdump.core.errors import PLAN, DocumentError, UsageError
 from bqdump.core.settings.settings import Settings
@@ -55,17 +56,23 @@ class Found(NamedTuple):
 
 
 async def check_prefix(store: ObjectStore, settings: Settings) -> Found:
-    """The owner of the prefix. Raises UsageError if it belongs to another dataset."""
+    """The owner of the prefix. Raises UsageError if it belongs to another dataset.
+
+    Raises DocumentError where nothing that is published shows whose it is, or another release has recorded it.
+    """
     owner, generation, damaged, latest = None, 0, False, None
     try:
         if stored := await load(store, settings.layout.owner):
             owner, generation = stored.value, stored.generation
     except DocumentError as error:
+        latest = await read_latest(store, settings)
+        if latest is None or error.hint == RELEASE:
+            raise
         log_refused(error.subject, error)
         info = await store.stat(settings.layout.owner.name)
         generation, damaged = info.generation if info else 0, True
     if owner is None:
-        latest = await read_latest(store, settings)
+        latest = latest or await read_latest(store, settings)
         owner = PrefixOwner(latest.project, latest.dataset, latest.run, latest.snapshot) if latest else None
     if owner is None or owner.source == (settings.project, settings.dataset):
         return Found(owner, generation, damaged)
