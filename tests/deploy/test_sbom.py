@@ -45,7 +45,7 @@ def test_packages_are_sorted_by_name(sbom: Any) -> None:
 
 
 def test_an_unknown_extra_is_one_clear_error(sbom: Any, tmp_path: Path) -> None:
-    with pytest.raises(SystemExit, match=r"^cannot list packages: unknown extra 'otell'. Known extras: .*otel, read"):
+    with pytest.raises(SystemExit, match=r"^cannot list packages: unknown extra 'otell'. Known extras: .*otel, .*read"):
         sbom.write("read otell", tmp_path / "dist")
     assert not (tmp_path / "dist").exists()
 

@@ -161,7 +161,7 @@ def test_what_is_not_trusted_or_differs_alerts_and_does_not_count(stage: Stage) 
     assert {one["severity"] for one in failed} == {"ERROR"}
     assert {field(one, "labels.table") for one in failed} == {"orders", ""}
     assert overdue(deployed, watched(deployed), different) == titles("overdue", deployed, stage.dataset)
-    assert [field(one, "jsonPayload.help") for one in failed] == ["docs/events.md#log-lines"] * len(failed)
+    assert [field(one, "jsonPayload.help") for one in failed] == ["docs/operate.md#a-check-failed"] * len(failed)
 
 
 def test_warnings_that_need_attention_alert(stage: Stage) -> None:
