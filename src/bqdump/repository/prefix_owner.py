@@ -60,20 +60,19 @@ async def check_prefix(store: ObjectStore, settings: Settings) -> Found:
 
     Raises DocumentError where nothing that is published shows whose it is, or another release has recorded it.
     """
-    owner, generation, damaged, latest = None, 0, False, None
+    owner, generation, damaged = None, 0, False
     try:
         if stored := await load(store, settings.layout.owner):
             owner, generation = stored.value, stored.generation
     except DocumentError as error:
-        latest = await read_latest(store, settings)
-        if latest is None or error.hint == RELEASE:
+        owner = await _published_owner(store, settings)
+        if owner is None or error.hint == RELEASE:
             raise
         log_refused(error.subject, error)
         info = await store.stat(settings.layout.owner.name)
         generation, damaged = info.generation if info else 0, True
     if owner is None:
-        latest = latest or await read_latest(store, settings)
-        owner = PrefixOwner(latest.project, latest.dataset, latest.run, latest.snapshot) if latest else None
+        owner = await _published_owner(store, settings, sets=False)
     if owner is None or owner.source == (settings.project, settings.dataset):
         return Found(owner, generation, damaged)
     if owner.released and not await _has_plan(store, settings, owner):
@@ -93,6 +92,14 @@ async def check_prefix(store: ObjectStore, settings: Settings) -> Found:
         "here stay, and can be restored. To give them up and use this place, delete "
         f"{' and '.join(f'{store.url}/{name}' for name in named)}.",
     )
+
+
+async def _published_owner(store: ObjectStore, settings: Settings, *, sets: bool = True) -> PrefixOwner | None:
+    """Whose export is published there. sets: of several datasets, too."""
+    if latest := await read_latest(store, settings):
+        return PrefixOwner(latest.project, latest.dataset, latest.run, latest.snapshot)
+    manifest = await value_of(store, settings.layout.set_manifest) if sets else None
+    return PrefixOwner(manifest.project, SET, manifest.run, manifest.snapshot) if manifest else None
 
 
 async def release_prefix(store: ObjectStore, settings: Settings, run: str) -> None:
