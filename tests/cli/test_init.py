@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import stat
 import tomllib
+from itertools import chain
 from pathlib import Path
 
 import pytest
@@ -111,7 +112,8 @@ def test_a_file_that_is_there_stays(capsys: pytest.CaptureFixture[str]) -> None:
 def test_answers_that_bqdump_would_refuse_are_refused(
     flags: list[str], message: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    assert start(["init", *THREE, *flags]) == 2
+    options = dict(zip(THREE[::2], THREE[1::2], strict=True)) | {flags[0]: flags[1]}
+    assert start(["init", *chain.from_iterable(options.items())]) == 2
     assert message in capsys.readouterr().err
     assert list(Path().iterdir()) == []
 

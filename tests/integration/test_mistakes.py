@@ -149,6 +149,8 @@ MISTAKES = [
     ("run --ignore-errors", "Did you mean --allow-partial?"),
     ("run --dataset sales --dataset ops", "--dataset: was given twice. Separate several by commas"),
     ("restore --into a --into b", "--into: was given twice. Write one of them."),
+    ("copy gs://backup --to gs://a --to gs://b", "--to: was given twice. Write one of them."),
+    ("prune --prefix a --prefix b", "--prefix: was given twice. Write one of them."),
     ("run --config nosuch.toml", "--config nosuch.toml: No such file or directory. Write one: bqdump init"),
     ("status --follow", "Did you mean --watch?"),
     ("doctor --fix", "It prints the commands that fix what it finds."),

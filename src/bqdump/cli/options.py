@@ -41,8 +41,8 @@ SERVICE_LINK = r"BQDUMP_(SERVICE_|PORT(_|$))"
 COMMON = ("project", "job_project", "bucket", "to", "prefix", "endpoint", "patience")
 # The place of an export: one of them is enough.
 PLACE = ("bucket", "to")
-# Options that name a dataset. Of one that is given twice, the first would be ignored.
-NAMED_ONCE = ("dataset", "into")
+# Options that say what is read and written. Of one that is given twice, the first would be ignored.
+NAMED_ONCE = ("project", "dataset", "into", "bucket", "to", "prefix")
 # What a first backup sets: described by the help of commands that take more settings than these.
 OFTEN = (
     *("prefix", "include", "exclude", "incremental", "route", "format", "compression", "path", "run_id"),
@@ -72,7 +72,7 @@ class Command(click.Command):
         self.needs = needs
 
     def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
-        """See click.Command. Refuses a dataset that is named twice."""
+        """See click.Command. Refuses a dataset or a place that is named twice."""
         _, _, parameters = self.make_parser(ctx).parse_args(args=list(args))
         given = [parameter.name for parameter in parameters if isinstance(parameter, click.Option)]
         if twice := next((name for name in NAMED_ONCE if given.count(name) > 1), None):
