@@ -19,6 +19,7 @@ from bqdump.core.documents.manifest import File
 from bqdump.core.errors import NotFoundError, VerificationError
 from bqdump.core.progress.events import Checked, Listener, ignore
 from bqdump.core.progress.log_events import LogEvent
+from bqdump.core.sizes import counted
 from bqdump.ports.store import ObjectInfo, ObjectStore, Stored
 
 log = logging.getLogger(__name__)
@@ -127,8 +128,9 @@ class FileContent(AsyncIterator[bytes]):
     def _compare(self) -> None:
         file = self._file
         # One more than expected is read, not all.
-        size = f"{self.size} bytes" if self.size <= file.size else f"over {file.size} bytes"
-        expected = (("size", f"{file.size} bytes"), ("CRC32C", file.crc32c), ("SHA-256", file.sha256))
+        recorded_size = counted(file.size, "byte")
+        size = counted(self.size, "byte") if self.size <= file.size else f"over {recorded_size}"
+        expected = (("size", recorded_size), ("CRC32C", file.crc32c), ("SHA-256", file.sha256))
         for (what, recorded), actual in zip(expected, (size, self.crc32c, self.sha256), strict=True):
             if recorded not in ("", actual):
                 cause = f"the {what}{self._of.file} is {actual}, and the manifest records {recorded}"

@@ -389,7 +389,7 @@ def test_files_have_the_requested_columns_in_order(kind: str, format_: str) -> N
 def test_missing_rows_are_detected(kind: str, format_: str) -> None:
     column, schema, batches = one(kind)
     shape = FileShape(format_, "none", (ID, column))
-    with pytest.raises(RowsError, match="2 rows arrived, but 3 were announced"):
+    with pytest.raises(RowsError, match="2 rows arrived, and 3 were announced"):
         ArrowEncoder().encode(schema, iter([batches[0]._replace(rows=3)]), shape, io.BytesIO())
 
 

@@ -2,12 +2,22 @@
 
 from __future__ import annotations
 
+import ast
+import itertools
+import pathlib
+import re
+from collections.abc import Iterator
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+import bqdump
 from bqdump.core.sizes import counted, named, parse_size, size_text
 
+NOUNS = (
+    r"columns|copies|days|drills|files(?! in\b)|hours|jobs|minutes|partitions|restores|rows|runs|tables|tasks|values"
+)
 SIZES = {
     0: "0 B",
     999: "999 B",
@@ -37,6 +47,34 @@ def test_a_size_is_near_its_number(count: int) -> None:
 @pytest.mark.parametrize(("count", "text"), [(0, "0 tables"), (1, "1 table"), (2000, "2,000 tables")])
 def test_a_count_agrees_with_its_noun(count: int, text: str) -> None:
     assert counted(count, "table") == text
+
+
+def test_a_difference_agrees_with_its_noun() -> None:
+    assert [counted(count, "row", "+,") for count in (-1, 1, 2000)] == ["-1 row", "+1 row", "+2,000 rows"]
+
+
+def plurals(text: ast.JoinedStr) -> Iterator[str]:
+    """What a string counts without `counted`, except limits, which are constants."""
+    for number, words in itertools.pairwise(text.values):
+        if isinstance(number, ast.FormattedValue) and isinstance(words, ast.Constant):
+            noun = re.match(rf" (more )?({NOUNS})\b", str(words.value))
+            limit = any(isinstance(part, ast.Name) and part.id.isupper() for part in ast.walk(number.value))
+            if noun and not limit:
+                yield f"{{{ast.unparse(number.value)}}}{noun[0]}"
+
+
+def test_no_message_counts_one_in_the_plural() -> None:
+    used, found = 0, set()
+    for path in pathlib.Path(bqdump.__file__).parent.rglob("*.py"):
+        tree = ast.parse(path.read_text())
+        # A text for one next to that for many has made the choice itself.
+        chosen = {id(part) for node in ast.walk(tree) if isinstance(node, ast.IfExp) for part in ast.walk(node)}
+        for node in ast.walk(tree):
+            used += isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.func.id == "counted"
+            if isinstance(node, ast.JoinedStr) and id(node) not in chosen:
+                found |= {f"{path.name}: {text}" for text in plurals(node)}
+    assert used > 100
+    assert found == set()
 
 
 @pytest.mark.parametrize(

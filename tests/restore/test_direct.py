@@ -104,7 +104,7 @@ def test_rows_of_another_number_than_the_export_has_are_removed() -> None:
     world = ExportedWorld(losing=lambda job: "-load-" in job)
     result = world.restore()
     assert {(one.name, one.reason) for one in result.failed} == {("one", "rows"), ("two", "rows")}
-    assert "1 rows were loaded, and the export has 2" in result.failed[0].message
+    assert "1 row was loaded, and the export has 2" in result.failed[0].message
     assert (world.rows("one"), world.rows("two")) == ([], [])
 
 

@@ -173,7 +173,7 @@ def test_without_a_drill_no_run_is_proven_and_the_sentence_has_the_drill() -> No
     assert (found.run, found.age, found.published, found.proven_tables, found.of) == ("", None, "r1", 0, 3)
     assert (found.restore_seconds, found.basis) == (None, "")
     assert found.broken_objectives == ("rpo", "rto")
-    assert found.broken[0].startswith("no run is proven, so --rpo 26h is broken: of the published run r1 drills have")
+    assert found.broken[0].startswith("no run is proven, so --rpo 26h is broken: of the published run r1, drills have")
     assert found.broken[0].endswith("proven 0 of 3 tables. Prove it: bqdump drill")
     assert found.broken[1].endswith("no drill or restore was measured here. Measure it: bqdump drill")
 

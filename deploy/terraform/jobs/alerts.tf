@@ -138,7 +138,7 @@ resource "google_monitoring_alert_policy" "hanging" {
   documentation {
     subject   = "${local.prefix}${local.rows.hanging.title}"
     mime_type = "text/markdown"
-    content   = "Executions have run for ${local.hanging_seconds / 60} minutes without a break. What to do: ${local.rows.hanging.help}"
+    content   = "Executions have run for ${local.hanging_seconds / 60} ${local.hanging_seconds == 60 ? "minute" : "minutes"} without a break. What to do: ${local.rows.hanging.help}"
   }
 }
 
@@ -255,6 +255,6 @@ resource "google_monitoring_alert_policy" "overdue" {
   documentation {
     subject   = "${local.prefix}${each.value.alert.title} of ${each.value.about}"
     mime_type = "text/markdown"
-    content   = "${each.value.alert.advice} It is due within ${var.jobs[each.value.command].hours} hours. What to do: ${each.value.alert.help}"
+    content   = "${each.value.alert.advice} It is due within ${var.jobs[each.value.command].hours} ${var.jobs[each.value.command].hours == 1 ? "hour" : "hours"}. What to do: ${each.value.alert.help}"
   }
 }

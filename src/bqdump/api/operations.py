@@ -26,6 +26,7 @@ from bqdump.core.settings.resolve import required_to_check
 from bqdump.core.settings.settings import REQUIRED, RETENTION
 from bqdump.core.settings.task_identity import Identity
 from bqdump.core.settings.values import given_tags, patterns
+from bqdump.core.sizes import counted
 from bqdump.diagnosis import Diagnosis
 from bqdump.services.opened import Services, opened, serve
 from bqdump.services.process import run_id
@@ -44,7 +45,7 @@ def run(*, task: int = 0, tasks: int = 1, yes: bool = False, **options: Unpack[O
     refuse_idle([name for name, value in options.items() if value is not None], settings)
     refuse_short(settings, yes=yes)
     if not 0 <= task < tasks:
-        raise UsageError("run", f"task {task}", f"it is none of {tasks} tasks, which count from 0")
+        raise UsageError("run", f"task {task}", f"it is none of {counted(tasks, 'task')}, which count from 0")
     if tasks > 1 and not settings.run_id:
         raise UsageError("run", f"task {task} of {tasks}", "tasks of one run need one name", "Pass the same run_id.")
     name = run_id(settings, Identity("", task, tasks, 0, ""))

@@ -14,7 +14,7 @@ from bqdump.core.documents.manifest_index import snapshot_of
 from bqdump.core.errors import BqdumpError, JobFailedError, NotFoundError, UsageError
 from bqdump.core.formats.formats import altered_types
 from bqdump.core.formats.types import columns
-from bqdump.core.sizes import size_text
+from bqdump.core.sizes import counted, size_text
 from bqdump.core.sql import statements as sql
 from bqdump.core.sql.checksums import Leaf, bigquery_statement, chunks, leaves
 from bqdump.core.tables.catalog import Dataset, Shape
@@ -199,20 +199,21 @@ def _gone(question: Question, error: BqdumpError) -> Finding:
     return Finding(FindingKind.SOURCE, question.entry.table, "", "", error.cause.partition("\n")[0])
 
 
-def _differences(question: Question, expected: list[int], counted: list[int]) -> list[Finding]:
+def _differences(question: Question, expected: list[int], read: list[int]) -> list[Finding]:
     """expected: from BigQuery.
-    counted: from the files. Each: rows, values and checksum by column, checksum of rows.
+    read: from the files. Each: rows, values and checksum by column, checksum of rows.
     """
     table = question.entry.table
-    if expected[0] != counted[0]:
+    if expected[0] != read[0]:
         # With different row counts every checksum differs as well.
-        return [Finding(FindingKind.ROWS, table, "", f"{expected[0]} rows in BigQuery", f"{counted[0]} rows")]
+        there = f"{counted(expected[0], 'row')} in BigQuery"
+        return [Finding(FindingKind.ROWS, table, "", there, counted(read[0], "row"))]
     findings = []
     for number, leaf in enumerate(question.columns):
-        theirs, ours = expected[2 * number + 1 : 2 * number + 3], counted[2 * number + 1 : 2 * number + 3]
+        theirs, ours = expected[2 * number + 1 : 2 * number + 3], read[2 * number + 1 : 2 * number + 3]
         if theirs != ours:
             findings.append(Finding(FindingKind.VALUES, table, "", _words(leaf.name, theirs), _words(leaf.name, ours)))
-    if not findings and expected[-1] != counted[-1]:
+    if not findings and expected[-1] != read[-1]:
         findings.append(
             Finding(FindingKind.VALUES, table, "", "the same values in each row", "values of other rows mixed")
         )
@@ -220,4 +221,4 @@ def _differences(question: Question, expected: list[int], counted: list[int]) ->
 
 
 def _words(column: str, sums: Sequence[int]) -> str:
-    return f"{column}: {sums[0]} values, checksum {sums[1]:x}"
+    return f"{column}: {counted(sums[0], 'value')}, checksum {sums[1]:x}"

@@ -11,6 +11,7 @@ from bqdump.core.documents.target import IcebergTables
 from bqdump.core.errors import DocumentError
 from bqdump.core.iceberg.table import is_intact
 from bqdump.core.settings.settings import Settings
+from bqdump.core.sizes import counted
 from bqdump.ports.store import ObjectInfo, ObjectStore
 from bqdump.repository.objects import present, read_object
 from bqdump.repository.published import readable_latest
@@ -61,14 +62,14 @@ async def _compare(
 ) -> list[Finding]:
     info = infos.get(file.name)
     if info is None:
-        return [Finding(FindingKind.MISSING, table, file.name, f"{file.size} bytes", "")]
+        return [Finding(FindingKind.MISSING, table, file.name, counted(file.size, "byte"), "")]
     if info.size != file.size:
-        return [Finding(FindingKind.SIZE, table, file.name, f"{file.size} bytes", f"{info.size} bytes")]
+        return [Finding(FindingKind.SIZE, table, file.name, counted(file.size, "byte"), counted(info.size, "byte"))]
     replaced = not copied and info.generation != file.generation
     if reads or replaced:
         stored = await read_object(store, file.name)
         if stored is None:
-            return [Finding(FindingKind.MISSING, table, file.name, f"{file.size} bytes", "")]
+            return [Finding(FindingKind.MISSING, table, file.name, counted(file.size, "byte"), "")]
         if not is_intact(file.name, stored.data):
             return [Finding(FindingKind.CHECKSUM, table, file.name, "the digest in its name", "other content")]
     if replaced:

@@ -14,6 +14,7 @@ from bqdump.core.documents.manifest_index import settings_of
 from bqdump.core.formats.formats import altered_types
 from bqdump.core.formats.types import columns
 from bqdump.core.progress.events import Checked, Checking, Listener, ignore
+from bqdump.core.sizes import counted
 from bqdump.core.tables.columns import exported
 from bqdump.file_content import FileContent, OtherFileError, read_file
 from bqdump.ports.data_reader import DataFile, DataReader, Digest
@@ -128,7 +129,8 @@ def _file_findings(entry: TableEntry, file: File, digest: Digest | OtherFileErro
         Finding(FindingKind.SCHEMA, entry.table, file.name, "", difference) for difference in digest.differences
     ]
     if file.rows not in (None, digest.rows):
-        findings.append(Finding(FindingKind.ROWS, entry.table, file.name, f"{file.rows} rows", f"{digest.rows} rows"))
+        found, read = counted(file.rows, "row"), counted(digest.rows, "row")
+        findings.append(Finding(FindingKind.ROWS, entry.table, file.name, found, read))
     return findings
 
 
@@ -138,4 +140,6 @@ def _table_findings(entry: TableEntry, digests: dict[str, Digest]) -> list[Findi
     if expected is None or any(file.name not in digests for file in entry.files):
         return []
     rows = sum(digests[file.name].rows for file in entry.files)
-    return [] if rows == expected else [Finding(FindingKind.ROWS, entry.table, "", f"{expected} rows", f"{rows} rows")]
+    if rows == expected:
+        return []
+    return [Finding(FindingKind.ROWS, entry.table, "", counted(expected, "row"), counted(rows, "row"))]

@@ -16,6 +16,7 @@ from bqdump.core.errors import VerificationError
 from bqdump.core.plan.names import pattern_of
 from bqdump.core.progress.events import Checked, Checking, Listener, ignore
 from bqdump.core.settings.settings import Settings
+from bqdump.core.sizes import counted
 from bqdump.core.times import rfc3339, time_in, time_of
 from bqdump.core.wording import COMMANDS, fill
 from bqdump.ports.store import Hidden, ObjectInfo, ObjectStore
@@ -182,7 +183,9 @@ async def _list(
             if info.name in named:
                 stored[info.name] = info
             elif info.name not in spare and (split := split_shard(info.name, patterns)):
-                findings.append(Finding(FindingKind.EXTRA, patterns[split[0]], info.name, "", f"{info.size} bytes"))
+                findings.append(
+                    Finding(FindingKind.EXTRA, patterns[split[0]], info.name, "", counted(info.size, "byte"))
+                )
     files = [file for table in manifest.tables for file in table.files]
     hidden = await uncover_files(store, manifest, files, stored)
     checked = await with_checksums(store, stored, recorded_in(files))
@@ -225,9 +228,9 @@ def _adopt(manifest: Manifest, stored: Mapping[str, ObjectInfo]) -> Manifest:
 
 def _compare(table: str, file: File, info: ObjectInfo | None) -> list[Finding]:
     if info is None:
-        return [Finding(FindingKind.MISSING, table, file.name, f"{file.size} bytes", "")]
+        return [Finding(FindingKind.MISSING, table, file.name, counted(file.size, "byte"), "")]
     if info.size != file.size:
-        return [Finding(FindingKind.SIZE, table, file.name, f"{file.size} bytes", f"{info.size} bytes")]
+        return [Finding(FindingKind.SIZE, table, file.name, counted(file.size, "byte"), counted(info.size, "byte"))]
     if info.crc32c != file.crc32c:
         return [Finding(FindingKind.CHECKSUM, table, file.name, file.crc32c, info.crc32c)]
     if info.generation != file.generation:

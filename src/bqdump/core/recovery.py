@@ -203,5 +203,5 @@ def _why_rpo(found: Recovery, limit: str, rpo: int, fixes: Fixes) -> str:
         return f"{old}, more than {objective}. {fixes.publish}"
     proven = f"{found.proven_tables:,} of {counted(found.of, 'table')}"
     newest = f"the newest proven run {found.run} is {duration_text(found.age)} old" if found.age else "no run is proven"
-    of_it = f"of the published run {found.published} drills have proven {proven}"
+    of_it = f"of the published run {found.published}, drills have proven {proven}"
     return f"{newest}, so {objective} is broken: {of_it}. Prove it{fixes.signing}: {fixes.drill}"

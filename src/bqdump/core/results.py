@@ -9,6 +9,8 @@ from typing import Any, Literal, TypeVar, get_type_hints
 
 import msgspec
 
+from bqdump.core.sizes import counted
+
 Type = TypeVar("Type", bound=type)
 Row = TypeVar("Row")
 # More rows are summed up below a table in a notebook.
@@ -123,7 +125,7 @@ def html_table(rows: list[dict[str, Any]], most: int = SHOWN_COLUMNS) -> str:
     body = "".join(f"<tr>{line}</tr>" for line in lines)
     more = f"<p>{len(rows) - SHOWN_ROWS:,} more</p>" if len(rows) > SHOWN_ROWS else ""
     hidden = len(every) - len(names)
-    also = f"<p>{hidden} more columns: to_dicts()</p>" if hidden else ""
+    also = f"<p>{counted(hidden, 'more column')}: to_dicts()</p>" if hidden else ""
     return f"<table><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table>{more}{also}"
 
 

@@ -29,9 +29,9 @@ def size_text(count: float) -> str:
     return f"{count:,.3g} TB" if count < 999.5 else f"{count:,.0f} TB"
 
 
-def counted(count: int, noun: str) -> str:
-    """A count with its noun: "1 table", "2,000 tables"."""
-    return f"{count:,} {noun}{'' if count == 1 else 's'}"
+def counted(count: int, noun: str, form: str = ",") -> str:
+    """A count with its noun: "1 table", "2,000 tables"; "+1 table" in the form "+,"."""
+    return f"{count:{form}} {noun}{'' if abs(count) == 1 else 's'}"
 
 
 def listed(words: Sequence[str], last: str = "or") -> str:

@@ -157,7 +157,7 @@ def _note(shown: int, bars: int, lanes: int, tasks: int) -> str:
     if shown < bars:
         parts.append(f"the {shown} longest of {counted(bars, 'job')}")
     if lanes < tasks:
-        parts.append(f"the {lanes} tasks with the longest jobs of {counted(tasks, 'task')}")
+        parts.append(f"the {counted(lanes, 'task')} with the longest jobs of {counted(tasks, 'task')}")
     return ", ".join(parts)
 
 

@@ -10,6 +10,7 @@ from typing import IO, NamedTuple, Protocol
 
 from bqdump.core.errors import RowsError
 from bqdump.core.formats.types import Column
+from bqdump.core.sizes import counted
 from bqdump.core.tables.catalog import Dataset
 
 
@@ -128,4 +129,4 @@ def check_rows(rows: int, batches: Sequence[Batch]) -> None:
     """Raise RowsError if batches contain more or fewer rows than they announce."""
     announced = sum(batch.rows for batch in batches)
     if rows != announced:
-        raise RowsError("read", "rows", f"{rows} rows arrived, but {announced} were announced")
+        raise RowsError("read", "rows", f"{counted(rows, 'row')} arrived, and {announced:,} were announced")

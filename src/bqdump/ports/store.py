@@ -13,6 +13,7 @@ from msgspec import Struct
 
 from bqdump.core.documents.path_template import NameRules
 from bqdump.core.errors import BqdumpError
+from bqdump.core.sizes import counted
 from bqdump.core.times import rfc3339
 
 if TYPE_CHECKING:
@@ -278,7 +279,7 @@ class Hidden(Struct, frozen=True):
         locked = f", and its version is locked until {rfc3339(self.locked_until)}" if self.locked_until else ""
         if not self.command:
             return f"{self.by}{locked}; what is over it is locked, too, and may be a file of a later run"
-        how = f" by deleting {len(self.over):,} versions over it, the newest with" if self.more else ""
+        how = f" by deleting {counted(len(self.over), 'version')} over it, the newest with" if self.more else ""
         return f"{self.by}{locked}; bring it back{how}: {self.command}"
 
 

@@ -13,6 +13,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from bqdump.core.progress.log_events import LogEvent
+from bqdump.core.sizes import counted
 from bqdump.render.commands import (
     BILLED,
     CANCELLED,
@@ -165,7 +166,7 @@ def _hanging(deployment: Deployment, watched: Watched) -> dict[str, Any]:
         "groupByFields": ["resource.labels.job_name"],
     }
     seconds = min(60 * math.ceil(deployment.timeout_seconds / 60), LONGEST_SECONDS)
-    alert = HANGING._replace(advice=f"Executions have run for {seconds // 60} minutes without a break.")
+    alert = HANGING._replace(advice=f"Executions have run for {counted(seconds // 60, 'minute', '')} without a break.")
     return _policy(deployment, watched, alert, "WARNING", _threshold(filter_, f"{seconds}s", aggregation))
 
 
@@ -196,7 +197,7 @@ def _overdue(deployment: Deployment, watched: Watched, proof: Proof, export: Exp
     }
     alert = proof.missing._replace(
         title=f"{proof.missing.title} of {watched.titled(export)}",
-        advice=f"{proof.missing.advice} It is due within {hours} hours.",
+        advice=f"{proof.missing.advice} It is due within {counted(hours, 'hour', '')}.",
     )
     policy = _policy(deployment, watched, alert, "WARNING", {"conditionPrometheusQueryLanguage": condition})
     return policy | {"userLabels": policy["userLabels"] | {"since": SINCE, "hours": str(hours)}}

@@ -16,6 +16,7 @@ from bqdump.core.settings.resolve import environment as from_environment
 from bqdump.core.settings.resolve import file, resolve
 from bqdump.core.settings.settings import Settings
 from bqdump.core.settings.target import Target
+from bqdump.core.sizes import counted
 from bqdump.core.times import days_text
 from bqdump.render.commands import COPY, OF_THE_OBJECTIVE, RUN
 from bqdump.render.deployment import Deployment, environment, longest_pause
@@ -81,7 +82,7 @@ def watched_by(
     pause, rpo = math.ceil(longest_pause(deployment.schedule) / 60), deployment.settings.rpo
     what = OF_THE_OBJECTIVE.get(deployment.command)
     if what and rpo and rpo < (pause + 1) * 3600:
-        cause = f"{days_text(rpo)} cannot be met: the schedule leaves {pause} hours between two {what}"
+        cause = f"{days_text(rpo)} cannot be met: the schedule leaves {counted(pause, 'hour')} between two {what}"
         hint = f"Start {what} more often, or set it to {pause + 1}h at least."
         raise UsageError("render", "", cause, hint, setting="rpo")
     exports: tuple[Exported, ...] = (exported(deployment.settings),)

@@ -20,6 +20,7 @@ from bqdump.core.progress.log_events import LogEvent
 from bqdump.core.restore.names import LABEL, job_id, load_id, scratch_name
 from bqdump.core.restore.plan import TableStep
 from bqdump.core.restore.table_requests import expirations_of
+from bqdump.core.sizes import counted
 from bqdump.core.tables.catalog import Dataset, Table
 from bqdump.core.tables.patterns import labels_in
 from bqdump.export.watch import Watch
@@ -333,7 +334,8 @@ async def put_partitions(work: TableWork, full: str) -> InPlace:
                 raise FailedJobError(work.name, TAKEN, f"rows have arrived in {work.name}${id_} since this was planned")
             await work.jobs.copy(full, work.name, empty=False, part=part, partition=id_)
             if (outcomes := await rows_of(work.name, id_)) != rows:
-                cause = f"{work.name}${id_} has {outcomes:,} rows, but {rows:,} were restored: it was changed meanwhile"
+                there = f"{counted(outcomes, 'row')} instead of the {rows:,} restored"
+                cause = f"{work.name}${id_} has {there}: it was changed meanwhile"
                 raise FailedJobError(work.name, ROWS, cause)
         return rows
 

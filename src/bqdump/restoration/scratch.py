@@ -8,6 +8,7 @@ from typing import Any
 import msgspec
 
 from bqdump.core.restore.names import LABEL, id_of
+from bqdump.core.sizes import counted
 from bqdump.restoration.jobs import ROWS, FailedJobError, TableWork, labels_of, taken_over
 
 # A scratch table that was forgotten disappears after so long, in milliseconds.
@@ -56,7 +57,8 @@ async def counted_rows(work: TableWork, name: str, filled: int | None) -> int:
         raise taken_over(work.name, id_of(holder))
     filled = table.rows if filled is None else filled
     if table.rows != filled:
-        cause = f"{name} has {table.rows:,} rows, but {filled:,} were loaded: it was changed meanwhile, or has expired"
+        there = f"{counted(table.rows, 'row')} instead of the {filled:,} loaded"
+        cause = f"{name} has {there}: it was changed meanwhile, or has expired"
         raise FailedJobError(work.name, ROWS, cause)
     if difference := other_rows(work, filled):
         raise FailedJobError(work.name, ROWS, difference)
@@ -69,7 +71,7 @@ def other_rows(work: TableWork, loaded: int) -> str:
     expected = entry.rows if entry.rows is not None else entry.expected_rows
     if expected is None or loaded == expected:
         return ""
-    return f"{loaded:,} rows were loaded, and the export has {expected:,}"
+    return f"{counted(loaded, 'row')} {'was' if loaded == 1 else 'were'} loaded, and the export has {expected:,}"
 
 
 def raw(body: Mapping[str, Any]) -> msgspec.Raw:

@@ -20,7 +20,7 @@ from bqdump.core.documents.fingerprints import Side, judge
 from bqdump.core.documents.manifest_index import Contents, Line
 from bqdump.core.errors import DocumentError, NotFoundError
 from bqdump.core.formats.types import Column
-from bqdump.core.sizes import size_text
+from bqdump.core.sizes import counted, size_text
 from bqdump.core.times import time_text
 from bqdump.core.wording import COMMANDS
 from bqdump.observe.earlier import chosen
@@ -251,7 +251,7 @@ async def _news(
 
 def _grown(before: Line, after: Line) -> str:
     if after.rows != before.rows:
-        return f"{after.rows - before.rows:+,} rows".replace("-", "−")
+        return counted(after.rows - before.rows, "row", "+,").replace("-", "−")
     content, why = judge(before.side, after.side)
     return {"same bytes": "same bytes", "unchanged": "unchanged", "changed": "content changed"}.get(
         content, f"unclear: {why}"

@@ -90,8 +90,8 @@ def _print_growth(grew: Growth) -> None:
     """Print what grew: all together, then the tables."""
     rows, size = sum(table.rows for table in grew.tables), sum(table.bytes for table in grew.tables)
     sys.stdout.write(
-        f"Run {grew.run} since run {grew.since} ({time_text(grew.since_time)}): {rows:+,} rows, {_more(size)} in "
-        f"{len(grew.tables):,} of {counted(grew.of, 'table')}.\n"
+        f"Run {grew.run} since run {grew.since} ({time_text(grew.since_time)}): {counted(rows, 'row', '+,')}, "
+        f"{_more(size)} in {len(grew.tables):,} of {counted(grew.of, 'table')}.\n"
     )
     if grew.tables:
         sys.stdout.write("\n")

@@ -9,6 +9,7 @@ from typing import NamedTuple
 
 from bqdump.core.errors import DocumentError
 from bqdump.core.formats.varint import LARGEST_BYTES, put_signed, signed
+from bqdump.core.sizes import counted
 
 MAGIC = b"Obj\x01"
 SYNC_BYTES = 16
@@ -91,7 +92,9 @@ def read_block(data: bytes, at: int, left: int, name: str) -> Block | None:
     except ValueError as error:
         raise _broken(name, f"a block is damaged ({error})") from None
     if block.rows < 0 or block.size < 0 or block.length > left:
-        raise _broken(name, f"a block of {block.rows} rows and {block.size} bytes does not fit into it")
+        raise _broken(
+            name, f"a block of {counted(block.rows, 'row')} and {counted(block.size, 'byte')} does not fit into it"
+        )
     return block
 
 

@@ -217,7 +217,9 @@ def refuse_snapshot(settings: Settings, snapshot: int, now: int, dataset: Datase
     if snapshot > now:
         raise UsageError(PLAN, subject, "is in the future", setting="snapshot_time")
     if snapshot < oldest:
-        cause = f"{dataset.name} can be read back to {rfc3339(oldest)} only ({dataset.time_travel_hours} hours)"
+        cause = (
+            f"{dataset.name} can be read back to {rfc3339(oldest)} only ({counted(dataset.time_travel_hours, 'hour')})"
+        )
         raise UsageError(PLAN, subject, cause, "Choose a later time.", setting="snapshot_time")
 
 

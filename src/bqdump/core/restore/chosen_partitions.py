@@ -180,8 +180,7 @@ def refuse_parts(table: str, parts: Sequence[str], chosen: ChosenPartitions, def
     kept = int(by_time.get("expirationMs") or 0)
     begins = [(id_, partitioning.begins_ms(id_) if partitioning else None) for id_ in parts if kept]
     if expired := [id_ for id_, since in begins if since is not None and since + kept <= now]:
-        cause = (
-            f"the table there keeps partitions for {kept // 86_400_000} days, so {named(expired, SOME)} would expire"
-        )
+        keeps = f"the table there keeps partitions for {counted(kept // 86_400_000, 'day')}"
+        cause = f"{keeps}, so {named(expired, SOME)} would expire"
         hint = "Restore into another table with {setting:as_}, or change the partition expiration of this one first."
         raise _refused(table, cause, hint)

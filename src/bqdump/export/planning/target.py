@@ -30,7 +30,7 @@ from bqdump.core.errors import (
 from bqdump.core.plan.routes import Routed, Routing
 from bqdump.core.progress.log_events import LogEvent
 from bqdump.core.settings.settings import Settings
-from bqdump.core.sizes import named, size_text
+from bqdump.core.sizes import counted, named, size_text
 from bqdump.core.sql import statements as sql
 from bqdump.core.tables.catalog import EXTRACTABLE, Dataset
 from bqdump.core.wording import close_name
@@ -99,7 +99,7 @@ def refuse_bucket(bucket: BucketInfo, url: str) -> None:
     """Raise UsageError for a bucket whose objects cannot be replaced."""
     if bucket.retention_seconds:
         cause, obstacle = (
-            f"its retention policy keeps objects for {bucket.retention_seconds} seconds",
+            f"its retention policy keeps objects for {counted(bucket.retention_seconds, 'second')}",
             "retention policy",
         )
     elif bucket.holds:

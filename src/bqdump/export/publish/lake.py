@@ -29,6 +29,7 @@ from bqdump.core.iceberg.metadata import History
 from bqdump.core.iceberg.parquet import file_facts
 from bqdump.core.iceberg.table import Request
 from bqdump.core.progress.log_events import LogEvent
+from bqdump.core.sizes import counted
 from bqdump.core.tables.columns import exported
 from bqdump.export.collected import Collected
 from bqdump.export.publish.clear import delete
@@ -132,7 +133,8 @@ class Lake:
         info = ObjectInfo(file.name, file.size, file.crc32c, file.generation)
         facts = file_facts(await read_footer(self.store, info), file.name)
         if file.rows is not None and facts.rows != file.rows:
-            raise DocumentError("describe", file.name, f"it has {facts.rows:,} rows, and {file.rows:,} were counted")
+            cause = f"it has {counted(facts.rows, 'row')}, and {file.rows:,} were counted"
+            raise DocumentError("describe", file.name, cause)
         return DataFile(self.root + file.name, file.size, facts)
 
     async def read(self, name: str) -> bytes | None:
