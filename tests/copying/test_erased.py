@@ -225,7 +225,7 @@ def test_an_erasure_at_the_copy_waits_for_an_unfinished_copy_and_says_how_it_end
     data = copies.data()
     with pytest.raises(UsageError, match="run r2 has not ended, and may name files of it") as refused:
         erased(copies, copies.target, copies.there)
-    hint = "Let it end or repeat the copy, or delete it: `bqdump prune r2`."
+    hint = "Let it end or repeat the copy, or delete it: `bqdump prune r2 --yes`."
     assert (fill(refused.value.hint, COMMANDS), copies.data()) == (hint, data)
     copies.copy("r2")
     assert erased(copies, copies.target, copies.there) == ("r1", "r2")

@@ -11,7 +11,7 @@ import pytest
 import bqdump
 from bqdump.cli.errors import Flags
 from bqdump.core.errors import BqdumpError, UsageError
-from bqdump.core.wording import fill
+from bqdump.core.wording import Commands, fill
 
 MESSAGES = [
     ("Leave it out with {setting:exclude}.", "Leave it out with exclude.", "Leave it out with --exclude."),
@@ -24,6 +24,11 @@ MESSAGES = [
         "{call:run run_id=r-1 format=avro}",
         "bqdump.run(run_id='r-1', format='avro')",
         "bqdump run --run-id r-1 --format avro",
+    ),
+    (
+        "{call:render.iam region=R append_only} prints it.",
+        "`bqdump render iam --region R --append-only` prints it.",
+        "`bqdump render iam --region R --append-only` prints it.",
     ),
     ("Put {run} into {setting:path}: {table}", "Put {run} into path: {table}", "Put {run} into --path: {table}"),
     ("{setting:} {call} {other:x} }{", "{setting:} {call} {other:x} }{", "{setting:} {call} {other:x} }{"),
@@ -50,6 +55,18 @@ def test_other_errors_say_what_failed() -> None:
     error = BqdumpError("read", "gs://b", "it is gone", "See {call:status}.")
     assert str(error) == "cannot read gs://b: it is gone. See bqdump.status()."
     assert error.sentence(Flags({}, {})) == "cannot read gs://b: it is gone. See `bqdump status`."
+
+
+def test_a_command_of_a_group_has_those_flags_that_it_takes() -> None:
+    words = Flags({}, {"bucket": "b x", "region": "R", "as_of": "yesterday"})
+    assert fill("{call:render.iam}", words) == "bqdump render iam --bucket 'b x' --region R"
+
+
+def test_a_command_that_a_page_or_a_document_shows_has_the_place() -> None:
+    words = Commands("gs://b/my exports")
+    assert fill("{call:runs} lists them.", words) == "`bqdump runs --to 'gs://b/my exports'` lists them."
+    assert fill("{call:run bucket=other}", words) == "bqdump run --bucket other"
+    assert fill("{call:copy dest=s3://c to=gs://b}", words) == "bqdump copy s3://c --to gs://b"
 
 
 def test_a_command_has_the_flags_of_this_invocation_except_for_secrets() -> None:

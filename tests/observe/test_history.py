@@ -64,6 +64,7 @@ def test_a_run_whose_manifest_is_gone_is_not_called_complete() -> None:
     second, first = asyncio.run(list_runs(store, SETTINGS))
     assert (second.run, second.state, first.run, first.state) == ("r2", "complete", "r1", "unreadable")
     assert first.problem.startswith(f"its manifest {name} is gone")
+    assert first.problem.endswith("Until then, `bqdump prune --to gs://memory` stops.")
 
 
 def test_runs_are_listed_latest_first_and_the_published_one_is_marked() -> None:

@@ -178,7 +178,8 @@ def test_a_drill_of_a_pruned_run_proves_nothing_of_the_run_that_has_its_id_now()
     assert text(store, "r2") == "never"
     _, page = asyncio.run(report_page(store, SETTINGS, "r2"))
     assert "proven restorable</dt><dd>never" in page.decode().replace("\n", "")
-    assert "No drill has restored tables of run r2 yet" in evidence(store, "r2")
+    how = "No drill has restored tables of run r2 yet: bqdump drill r2 --project project --to gs://"
+    assert how in evidence(store, "r2")
 
 
 def test_proofs_that_are_not_those_of_their_note_prove_nothing() -> None:

@@ -24,6 +24,7 @@ class Flags(Commands):
     """
 
     def __init__(self, places: Mapping[str, str], typed: Mapping[str, Any]) -> None:
+        super().__init__()
         self._places, self._typed = places, typed
 
     def place(self, name: str) -> str:
@@ -54,7 +55,11 @@ class Flags(Commands):
 
 def _options_of(verb: str) -> set[str | None]:
     """The names of the options that a command takes."""
-    return {parameter.name for parameter in command(verb).params if isinstance(parameter, click.Option)}
+    group, _, name = verb.partition(".")
+    found = command(group)
+    if isinstance(found, click.Group):
+        found = found.commands[name]
+    return {parameter.name for parameter in found.params if isinstance(parameter, click.Option)}
 
 
 def flag_words(name: str, value: Any) -> list[str]:

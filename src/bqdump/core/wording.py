@@ -2,7 +2,8 @@
 
 Messages contain placeholders: `{setting:exclude}`, `{setting:allow=skipped}`, `{setting:replace=True}`,
 `{required:dataset}`, `{call:run run_id=nightly}`. In those of commands, values are quoted as in an address, and a
-switch is its name alone: `{call:run path=%7Brun%7D/* incremental no_header}`.
+switch is its name alone: `{call:run path=%7Brun%7D/* incremental no_header}`. A command of a group, which Python
+does not have, is written `{call:render.iam}`.
 
 The name that was probably meant by a misspelt one.
 """
@@ -16,8 +17,9 @@ from urllib.parse import quote, unquote
 
 SETTING = r"\{setting:([a-z_]+)(?:=([^{}]*))?\}"
 REQUIRED = r"\{required:([a-z_]+)\}"
-CALL = r"\{call:([a-z]+)((?: [a-z_]+(?:=[^ {}]*)?)*)\}"
+CALL = r"\{call:([a-z]+(?:\.[a-z]+)?)((?: [a-z_]+(?:=[^ {}]*)?)*)\}"
 OFF = "no_"
+PLACES = {"to", "bucket"}
 Arguments = Mapping[str, str | bool]
 
 
@@ -46,11 +48,19 @@ class Words:
 
     def call(self, verb: str, arguments: Arguments) -> str:
         """A command to run."""
+        if "." in verb:
+            return f"`{COMMANDS.call(verb, arguments)}`"
         return f"bqdump.{verb}({', '.join(f'{name}={value!r}' for name, value in arguments.items())})"
 
 
 class Commands(Words):
-    """The words of the command line: settings are flags. Also those of stored text, pages and notices."""
+    """The words of the command line: settings are flags. Also those of stored text, pages and notices.
+
+    place: where commands work that do not name a place, "" for that of the settings.
+    """
+
+    def __init__(self, place: str = "") -> None:
+        self._place = place.rstrip("/")
 
     def setting(self, name: str, value: str) -> str:
         """See Words."""
@@ -67,7 +77,10 @@ class Commands(Words):
 
     def call(self, verb: str, arguments: Arguments) -> str:
         """See Words: as a shell takes it. Commands take the name of a run without a flag."""
-        return " ".join(["bqdump", verb, *(self._argument(name, value) for name, value in arguments.items())])
+        if self._place and not PLACES & arguments.keys():
+            arguments = {**arguments, "to": self._place}
+        words = (self._argument(name, value) for name, value in arguments.items())
+        return " ".join(["bqdump", *verb.split("."), *words])
 
     def _argument(self, name: str, value: str | bool) -> str:
         if isinstance(value, str):

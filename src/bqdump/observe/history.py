@@ -19,7 +19,7 @@ from bqdump.core.results import Result, Rows, public
 from bqdump.core.retention.pruned import Storage
 from bqdump.core.settings.settings import Settings
 from bqdump.core.times import EPOCH, milliseconds_of, parse_time, time_in, time_of
-from bqdump.core.wording import COMMANDS, fill
+from bqdump.core.wording import COMMANDS, Commands, fill
 from bqdump.observe.status import status_with
 from bqdump.ports.store import ObjectStore
 from bqdump.repository.complete_runs import visible_log
@@ -35,7 +35,7 @@ from bqdump.repository.storage import read_storage
 READS_AT_ONCE = 4
 # Requests for the metadata of an object.
 LOOKS_AT_ONCE = 32
-NEITHER = "has neither the plan of a run nor a manifest. `bqdump prune` shows what it holds."
+NEITHER = "has neither the plan of a run nor a manifest. {call:prune} shows what it holds."
 RunState = Literal[
     "planning", "copying", "running", "failed", "superseded", "complete", "partial", "unreadable",
     "not trusted",
@@ -147,7 +147,7 @@ async def with_lost_manifests(
     entries: the runs in the log, and what would be the entries of others.
     """
 
-    listed = await manifests_in(store, settings.layout)
+    listed, words = await manifests_in(store, settings.layout), Commands(str(settings.target))
 
     async def looked_at(line: RunLine) -> RunLine:
         name = settings.layout.run(line.run).manifest.name
@@ -163,8 +163,8 @@ async def with_lost_manifests(
             return _untrusted(line, error)
         except DocumentError as error:
             if await exists(store, settings.layout.run(line.run).manifest):
-                return replace(line, state="unreadable", problem=error.sentence(COMMANDS))
-        return replace(line, state="unreadable", problem=_lost(name))
+                return replace(line, state="unreadable", problem=error.sentence(words))
+        return replace(line, state="unreadable", problem=fill(_lost(name), words))
 
     return list(await gathered(looked_at, list(lines), LOOKS_AT_ONCE))
 
@@ -211,6 +211,7 @@ async def read_runs(
     runs = await store.folders(settings.layout.runs)
     noted = await entries_in(store, settings.layout, entered)
     known |= noted
+    words = Commands(str(settings.target))
 
     async def line(run: str) -> RunLine | None:
         try:
@@ -219,7 +220,7 @@ async def read_runs(
                 return _finished(known[run], published)
             entry = await _look_at(store, settings, run)
         except DocumentError as error:
-            return RunLine(run=run, state="unreadable", published=run == published, problem=error.sentence(COMMANDS))
+            return RunLine(run=run, state="unreadable", published=run == published, problem=error.sentence(words))
         except VerificationError as error:
             return _untrusted(RunLine(run=run, state="not trusted", published=run == published), error)
         if entry is None or isinstance(entry, RunLine):
@@ -284,7 +285,7 @@ def latest_first(line: RunLine) -> tuple[bool, datetime, str]:
 
 async def _look_at(store: ObjectStore, settings: Settings, run: str) -> LogEntry | RunLine | None:
     """A run that is not in the log: from its manifest, plan, or only its name. None for one that was pruned."""
-    layout = settings.layout.run(run)
+    layout, words = settings.layout.run(run), Commands(str(settings.target))
     if await is_pruned(store, settings.layout, run):
         return None
     if stored := await read(store, layout.manifest):
@@ -293,12 +294,12 @@ async def _look_at(store: ObjectStore, settings: Settings, run: str) -> LogEntry
     plan = await value_of(store, layout.plan)
     shown = await status_with(store, settings, run, plan)
     if shown is None:
-        return RunLine(run=run, state="unreadable", published=False, problem=f"{layout.root} {NEITHER}")
+        return RunLine(run=run, state="unreadable", published=False, problem=fill(f"{layout.root} {NEITHER}", words))
     if shown.state in ("complete", "partial"):
         # It has ended since its manifest was looked for.
         return await _look_at(store, settings, run)
     if shown.state == "published":
-        return RunLine(run=run, state="unreadable", published=True, problem=_lost(layout.manifest.name))
+        return RunLine(run=run, state="unreadable", published=True, problem=fill(_lost(layout.manifest.name), words))
     return RunLine(
         run=run,
         state=shown.state,
@@ -312,7 +313,7 @@ async def _look_at(store: ObjectStore, settings: Settings, run: str) -> LogEntry
 
 
 def _lost(manifest: str) -> str:
-    hint = "Bring the object back, such as from soft deletion. Until then, `bqdump prune` stops."
+    hint = "Bring the object back, such as from soft deletion. Until then, {call:prune} stops."
     return f"its manifest {manifest} is gone, so nothing can be restored from it. {hint}"
 
 

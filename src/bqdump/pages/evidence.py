@@ -25,6 +25,7 @@ DRILLS = 20
 class Stored(NamedTuple):
     """The manifest as it is stored: its address, the command that prints its SHA-256, and what identifies it.
 
+    drill: the command that proves the run.
     signatures: the keys that have signed it, in words.
     """
 
@@ -33,6 +34,7 @@ class Stored(NamedTuple):
     size: int
     sha256: str
     generation: int
+    drill: str
     signatures: str = "none"
 
 
@@ -59,7 +61,7 @@ def render_evidence(
         "evidence.html",
         f"{manifest.project}.{manifest.dataset}",
         about=manifest,
-        verdict=verdict(manifest, proof.restorable),
+        verdict=verdict(manifest, proof.restorable, stored.drill),
         facts=_facts(manifest, stored),
         stored=stored,
         drills=own[::-1],
@@ -78,14 +80,12 @@ def render_evidence(
     )
 
 
-def verdict(manifest: Manifest, proof: Restorable) -> Verdict:
-    """What the drills have proven of the run."""
+def verdict(manifest: Manifest, proof: Restorable, drill: str) -> Verdict:
+    """What the drills have proven of the run. drill: the command that proves it."""
     if proof.problem:
         return Verdict("bad", "Not proven", f"The newest drill of run {manifest.run} failed: {proof.problem}")
     if proof.proven is None or proof.oldest is None:
-        return Verdict(
-            "warn", "Not proven", f"No drill has restored tables of run {manifest.run} yet: bqdump drill {manifest.run}"
-        )
+        return Verdict("warn", "Not proven", f"No drill has restored tables of run {manifest.run} yet: {drill}")
     newest, oldest = time_text(milliseconds_of(proof.proven)), time_text(milliseconds_of(proof.oldest))
     when = f"on {newest}" if newest == oldest else f"between {oldest} and {newest}"
     of = counted(proof.of, "table")

@@ -109,7 +109,7 @@ def exported_by_workflow(deployment: Deployment, items: Sequence[Mapping[str, An
         own = {key: value for key, value in item.items() if key not in JOB_SETTINGS}
         exports.append(exported(resolve(file(own, name), from_environment(job))))
     if not exports:
-        raise UsageError("render", name, "it has no exports", "`bqdump render workflow --part input` prints one.")
+        raise UsageError("render", name, "it has no exports", "{call:render.workflow part=input} prints one.")
     return tuple(dict.fromkeys(exports))
 
 
@@ -120,5 +120,5 @@ def workflow_items(path: str) -> list[dict[str, Any]]:
         return msgspec.convert(items, list[dict[str, Any]])
     except (OSError, KeyError, msgspec.MsgspecError) as error:
         cause = f"it is not an input of the workflow: {error}"
-        hint = "`bqdump render workflow --part input` prints one."
+        hint = "{call:render.workflow part=input} prints one."
         raise UsageError("render", f"--exports {path}", cause, hint) from None

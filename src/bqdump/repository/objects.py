@@ -91,7 +91,7 @@ async def uncover(store: ObjectStore, hidden: Mapping[str, Hidden]) -> None:
     for object_ in new[:NAMED]:
         log.warning("%s is %s", object_.name, object_.text, extra=LogEvent.OBJECT_HIDDEN.extra())
     if (more := len(new) - NAMED) > 0:
-        message = "%s hidden or replaced as well; all of them: bqdump verify"
+        message = "%s hidden or replaced as well; `verify` reports all of them"
         which = f"{counted(more, 'more object')} {'was' if more == 1 else 'were'}"
         log.warning(message, which, extra=LogEvent.OBJECT_HIDDEN.extra())
 

@@ -18,6 +18,8 @@ from bqdump.core.errors import (
     UnavailableError,
     UsageError,
 )
+from bqdump.core.settings.target import Target
+from bqdump.core.wording import placeholder
 from bqdump.ports.store import ObjectStore, Stored
 from bqdump.repository.objects import read_object
 
@@ -198,9 +200,10 @@ async def naming_missing_bucket(*stores: ObjectStore) -> AsyncIterator[None]:
         raise
 
 
-def refuse_place(store: ObjectStore) -> None:
+def refuse_place(store: ObjectStore, target: Target) -> None:
     """Raise UsageError for a place that holds copies of exports only."""
     if not store.abilities.exports:
         cause = "exports cannot be written there directly, as BigQuery does not write to it"
-        hint = "Export to a bucket of Cloud Storage or a folder, then: bqdump copy s3://BUCKET/PREFIX"
+        copy = placeholder("copy", {"dest": str(target), "to": "gs://BUCKET/PREFIX"})
+        hint = f"Export to a bucket of Cloud Storage or a folder, then: {copy}"
         raise UsageError(PLAN, store.url, cause, hint)

@@ -37,7 +37,7 @@ from bqdump.core.errors import (
     VerificationError,
 )
 from bqdump.core.settings.settings import Settings
-from bqdump.core.wording import COMMANDS
+from bqdump.core.wording import Commands
 from bqdump.pages.templating import style
 from bqdump.ports.store import ObjectStore
 from bqdump.ui.archive import Archive, Collection
@@ -157,7 +157,7 @@ async def _shown(answered: Page, archive: Archive, request: Request) -> Response
     except DocumentError as error:
         run = request.path_params.get("run", "")
         if untrusted := await archive.untrusted(run) if run else {}:
-            text = error.sentence(COMMANDS)
+            text = error.sentence(Commands(str(archive.place)))
             return page("message.html", archive.place, f"Run {run}", untrusted=untrusted, message=text)
         raise
 
@@ -172,7 +172,7 @@ class ErrorPages:
         """An error that can be expected."""
         status = next((status for kind, status in STATUSES.items() if isinstance(error, kind)), 500)
         title = next((title for kind, title in TITLES.items() if isinstance(error, kind)), HTTPStatus(status).phrase)
-        text = error.sentence(COMMANDS) if isinstance(error, BqdumpError) else str(error)
+        text = error.sentence(Commands(str(self._place))) if isinstance(error, BqdumpError) else str(error)
         return message(self._place, title, text, status=status)
 
     async def refused(self, _: Request, error: Exception) -> Response:

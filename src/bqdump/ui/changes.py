@@ -22,7 +22,7 @@ from bqdump.core.errors import DocumentError, NotFoundError
 from bqdump.core.formats.types import Column
 from bqdump.core.sizes import counted, size_text
 from bqdump.core.times import time_text
-from bqdump.core.wording import COMMANDS
+from bqdump.core.wording import Commands
 from bqdump.observe.earlier import chosen
 from bqdump.observe.history import RunLine
 from bqdump.pages.text import duration_text
@@ -215,7 +215,7 @@ async def _line(archive: Archive, run: str, name: str, unread: dict[str, str]) -
     try:
         contents = await archive.contents(run)
     except DocumentError as error:
-        unread[run] = error.sentence(COMMANDS)
+        unread[run] = error.sentence(Commands(str(archive.place)))
         return None
     return next((line for line in contents.tables if line.table == name), None) if contents else None
 
@@ -245,7 +245,7 @@ async def _news(
         was, now = await asyncio.gather(archive.entry(runs[before].run, old), archive.entry(run, line))
         change = TableChange.of(line.table, columns_of(was), columns_of(now), Side(), Side())
     except DocumentError as error:
-        return News("columns", "warn", error.sentence(COMMANDS))
+        return News("columns", "warn", error.sentence(Commands(str(archive.place))))
     return News("columns", "warn", change=change)
 
 

@@ -19,7 +19,7 @@ from bqdump.core.restore.listing import ListedRestore
 from bqdump.core.restore.result import Restoration
 from bqdump.core.sizes import counted, size_text
 from bqdump.core.times import milliseconds_of
-from bqdump.core.wording import COMMANDS
+from bqdump.core.wording import Commands
 from bqdump.pages.report import largest_restored, restored_totals
 from bqdump.pages.summary import Verdict
 from bqdump.pages.text import count_text, duration_text, time_text
@@ -43,7 +43,8 @@ async def drills_page(archive: Archive, request: Request) -> Response:
 async def restores_page(archive: Archive, request: Request) -> Response:
     """All restores, the newest first."""
     found = await find_restores([_documents(archive)])
-    damaged = {restore: error.sentence(COMMANDS) for restore, error in sorted(found.damaged.items())}
+    words = Commands(str(archive.place))
+    damaged = {restore: error.sentence(words) for restore, error in sorted(found.damaged.items())}
     return _all(archive, request, RESTORES, await _listed(archive, found.restores), restore_verdict, damaged=damaged)
 
 

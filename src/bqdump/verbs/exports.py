@@ -121,8 +121,8 @@ class EndedSet(NamedTuple):
 
 async def run(services: Services, start: Start) -> Ended | EndedSet:
     """Do one task's part of a run, of one dataset or of a set. Raises TablesFailedError."""
-    refuse_place(services.store)
     settings = start.settings
+    refuse_place(services.store, settings.target)
     if settings.ping:
         # What runs without it need not load.
         from bqdump.verbs.pinging import Shared, pinged
@@ -226,7 +226,7 @@ async def plan(services: Services, settings: Settings, name: str, tasks: int) ->
     from bqdump.sets.plan import plan_set
 
     me = Owner(name, 0)
-    refuse_place(services.store)
+    refuse_place(services.store, settings.target)
     if settings.names_several:
         return await plan_set(_set_task(services, Start(settings, name, me, tasks)))
     task = Task(services.store, services.warehouse, settings, name, me, tasks, signer=services.signer)

@@ -33,7 +33,7 @@ from bqdump.core.settings.settings import Settings
 from bqdump.core.settings.target import BUCKET, S3, Target
 from bqdump.core.sizes import counted
 from bqdump.core.times import AsOf
-from bqdump.core.wording import COMMANDS, Words, fill
+from bqdump.core.wording import COMMANDS, Commands, Words, fill
 from bqdump.export.publish.report import report_page
 from bqdump.observe.earlier import Growth, read_growth, run_before
 from bqdump.observe.earlier import run_as_of as choose
@@ -301,7 +301,10 @@ async def evidence_page(store: ObjectStore, settings: Settings, run: str = "") -
     manifest = decode(content.data, document.type, document.name)
     address, check = _where(settings.target, document.name)
     digest = hashlib.sha256(content.data).hexdigest()
-    stored = Stored(address, check, len(content.data), digest, content.generation)
+    via = {} if settings.target.bucket else {"via": "gs://BUCKET"}
+    words = {"run": name, "project": manifest.project, **via}
+    drill = Commands(str(_absolute(settings.target))).call("drill", words)
+    stored = Stored(address, check, len(content.data), digest, content.generation, drill)
     signed, note = await _signatures(store, settings, name)
     drills, contents = await read_drills(store, settings.layout), contents_of(content.data, document.name)
     proof = await proof_of(store, settings.layout, contents, drills if signed is None else signed)

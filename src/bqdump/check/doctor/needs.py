@@ -160,7 +160,7 @@ async def check_bucket(checks: Checks, store: ObjectStore, settings: Settings) -
     url, permission = store.url, "storage.buckets.get"
     try:
         bucket = await store.describe()
-        refuse_place(store)
+        refuse_place(store, settings.target)
         refuse_bucket(bucket, url)
         refuse_key(bucket, settings, url)
     except PerimeterError as error:

@@ -132,11 +132,11 @@ def note_reach(
         checks.note("replace pointers", url, CheckOutcome.DENIED, detail, DELETES)
     elif not reach.notes:
         detail = "a task cannot take over from another one, and planning for over 10 s fails: "
-        detail += "`bqdump render iam --region REGION --append-only` prints the grant"
+        detail += "{call:render.iam region=REGION append_only} prints the grant"
         checks.note("replace notes of a run", url, CheckOutcome.WARNING, detail)
     if settings.prune:
         detail = "a run that prunes deletes earlier runs; set {setting:prune} to false, and prune with a job and an "
-        detail += "account of its own: `bqdump render job --region REGION --command prune`"
+        detail += "account of its own: {call:render.job region=REGION command=prune}"
         checks.note("prune", url, CheckOutcome.DENIED, detail)
     pointer = f"; it can replace {settings.layout.latest.name}, so that readers find another run or none"
     detail = (

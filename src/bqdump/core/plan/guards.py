@@ -44,7 +44,7 @@ GUARDS: dict[Risk, Guard] = {
     ),
     Risk.UNSEEN_ROW_POLICIES: Guard(
         "missing permission to list row access policies, so rows may be hidden from this account",
-        "Grant a role with bigquery.rowAccessPolicies.list (`bqdump render iam` prints the commands).",
+        "Grant a role with bigquery.rowAccessPolicies.list ({call:render.iam} prints the commands).",
     ),
     Risk.MASKED_COLUMNS: Guard(
         "columns with policy tags or data masking may hold masked values, and lose their protection in the files",
@@ -86,7 +86,7 @@ GUARDS: dict[Risk, Guard] = {
     ),
     Risk.LIFECYCLE_RULES: Guard(
         "lifecycle rules of the bucket can delete files that manifests name",
-        "Remove them, or limit them to other names (matchesPrefix); `bqdump prune` deletes old runs.",
+        "Remove them, or limit them to other names (matchesPrefix); {call:prune} deletes old runs.",
     ),
     Risk.DROPPED_TABLES: Guard("tables that are not exported any more are removed from the published export"),
     Risk.REMOVED_PARTITIONS: Guard(
