@@ -5,12 +5,15 @@ from __future__ import annotations
 import asyncio
 import re
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 
 import msgspec
 import pytest
 
 from bqdump.cli.main import start
+from bqdump.core.errors import DatasetsFailedError
+from bqdump.repository.exports import readable_set
 from damaged_places import VERBS, Copies, Export, SetOfExports
 from docs.walk import ROOT
 from opened import open_given
@@ -176,3 +179,22 @@ def test_the_next_night_of_a_set_goes_on_whatever_is_damaged_next_to_it(
     open_given(monkeypatch, lambda _: world.store)
     assert [start([command, "--bucket", "memory", "--prefix", "x"]) for command in ("runs", "verify")] == [0, 0]
     assert "is not used" not in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("nights", [("n1",), ("n1", "n2")], ids=["complete", "partial"])
+def test_a_set_whose_own_manifest_is_damaged_follows_from_the_logs_of_its_datasets(nights: tuple[str, ...]) -> None:
+    world = SetWorld("ops", "sales")
+    world.put("sales", "bad")
+    for night in nights:
+        with suppress(DatasetsFailedError):
+            world.run(night)
+        world.broken.add("bad")
+    intact = world.set_manifest()
+    world.store.put_now("x/_bqdump/project.json", b"{}")
+    found = asyncio.run(readable_set(world.store, world.settings()))
+    assert intact.run == nights[-1]
+    assert found
+    entries = tuple(msgspec.structs.replace(entry, problem="") for entry in found.datasets)
+    expected = tuple(msgspec.structs.replace(entry, problem="") for entry in intact.datasets)
+    assert msgspec.structs.replace(found, datasets=entries) == msgspec.structs.replace(intact, datasets=expected)
+    assert [bool(entry.problem) for entry in found.datasets] == [bool(entry.problem) for entry in intact.datasets]

@@ -136,8 +136,14 @@ def test_a_damaged_plan_of_a_dataset_does_not_hide_the_others(world: SetWorld) -
     assert b'href="/datasets/ops_eu/runs/first"' in page.body
 
 
-def test_a_damaged_record_of_the_set_is_an_error_and_not_a_prefix_without_runs(world: SetWorld) -> None:
+def test_a_set_whose_record_is_damaged_follows_from_its_runs_and_is_no_prefix_without_runs(world: SetWorld) -> None:
+    intact = asyncio.run(Collection(world.store, world.settings()).several())
     world.store.put_now("x/_bqdump/project.json", b"{")
+    assert asyncio.run(Collection(world.store, world.settings()).several()) == intact
+    assert intact
+    for name in world.store.names_now():
+        if "/projects/" in name:
+            world.store.put_now(name, b"{")
     with pytest.raises(DocumentError, match=r"project.json: it is not a valid SetManifest"):
         asyncio.run(Collection(world.store, world.settings()).several())
 

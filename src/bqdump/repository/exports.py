@@ -8,22 +8,33 @@ from collections.abc import Awaitable, Callable, Collection
 from contextlib import suppress
 from typing import NamedTuple, TypeVar
 
+from msgspec.structs import replace
+
 from bqdump.concurrency import gathered
 from bqdump.core.documents.document import STATE
-from bqdump.core.documents.sets import SetManifest, SetPlan
+from bqdump.core.documents.sets import DatasetEntry, Member, SetManifest, SetPlan
 from bqdump.core.documents.target import Latest, Newest
 from bqdump.core.errors import DocumentError, NotFoundError, VerificationError
 from bqdump.core.progress.log_events import LogEvent
 from bqdump.core.sets.member import one_dataset
 from bqdump.core.settings.settings import Settings
 from bqdump.core.settings.target import NAME, Target
+from bqdump.core.times import rfc3339
 from bqdump.core.wording import COMMANDS, fill
 from bqdump.ports.store import ObjectStore
 from bqdump.repository.complete_runs import holds_export
 from bqdump.repository.log import log_refused
 from bqdump.repository.published import read_latest
 from bqdump.repository.repository import value_of
-from bqdump.repository.set_runs import locked_set, newest_set_plan, plan_in, read_set_manifest, set_plan
+from bqdump.repository.set_runs import (
+    NOT_EXPORTED,
+    failed_entry,
+    locked_set,
+    newest_set_plan,
+    plan_in,
+    read_set_manifest,
+    set_plan,
+)
 
 log = logging.getLogger(__name__)
 Answer = TypeVar("Answer")
@@ -60,7 +71,7 @@ class SetAt(NamedTuple):
 
     async def manifest(self) -> SetManifest | None:
         """The published set, None where nothing of it is published."""
-        return await read_set_manifest(self.store, self.settings)
+        return await readable_set(self.store, self.settings)
 
     async def untrusted(self, run: str, published: SetManifest | None) -> str:
         """Why the set's own manifest of a run is not trusted, "" where it is. Only that of locked copies is signed."""
@@ -78,7 +89,7 @@ class SetAt(NamedTuple):
 async def read_set_plan(at: SetAt, run: str) -> SetPlan:
     """The plan of a set's run (default: the one that was planned last). Raises NotFoundError."""
     store, settings, _ = at
-    manifest = await read_set_manifest(store, settings)
+    manifest = await readable_set(store, settings)
     if manifest and manifest.locked:
         if manifest := manifest if run in ("", manifest.run) else await locked_set(store, settings, run):
             return plan_in(manifest)
@@ -160,7 +171,7 @@ async def names_in_set(store: ObjectStore, settings: Settings) -> list[str]:
 
     None without a set.
     """
-    manifest = await read_set_manifest(store, settings)
+    manifest = await readable_set(store, settings)
     plan = await newest_set_plan(store, settings, manifest)
     names = (
         {dataset.dataset for dataset in manifest.datasets} | {dataset.dataset for dataset in manifest.removed}
@@ -237,3 +248,71 @@ async def published_set(at: SetAt) -> SetManifest:
         return manifest
     cause = "no set of datasets has been published there yet"
     raise NotFoundError("find", f"a set in {at.settings.target}", cause, "Start one: {call:run}")
+
+
+async def readable_set(store: ObjectStore, settings: Settings) -> SetManifest | None:
+    """The exports that belong together, for readers. None where no set was ever published here.
+
+    Where project.json cannot be read, they follow from the logs of the datasets, and a warning says so.
+    """
+    try:
+        return await read_set_manifest(store, settings)
+    except DocumentError as error:
+        if (manifest := await _set_in_logs(store, settings)) is None:
+            raise
+        log_refused(error.subject, error)
+        return manifest
+
+
+async def _set_in_logs(store: ObjectStore, settings: Settings) -> SetManifest | None:
+    """The newest run of the set that is published for a dataset, with what is published of the others."""
+    plans = list[SetPlan]()
+    for run in await store.folders(settings.layout.set_runs):
+        with suppress(DocumentError):
+            plans += filter(None, [await value_of(store, settings.layout.set_run(run).plan)])
+    for plan in sorted(plans, key=lambda plan: plan.age, reverse=True):
+        entries = [await _entry_in_log(store, settings, plan, member) for member in plan.datasets]
+        if any(entry.run == plan.run for entry in entries):
+            whole = all(entry.state != "failed" and entry.status == "complete" for entry in entries)
+            return SetManifest(
+                run=plan.run,
+                tool=plan.tool,
+                status="complete" if whole else "partial",
+                project=plan.project,
+                prefix=settings.target.prefix,
+                snapshot_time=rfc3339(plan.snapshot),
+                snapshot=plan.snapshot,
+                datasets=tuple(entries),
+                skipped=plan.skipped,
+                removed=plan.removed,
+            )
+    return None
+
+
+async def _entry_in_log(store: ObjectStore, settings: Settings, plan: SetPlan, member: Member) -> DatasetEntry:
+    own, missing = one_dataset(settings, member.dataset), failed_entry(member.dataset, member.location, NOT_EXPORTED)
+    try:
+        latest = await read_latest(store, own)
+        summary = await value_of(store, own.layout.entry(latest.run, latest.snapshot)) if latest else None
+    except DocumentError as error:
+        return replace(missing, problem=error.cause)
+    if latest is None:
+        return missing
+    published = replace(
+        missing,
+        state="published",
+        run=latest.run,
+        snapshot_time=rfc3339(latest.snapshot),
+        manifest=own.layout.run(latest.run).manifest.name,
+        manifest_generation=latest.manifest_generation,
+        status=latest.status,
+        tables=summary.totals.tables if summary else 0,
+        rows=summary.rows if summary else 0,
+        files=summary.totals.files if summary else 0,
+        bytes=summary.totals.bytes if summary else 0,
+        problem="",
+    )
+    if latest.run == plan.run:
+        return published
+    later = (latest.snapshot, latest.run) > plan.age
+    return replace(published, state="superseded" if later else "failed", problem="" if later else NOT_EXPORTED)

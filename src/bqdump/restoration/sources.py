@@ -47,9 +47,9 @@ from bqdump.core.sizes import counted, named
 from bqdump.export.run import run
 from bqdump.export.task import Task as ExportTask
 from bqdump.repository.complete_runs import holds_export
-from bqdump.repository.exports import AT_ONCE, SetAt, datasets_left, names_in_set
+from bqdump.repository.exports import AT_ONCE, SetAt, datasets_left, names_in_set, readable_set
 from bqdump.repository.published import read_latest, read_replacing
-from bqdump.repository.set_runs import read_set_manifest, set_plan
+from bqdump.repository.set_runs import set_plan
 from bqdump.restoration.survey import find_manifest
 from bqdump.restoration.task import Task
 
@@ -104,7 +104,7 @@ async def finish_runs(task: Task) -> None:
 
 async def set_source(task: Task) -> SetSource | None:
     """The set that is published where this task restores from; None where it is the export of one dataset."""
-    manifest = await read_set_manifest(task.store, task.settings)
+    manifest = await readable_set(task.store, task.settings)
     if manifest and manifest.datasets and not await holds_export(task.store, task.settings):
         return SetSource(task, manifest)
     return None

@@ -26,8 +26,7 @@ from bqdump.observe.sets import SetRun, runs_together, set_status
 from bqdump.observe.status import NOT_TRUSTED, DatasetStatus, Status
 from bqdump.pages.report import problems_of
 from bqdump.pages.summary import Verdict
-from bqdump.repository.exports import AT_ONCE, Exports, SetAt
-from bqdump.repository.set_runs import read_set_manifest
+from bqdump.repository.exports import AT_ONCE, Exports, SetAt, readable_set
 from bqdump.ui.archive import Collection
 from bqdump.ui.frame import dataset_address, page, page_number, part
 from bqdump.ui.run import ENDED
@@ -87,9 +86,9 @@ async def _sets(collection: Collection) -> tuple[SetAt, SetAt | None]:
 async def _published(collection: Collection) -> tuple[SetManifest | None, str]:
     """The published set, and why its own manifest is not trusted."""
     try:
-        return await read_set_manifest(collection.trusting or collection.store, collection.settings), ""
+        return await readable_set(collection.trusting or collection.store, collection.settings), ""
     except VerificationError as error:
-        return await read_set_manifest(collection.store, collection.settings), fill(error.cause, COMMANDS)
+        return await readable_set(collection.store, collection.settings), fill(error.cause, COMMANDS)
 
 
 def _left(manifest: SetManifest, names: Sequence[str]) -> list[str]:
