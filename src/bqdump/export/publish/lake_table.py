@@ -105,9 +105,9 @@ class LakeTable:
             known = None
         if known is None or not self._are_there(named):
             if named:
-                self._warn(
-                    f"Iceberg metadata of {self._entry.table} is missing or damaged; what is lost is written anew"
-                )
+                lost = next((file.name for file in named if not self._are_there([file])), named[-1].name)
+                which = f"{lost}, Iceberg metadata of {self._entry.table},"
+                self._warn(f"{which} is missing or damaged; what is lost is written anew")
             return _Known(await self._completed(none, known or none))
         if not named:
             # Another dataset may have left what a hint leads to, so the manifests decide.
