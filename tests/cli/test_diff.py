@@ -7,8 +7,10 @@ import asyncio
 import pytest
 
 from bqdump.cli.main import start
+from bqdump.core.documents.changes import SAME
 from browser.scenes import orders, shop
 from opened import open_given
+from sets.world import SetWorld
 
 
 @pytest.mark.parametrize(("others", "output"), [((), "1 table differs."), (("added",), "2 tables differ.")])
@@ -43,6 +45,16 @@ def test_without_runs_the_published_one_is_compared_with_the_one_before(
     shown = capsys.readouterr()
     assert shown.err.endswith("changes from run two to the published run\n")
     assert shown.out.splitlines()[-1] == "1 table differs."
-    # The run that is published is not compared with itself.
-    assert start(["diff", "three", "--bucket", "exports"]) == 2
-    assert "run three: it is the published run, so there is nothing to compare." in capsys.readouterr().err
+
+
+def test_a_run_that_is_compared_with_itself_has_not_changed_whether_it_is_named_once_or_twice(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    scene, world = shop(), SetWorld("ops", "sales")
+    asyncio.run(scene.export("three"))
+    world.run("three")
+    for place in (["--bucket", "exports"], ["--bucket", "memory", "--prefix", "x"]):
+        open_given(monkeypatch, lambda target: scene.store if target.bucket == "exports" else world.store)
+        for runs in (["three"], ["three", "three"]):
+            assert start(["diff", *runs, *place]) == 0
+            assert capsys.readouterr().out == f"{SAME}\n"

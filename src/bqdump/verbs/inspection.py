@@ -203,7 +203,6 @@ async def diff(
     """What changed from one run (default: the one before) to another (default: the published run), in each dataset.
 
     values: compare the files' values as well.
-    Raises UsageError if `before` is the published run, and `after` is not given.
     """
     before = before or await previous_run(store_at, settings, after)
     reader = open_reader() if values else None
@@ -218,13 +217,7 @@ async def diff(
         )
 
     async def of_one(store: ObjectStore, own: Settings) -> list[TableChange]:
-        old, new = await read_manifest(store, own, before), await read_manifest(store, own, after)
-        if old.run == new.run and not after:
-            hint = "Name an earlier run, or two runs. {call:runs} lists them."
-            raise UsageError(
-                "compare", f"run {before}", "it is the published run, so there is nothing to compare", hint
-            )
-        return await both(store, own, old, new)
+        return await both(store, own, await read_manifest(store, own, before), await read_manifest(store, own, after))
 
     try:
         exports = await exports_at(trusting(store_at, replace(settings, newest_within=None)), settings)

@@ -105,8 +105,8 @@ class LakeTable:
             known = None
         if known is None or not self._are_there(named):
             if named:
-                lost = next((file.name for file in named if not self._are_there([file])), named[-1].name)
-                which = f"{lost}, Iceberg metadata of {self._entry.table},"
+                gone = next((file.name for file in named if not self._are_there([file])), named[-1].name)
+                which = f"{gone}, Iceberg metadata of {self._entry.table},"
                 self._warn(f"{which} is missing or damaged; what is lost is written anew")
             return _Known(await self._completed(none, known or none))
         if not named:
