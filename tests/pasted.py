@@ -36,14 +36,21 @@ def _lines(text: str) -> Iterator[str]:
     """The lines that are prose: in JSON, its strings, except for help, whose first line is a usage."""
     if text.startswith("Usage:"):
         return
-    for line in text.splitlines():
-        if line.startswith(("{", "[")):
-            try:
-                yield from _strings(msgspec.json.decode(line))
-                continue
-            except msgspec.DecodeError:
-                pass
-        yield line
+    for document in [text] if _is_json(text) else text.splitlines():
+        if _is_json(document):
+            yield from _strings(msgspec.json.decode(document))
+        else:
+            yield document
+
+
+def _is_json(text: str) -> bool:
+    if not text.startswith(("{", "[")):
+        return False
+    try:
+        msgspec.json.decode(text)
+    except msgspec.DecodeError:
+        return False
+    return True
 
 
 def _strings(value: Any) -> Iterator[str]:

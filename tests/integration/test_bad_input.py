@@ -68,7 +68,7 @@ def test_a_bucket_with_a_retention_policy_is_refused(stage: Stage) -> None:
     bucket = stage.store.get_bucket(stage.bucket)
     bucket.retention_period = 3600
     bucket.patch()
-    refused(stage.command("run"), 2, "retention policy", "3600 seconds", "Use a bucket without")
+    refused(stage.command("run"), 2, "retention policy", "3,600 seconds", "Use a bucket without")
     assert stage.objects() == {}
     assert stage.extracts() == []
 
