@@ -8,7 +8,7 @@
     sales.restore(into="my-project.sales_copy")
 
 Each command of the command line is a function, and a method of Backup. Settings are keyword arguments; help(bqdump.run)
-lists them. What is named on this page is public; PACKAGE CONTENTS below are not.
+lists them. What is named on this page is public.
 
     export   doctor          permissions and risks before a run
              plan            what a run would do, and what it costs
@@ -33,6 +33,8 @@ lists them. What is named on this page is public; PACKAGE CONTENTS below are not
 Every failure that can be expected is a BqdumpError, of a kind such as bqdump.NotFoundError. dir(bqdump) lists these and
 the types of results, and help(bqdump.Export) describes one. Names are imported when they are first used.
 """
+
+import sys
 
 from bqdump.core.version import VERSION
 
@@ -166,8 +168,12 @@ _TYPES = [
 # As typing has it, without importing that.
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from collections.abc import MutableSequence
+    from types import ModuleType
+
     from bqdump.api import *
 else:
+    ModuleType = type(sys)
 
     def __getattr__(name: str) -> object:
         """A name of the Python API, which is imported now."""
@@ -180,3 +186,21 @@ else:
 
 def __dir__() -> list[str]:
     return sorted(__all__ + _TYPES)
+
+
+class _Public(ModuleType):
+    """This package, whose help does not list the packages below it, as pydoc would: they are internal."""
+
+    @property
+    def __path__(self) -> "MutableSequence[str]":
+        if sys._getframe(1).f_globals.get("__name__") == "pydoc":
+            raise AttributeError
+        folders: MutableSequence[str] = self.__dict__["__path__"]
+        return folders
+
+    @__path__.setter
+    def __path__(self, folders: "MutableSequence[str]") -> None:
+        self.__dict__["__path__"] = folders
+
+
+sys.modules[__name__].__class__ = _Public
