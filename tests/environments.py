@@ -28,16 +28,19 @@ ROOT = Path(__file__).parent.parent
 
 
 class Environment(NamedTuple):
-    """An environment: what is installed next to the wheel and its extra `local`, and how: by pip or uv, as a tool, or
-    by uv with the oldest versions that are allowed.
+    """An environment: what is installed next to the wheel and its extras `local` and `s3`, and how: by pip or uv, as a
+    tool, or by uv with the oldest versions that are allowed. pages: tests that follow pages literally with its bqdump.
     """
 
     others: Sequence[str] = ()
     how: str = "pip"
+    pages: Sequence[str] = ()
 
 
 ENVIRONMENTS: Mapping[str, Environment] = {
-    "readme": Environment(),
+    "readme": Environment(
+        pages=("docs/test_readme.py", "docs/test_recipes.py", "docs/test_disaster.py", "integration/test_walks.py")
+    ),
     "data": Environment(("pandas", "numpy", "polars", "pyarrow", "duckdb"), "uv"),
     "airflow": Environment(("apache-airflow>=3", "apache-airflow-providers-google", "pandas"), "uv"),
     "oldest": Environment(how="oldest"),
@@ -81,7 +84,7 @@ def build(folder: Path) -> Path:
 
 def install(environment: Environment, wheel: Path, folder: Path) -> Path:
     """Make the environment; returns its bqdump."""
-    wanted = f"bqdump[local] @ {wheel.as_uri()}"
+    wanted = f"bqdump[local,s3] @ {wheel.as_uri()}"
     if environment.how == "tool":
         places = {"UV_TOOL_DIR": str(folder / "tools"), "UV_TOOL_BIN_DIR": str(folder / "bin")}
         subprocess.run([*UV, "tool", "install", "--quiet", "--no-config", wanted], env=os.environ | places, check=True)
@@ -132,6 +135,15 @@ def walk(bqdump: Path, folder: Path) -> str:
         run("local", "down", check=False)
 
 
+def followed(bqdump: Path, pages: Sequence[str]) -> str:
+    """Follow pages with this bqdump; returns what failed, or ""."""
+    command = [sys.executable, "-m", "pytest", "-q", *(str(ROOT / "tests" / page) for page in pages)]
+    environ = os.environ | {"INSTALLED": str(bqdump.parent)}
+    done = subprocess.run(command, cwd=ROOT, env=environ, stdout=subprocess.PIPE, text=True, check=False)
+    say(f"  {done.returncode} {' '.join(pages)}")
+    return done.stdout if done.returncode else ""
+
+
 def composed(bqdump: Path, folder: Path, environ: Mapping[str, str]) -> str:
     """Run Composer's recipe in docs/engines.md, with Google's operator in Airflow; returns what failed, or ""."""
     dag = folder / "airflow/dags/composer.py"
@@ -180,7 +192,8 @@ def main() -> None:
         for name in arguments.names or ENVIRONMENTS:
             say(name)
             bqdump = install(ENVIRONMENTS[name], wheel, folder / name)
-            if problem := walk(bqdump, folder / f"{name}-walk"):
+            pages = ENVIRONMENTS[name].pages
+            if problem := walk(bqdump, folder / f"{name}-walk") or (followed(bqdump, pages) if pages else ""):
                 failed.append(name)
                 say(problem)
     say(f"{len(failed)} failed{': ' if failed else ''}{', '.join(failed)}")

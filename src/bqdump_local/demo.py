@@ -121,7 +121,18 @@ def _night(config: Path, run: str, seconds: float) -> Night:
 
 
 def _make_room(folder: Path) -> None:
-    """Remove the files of an earlier demo, and nothing else. Raises UsageError for a folder with other files."""
+    """Remove the files of an earlier demo, and nothing else.
+
+    Raises UsageError for a folder with other files, and for one that cannot be written.
+    """
+    try:
+        _emptied(folder)
+    except OSError as error:
+        cause = error.strerror or str(error)
+        raise UsageError("run the demo in", str(folder), cause, "Choose another --folder.") from None
+
+
+def _emptied(folder: Path) -> None:
     if folder.exists() and any(folder.iterdir()):
         if not (folder / MARK).exists():
             cause = "the folder contains files that are not from a demo"

@@ -39,10 +39,10 @@ def refusal() -> str:
 @pytest.mark.parametrize(
     ("content", "cause"),
     [
-        (None, f"File {FILE} was not found"),
-        ("no json", f"File {FILE} is not a valid json file"),
+        (None, f"the file in {FILE} was not found"),
+        ("no json", f"the file in {FILE} is not a valid json file"),
         ([], "invalid credentials file (AttributeError)"),
-        ({"type": "x"}, f"The file {FILE} does not have a valid type"),
+        ({"type": "x"}, f"the file in {FILE} does not have a valid type"),
         ({**KEY, "private_key": "no"}, f"Failed to load service account credentials from {FILE}"),
         ({**KEY, "private_key": 5}, f"Failed to load service account credentials from {FILE}"),
     ],

@@ -243,9 +243,36 @@ def test_a_flag_of_other_commands_is_answered_with_their_names(
     assert capsys.readouterr().err == f"bqdump: {fix}\n"
 
 
-def test_a_misspelt_flag_gets_a_guess(capsys: pytest.CaptureFixture[str]) -> None:
-    assert start(["plan", "--projct", "x"]) == 2
-    assert capsys.readouterr().err == "bqdump: --projct: unknown option. Did you mean --project?\n"
+FLAG = " A setting is given with its flag, such as --dataset sales, and a value with a space in quotes."
+
+
+@pytest.mark.parametrize(
+    ("typed", "answer"),
+    [
+        ("plan --projct x", "--projct: unknown option. Did you mean --project?"),
+        ("plan -json", "-json: unknown option. Did you mean --json?"),
+        ("plan -include=flights", "-include: unknown option. Did you mean --include?"),
+        ("plan –-include flights", "got unexpected extra arguments (–-include flights). Did you mean --include?"),
+        ("plan —include flights", "got unexpected extra arguments (—include flights). Did you mean --include?"),
+        ("plan include=flights", "got unexpected extra argument (include=flights). Did you mean --include?"),
+        ("plan --max-bytes-billed 10 GB", "got unexpected extra argument (GB)." + FLAG),
+        ("drill --tables flights", "--tables: 'flights' is not a whole number."),
+        ("plan --project=", "--project: empty value. Leave it out, or give it a value. Perhaps a variable is not set."),
+        ("runs --bucket Exports", "--bucket: 'Exports' is not a bucket name: expected 3 to 222 lowercase letters, …"),
+        (
+            "restore --to . --into p.a/b",
+            "--into: invalid value 'p.a/b': expected a dataset id: letters, digits and _. …",
+        ),
+        ("demo --folder /dev/null/x", "/dev/null/x: Not a directory. Choose another --folder."),
+    ],
+)
+def test_a_misspelt_flag_gets_a_guess(typed: str, answer: str, capsys: pytest.CaptureFixture[str]) -> None:
+    assert start(typed.split()) == 2
+    shown = capsys.readouterr().err
+    first, cut, _ = answer.partition("…")
+    assert shown.startswith(f"bqdump: {first}")
+    assert cut or shown[8 + len(answer) :] in ("\n", f" `bqdump {typed.split()[0]} --help` shows what is possible.\n")
+    assert shown.count("\n") == 1
 
 
 def test_where_there_is_no_settings_file_the_command_that_writes_one_is_named(
@@ -256,9 +283,10 @@ def test_where_there_is_no_settings_file_the_command_that_writes_one_is_named(
     missing = "bqdump: missing: --bucket (DESTINATION_BUCKET)."
     expected = f"{missing} There is no bqdump.toml in this folder. To write one: bqdump init\n"
     assert capsys.readouterr().err == expected
-    (tmp_path / "bqdump.toml").write_text('format = "csv"')
-    assert start(["runs"]) == 2
-    assert capsys.readouterr().err == f"{missing}\n"
+    for text in ('format = "csv"', ""):
+        (tmp_path / "bqdump.toml").write_text(text)
+        assert start(["runs"]) == 2
+        assert capsys.readouterr().err == f"{missing}\n"
 
 
 NAME = "expected up to 100 letters, digits, - and _, the first a letter or digit"
@@ -352,6 +380,10 @@ BAD = {
     ),
     "an unknown format": (["--format", "xls"], "--format: invalid value 'xls': expected csv"),
     "an empty setting": (["--max-bytes-billed", ""], "--max-bytes-billed: empty value"),
+    "a file of names that is missing": (
+        ["--tables-from", "none"],
+        "Name a file with one table or pattern a line, or -",
+    ),
     "a place that is named twice": (["--bucket", "b"], "--bucket: was given twice. Write one of them."),
     "a run id with other characters": (["--run-id", "a/b"], "--run-id: invalid value 'a/b'"),
     "a number that is none": (["--concurrency", "many"], "--concurrency: invalid value 'many'"),
@@ -372,7 +404,29 @@ def test_only_where_there_is_no_file_of_settings_one_is_to_be_written(
     assert start(["plan", "--config", "none.toml"]) == 2
     assert "none.toml: No such file or directory. Write one: bqdump init" in capsys.readouterr().err
     assert start(["plan", "--config", str(tmp_path)]) == 2
-    assert capsys.readouterr().err.endswith(f"{tmp_path}: Is a directory.\n")
+    assert capsys.readouterr().err.endswith(f"{tmp_path}: Is a directory. Name a file of settings.\n")
+
+
+@pytest.mark.parametrize(
+    ("text", "hint"),
+    [
+        ("format = csv\n", 'Write text in quotes, such as format = "csv".'),
+        ('format = "csv\n', 'Close the quotes in the same line, such as format = "csv".'),
+        ('format = "csv"\nformat = "avro"\n', "Remove one of the two lines that set it."),
+        ("format: csv\n", 'Write each setting as format = "csv".'),
+        ('{"format": "csv"}\n', 'Write each setting as format = "csv".'),
+        ("[retension]\nkeep_daily = 3\n", "unknown setting 'retension'. Did you mean [retention]?"),
+        ("[bqdump]\n", "Settings are written without a section, except for [retention] and [tables.NAME]."),
+    ],
+)
+def test_a_mistake_in_the_file_has_a_fix(
+    text: str, hint: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "bqdump.toml").write_text(text)
+    assert start(["plan"]) == 2
+    shown = capsys.readouterr().err
+    assert shown.startswith("bqdump: bqdump.toml: ")
+    assert shown.endswith(f"{hint}\n")
 
 
 def test_bad_toml_names_file_and_line(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -105,6 +105,8 @@ def test_patterns_choose_by_case_and_exclude_wins() -> None:
 def test_an_include_that_matches_nothing_gets_a_guess() -> None:
     with pytest.raises(UsageError, match=r"^include 'ordres': matches no table of data\. Did you mean 'orders'\?$"):
         choose(LISTING, settings(include=("orders", "ordres")), SNAPSHOT)
+    with pytest.raises(UsageError, match=r"Separate names by commas: late,orders\.$"):
+        choose(LISTING, settings(include=("late orders",)), SNAPSHOT)
     with pytest.raises(UsageError, match="a plan lists all tables"):
         choose([], settings(include=("x*",)), SNAPSHOT)
     numbered = [Listed(f"dummy_{number:02}", "TABLE", 0) for number in range(1, 31)]

@@ -47,9 +47,13 @@ def follow(page: str, folder: Path, variables: Mapping[str, str] = {}, without: 
 
 
 def shell(script: str, folder: Path, variables: Mapping[str, str] = {}) -> str:
-    """Run commands in one shell that stops at the first failure; returns all that was printed."""
+    """Run commands in one shell that stops at the first failure; returns all that was printed.
+
+    INSTALLED names the folder of another bqdump than that of this tree (tests/environments.py).
+    """
     with tempfile.TemporaryDirectory() as place, commands(Path(place)) as started:
-        path = os.pathsep.join((str(started), str(Path(sys.executable).parent), os.environ["PATH"]))
+        first = os.environ.get("INSTALLED", str(started))
+        path = os.pathsep.join((first, str(Path(sys.executable).parent), os.environ["PATH"]))
         done = subprocess.run(
             ["sh", "-eu"], input=script, env={"PATH": path, **variables}, cwd=folder, text=True,
             stdout=subprocess.PIPE, stderr=subprocess.STDOUT, check=False,

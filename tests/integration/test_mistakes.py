@@ -211,7 +211,7 @@ def test_a_table_that_is_named_with_its_dataset_is_answered_with_its_name(export
 @pytest.mark.parametrize(
     ("variable", "value", "fix"),
     [
-        ("DESTINATION_BUCKET", '"my-exports"', "DESTINATION_BUCKET: invalid value '\"my-exports\"'"),
+        ("DESTINATION_BUCKET", '"my-exports"', "DESTINATION_BUCKET: '\"my-exports\"' is not a bucket name"),
         ("SOURCE_DATASET", "'sales'", "Leave out the quotes"),
         ("BQDUMP_KEEP_DAILY", '"7"', "BQDUMP_KEEP_DAILY: invalid value '\"7\"': expected a number of runs"),
         ("BQDUMP_PATIENCE", "10", "it has no unit: write 10s, 10m"),

@@ -145,7 +145,8 @@ def _read(file: str) -> str:
         return sys.stdin.read() if file == STDIN else Path(file).read_text(encoding="utf-8-sig")
     except (OSError, UnicodeDecodeError) as error:
         cause = error.strerror if isinstance(error, OSError) and error.strerror else "it is not UTF-8 text"
-        raise UsageError("read the names of tables", file, cause, setting=SETTING) from None
+        hint = "Name a file with one table or pattern a line, or - for standard input."
+        raise UsageError("read the names of tables", file, cause, hint, setting=SETTING) from None
 
 
 # What is no option of one dataset's restore.

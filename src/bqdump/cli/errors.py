@@ -198,7 +198,7 @@ def _of_the_parser(error: click.ClickException) -> str:
         if meaning := getattr(error.param, "help", ""):
             cause = f"missing: {meaning[:1].lower()}{meaning[1:]}"
     elif isinstance(error, click.BadParameter):
-        what, cause = _name(error.param), error.message.replace("a valid integer range", "a whole number")
+        what, cause = _name(error.param), re.sub("a valid integer( range)?", "a whole number", error.message)
         if isinstance(error.param, click.Argument) and re.search(COMMENT, cause):
             fix = NO_COMMENT
         if outside := re.fullmatch(RANGE, cause):
@@ -214,8 +214,8 @@ def _of_the_parser(error: click.ClickException) -> str:
         fix = f"Write {what} alone, or --no-{what[2:]}." if "does not take a value" in cause else fix
     elif context and cause.startswith("Got unexpected extra") and re.search(COMMENT, cause):
         fix = NO_COMMENT
-    elif context and cause.startswith("Got unexpected extra") and "dataset" in context.params:
-        fix = "A setting is given with its flag, such as --dataset sales. " + fix
+    elif context and (extra := re.match(r"Got unexpected extra arguments? \((\S*)", cause)):
+        fix = _instead_of_argument(extra[1], context) + fix
     elif context and isinstance(context.command, click.Group) and (unknown := re.match(UNKNOWN, cause)):
         known = context.command.list_commands(context)
         close = close_name(unknown[1], known)
@@ -225,11 +225,21 @@ def _of_the_parser(error: click.ClickException) -> str:
     return f"{what and f'{what}: '}{cause}. {fix}".rstrip()
 
 
+def _instead_of_argument(word: str, context: click.Context) -> str:
+    """What was probably meant by an argument too many: a flag without its hyphens, or with dashes in their place."""
+    flag = f"--{word.lstrip('-–—').partition('=')[0].rstrip(')')}"
+    if _takes(context.command, flag):
+        return f"Did you mean {flag}? "
+    quotes = "A setting is given with its flag, such as --dataset sales, and a value with a space in quotes. "
+    return quotes if "dataset" in context.params else ""
+
+
 def _instead_of(error: click.NoSuchOption, context: click.Context | None) -> str:
     """What was probably meant by an option that the command does not have, "" where that is not known."""
     flag, command = error.option_name.replace("_", "-"), (context.info_name if context else "") or ""
-    if context and _takes(context.command, flag):
-        return f"Did you mean {flag}?"
+    for meant in (flag, f"-{flag}"):
+        if context and _takes(context.command, meant):
+            return f"Did you mean {meant}?"
     if habit := HABITS.get((flag, command)) or HABITS.get((flag, "")):
         return habit
     if command == "bqdump":

@@ -72,7 +72,10 @@ class Command(click.Command):
         self.needs = needs
 
     def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
-        """See click.Command. Refuses a dataset or a place that is named twice."""
+        """See click.Command. Refuses a dataset or a place that is named twice, and a long option after one hyphen."""
+        flags = [word.partition("=")[0] for word in args]
+        if typed := next((flag for flag in flags if any(f"-{flag}" in option.opts for option in self.params)), None):
+            raise click.NoSuchOption(typed, ctx=ctx)
         _, _, parameters = self.make_parser(ctx).parse_args(args=list(args))
         given = [parameter.name for parameter in parameters if isinstance(parameter, click.Option)]
         if twice := next((name for name in NAMED_ONCE if given.count(name) > 1), None):
@@ -269,7 +272,7 @@ def load_settings(
     try:
         settings = resolve(*sources, required=required)
     except MissingError as error:
-        if not config:
+        if not config and not Path(name or CONFIG).exists():
             error.hint = f"There is no {CONFIG} in this folder. To write one: bqdump init"
         raise
     if required == ("bucket",):

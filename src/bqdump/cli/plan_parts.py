@@ -73,7 +73,7 @@ def print_parts(shown: Planned) -> None:
     reasons = [(t.table, t.reason) for t in shown.tables if t.reason]
     if len(reasons) > MANY and len({reason for _, reason in reasons}) == 1:
         reasons = [(f"all {len(reasons):,}", reasons[0][1])]
-    print_section("Exported again, although incremental:", ("table", "why"), reasons)
+    print_section("Not reused from an earlier run:", ("table", "why"), reasons)
     unchanged = [(u.table, f"{u.rows:,}", size_text(u.bytes), f"{u.files:,}", u.run) for u in shown.unchanged]
     heads = ("table", "rows", "bytes", "files", "since run")
     print_section("Unchanged, so not exported again:", heads, unchanged, right=(1, 2, 3))

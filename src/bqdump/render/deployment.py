@@ -42,7 +42,7 @@ def longest_pause(schedule: str) -> int:
     """
     fields = schedule.split()
     if len(fields) != len(FIELDS):
-        raise ValueError("expected a cron schedule of five fields")
+        raise ValueError("expected a cron schedule of five fields, such as '0 3 * * *'")
     parts = [_values(text, *field) for text, field in zip(fields, FIELDS, strict=True)]
     times = sorted(hour * 60 + minute for hour in parts[1] for minute in parts[0])
     days = list(_days(fields, parts))

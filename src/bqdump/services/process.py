@@ -55,6 +55,14 @@ def owner_of_command(identity: Identity, environ: Mapping[str, str], command: st
 
 
 CONFIG = "bqdump.toml"
+# By how a message about invalid TOML begins.
+TOML_HINTS = {
+    "Invalid value": 'Write text in quotes, such as format = "csv".',
+    "Illegal character": 'Close the quotes in the same line, such as format = "csv".',
+    "Cannot overwrite": "Remove one of the two lines that set it.",
+    "Expected '='": 'Write each setting as format = "csv".',
+    "Invalid statement": 'Write each setting as format = "csv".',
+}
 
 
 def read_config(file: str | None) -> dict[str, Any]:
@@ -73,12 +81,12 @@ def read_config(file: str | None) -> dict[str, Any]:
         cause = f"it is not valid UTF-8 (byte {error.start + 1})"
         raise UsageError("read the settings", str(path), cause, "Save it as UTF-8.") from None
     except tomllib.TOMLDecodeError as error:
-        hint = 'Write text in quotes, such as format = "csv".' if str(error).startswith("Invalid value") else ""
+        hint = next((hint for begin, hint in TOML_HINTS.items() if str(error).startswith(begin)), "")
         raise UsageError("read the settings", str(path), f"invalid TOML: {error}", hint) from None
     except OSError as error:
         if out_of_files(error):
             raise open_files_error("read", str(path)) from None
-        hint = "Write one: {call:init}" if isinstance(error, FileNotFoundError) else ""
+        hint = "Write one: {call:init}" if isinstance(error, FileNotFoundError) else "Name a file of settings."
         raise UsageError("read the settings", str(path), error.strerror or str(error), hint, setting="config") from None
     refuse_single_run(values, str(path))
     return values

@@ -102,7 +102,9 @@ def not_signed_in(error: auth.GoogleAuthError) -> BqdumpError:
         return AccessError(*SIGN_IN, served, "Check the service account of this machine.")
     if error.retryable or isinstance(error, auth.TransportError):
         return UnavailableError(*SIGN_IN, message)
-    return AccessError(*SIGN_IN, message.replace(os.environ.get(FILE) or FILE, FILE), remedy())
+    # What the variable holds is not printed: it may be a key by mistake.
+    hidden = message.replace(os.environ.get(FILE) or FILE, FILE)
+    return AccessError(*SIGN_IN, re.sub(rf"(The f|F)ile {FILE}", f"the file in {FILE}", hidden), remedy())
 
 
 def remedy() -> str:

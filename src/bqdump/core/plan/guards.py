@@ -215,7 +215,8 @@ def refuse_snapshot(settings: Settings, snapshot: int, now: int, dataset: Datase
     subject = settings.snapshot_time
     oldest = now - dataset.time_travel_hours * 3_600_000
     if snapshot > now:
-        raise UsageError(PLAN, subject, "is in the future", setting="snapshot_time")
+        hint = "Leave it out to export the dataset as it is now."
+        raise UsageError(PLAN, subject, "is in the future", hint, setting="snapshot_time")
     if snapshot < oldest:
         cause = (
             f"{dataset.name} can be read back to {rfc3339(oldest)} only ({counted(dataset.time_travel_hours, 'hour')})"

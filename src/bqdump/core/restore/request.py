@@ -171,8 +171,8 @@ def parse_into(value: str, project: str) -> tuple[str, str]:
         try:
             parser(part or "?")
         except ValueError as error:
-            cause = f"invalid value {value!r}: {error}"
-            hint = "Write [PROJECT.]DATASET."
+            cause = f"invalid value {value!r}: {str(error).removesuffix(', without the project')}"
+            hint = f"Write [PROJECT.]DATASET, such as {project or 'my-project'}.sales_restored."
             if value.count(".") > 1:
                 cause = f"invalid value {value!r}"
                 hint = "Write [PROJECT.]DATASET, and choose tables with {setting:include}."

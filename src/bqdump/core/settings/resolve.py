@@ -23,7 +23,7 @@ from bqdump.core.wording import close_name
 READ = "read the settings"
 # With an empty value, a command would check less, delete more or bill more than intended.
 NEVER_EMPTY = ("sign", "trust", "newest_within", "max_bytes_billed", *RETENTION)
-BLANK = "Leave it out, or give it a value. Perhaps a variable in it is not set."
+BLANK = "Leave it out, or give it a value. Perhaps a variable is not set."
 LONGEST_SHOWN = 120
 
 
@@ -98,10 +98,12 @@ def _refuse_unknown(values: Mapping[str, Any], place: str) -> None:
         return
     plain = unknown.removeprefix("BQDUMP_").lower()
     by_variable = {setting.env: setting.name for setting in SETTINGS}
-    if close := by_variable.get(unknown) or close_name(plain, BY_NAME):
+    if isinstance(values[unknown], Mapping):
+        close = close_name(plain, ("retention", "tables"))
+        sections = "Settings are written without a section, except for [retention] and [tables.NAME]."
+        hint = f"Did you mean [{close}]?" if close else sections
+    elif close := by_variable.get(unknown) or close_name(plain, BY_NAME):
         hint = f"Did you mean {close!r}?"
-    elif isinstance(values[unknown], Mapping):
-        hint = "Settings are written without a section, except for [retention] and [tables.NAME]."
     else:
         hint = "All settings: bqdump help settings"
     raise UsageError(READ, place, f"unknown setting {unknown!r}", hint)
@@ -166,9 +168,7 @@ QUOTED = r"(?s)(['\"]).*\1"
 
 def parsed(setting: Setting, value: Any, place: str) -> Any:
     """The value that a setting has in the end. Raises UsageError."""
-    if value == "" and setting.name in REQUIRED:
-        raise UsageError(READ, "", "empty value", setting.help, setting=setting.name, place=place)
-    if setting.name in NEVER_EMPTY and is_blank(value):
+    if is_blank(value) and setting.name in (*NEVER_EMPTY, *REQUIRED):
         raise UsageError(READ, "", "empty value", BLANK, setting=setting.name, place=place)
     try:
         return setting.parse(value)
@@ -179,7 +179,7 @@ def parsed(setting: Setting, value: Any, place: str) -> Any:
             place = f"{place.removesuffix(setting.name)}{key}"
             raise UsageError(READ, "", problem, setting=setting.name, place=place) from None
         shown = "" if isinstance(error, SecretValueError) else f" {_shown(value)}"
-        cause = f"invalid value{shown}: {error}"
+        cause = str(error) if shown and str(error).startswith(f"{value!r} ") else f"invalid value{shown}: {error}"
         quoted = isinstance(value, str) and re.fullmatch(QUOTED, value.strip())
         hint = "Leave out the quotes: what sets it takes them as part of the value." if quoted else ""
         raise UsageError(READ, "", cause, hint, setting=setting.name, place=place) from None

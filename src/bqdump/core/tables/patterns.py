@@ -99,6 +99,8 @@ def near_hint(pattern: str, names: Collection[str], labels: Labels) -> str:
     """A hint about a pattern that matches nothing; "" if nothing is similar."""
     if is_label(pattern):
         return label_hint(pattern, labels)
+    if len(words := pattern.split()) > 1 and set(names).issuperset(words):
+        return f"Separate names by commas: {','.join(words)}."
     if is_exact(pattern) and (begun := sum(name.startswith(pattern) for name in names)) > 1:
         return f"Did you mean '{pattern}*', which matches {counted(begun, 'table')}?"
     close = close_name(pattern, names)
