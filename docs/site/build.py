@@ -16,6 +16,10 @@ from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[2]
 LINK = re.compile(r"\]\((?!\w+:)([^)#\s]+)")
+# What pages show by tags of HTML, which Sphinx leaves as they are.
+PICTURE = re.compile(r'\bsrc(?:set)?="([^":]+)"')
+# A folder whose content becomes part of the site as it is: see conf.py.
+EXTRA = "extra"
 # Sphinx begins with this page, and a site with this file.
 HOME = "index.md"
 PROJECT = (
@@ -51,6 +55,8 @@ def stage(folder: Path) -> None:
             file = (ROOT / page.parent / target).resolve()
             if file.is_file() and file.suffix != ".md":
                 _copy(file, folder / file.relative_to(ROOT))
+        for target in PICTURE.findall(text):
+            _copy(ROOT / page.parent / target, folder / EXTRA / page.parent / target)
         place = folder / page
         place.parent.mkdir(parents=True, exist_ok=True)
         place.write_text(LINK.sub(partial(_to_home, page), text))

@@ -310,7 +310,7 @@ def test_drills_the_days_and_a_search_fit_every_look(site: Serve, visitor: Visit
         thread.submit(drilled, scene.store, layout, "nightly-0003", *late).result()
     page = visitor.page()
     page.goto(served.url)
-    expect(page.get_by_role("img", name="with a complete run")).to_be_visible()
+    expect(page.get_by_role("img", name="Days: complete on")).to_be_visible()
     page.get_by_role("searchbox").fill("0002")
     expect(page.get_by_text("1 of 4 runs")).to_be_visible()
     fits_in_every_look(page)

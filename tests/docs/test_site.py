@@ -37,6 +37,14 @@ def test_every_link_of_the_copied_pages_leads_to_a_copied_file(site: ModuleType,
     assert [(page.name, target) for page, target in links if not (page.parent / target).exists()] == []
 
 
+def test_pictures_of_the_copied_pages_are_part_of_the_site(site: ModuleType, tmp_path: Path) -> None:
+    site.stage(tmp_path)
+    shown = {page.parent / name for page in tmp_path.rglob("*.md") for name in site.PICTURE.findall(page.read_text())}
+    assert tmp_path / "docs/restored-dark.svg" in shown
+    assert [path for path in shown if not (tmp_path / site.EXTRA / path.relative_to(tmp_path)).is_file()] == []
+    assert f'html_extra_path = ["{site.EXTRA}"]' in (tmp_path / "conf.py").read_text()
+
+
 def test_the_home_page_is_the_readme_and_leads_to_the_japanese_one(site: ModuleType, tmp_path: Path) -> None:
     site.stage(tmp_path)
     assert (tmp_path / "index.md").read_text().startswith((ROOT / "README.md").read_text())

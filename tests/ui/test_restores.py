@@ -74,6 +74,7 @@ def test_each_drill_has_a_page_and_all_are_listed_the_newest_first() -> None:
         drilled(scene.store, layout, "first", began + 120_000, ("orders",))
         assert 'href="/drills">All drills' in ask(site, "/")[2]
         listed = ask(site, "/drills")[2]
+        assert listed.index("<main") < listed.index("began")
         assert re.findall(r'href="/drills/([0-9]+)"', listed) == [str(began + late) for late in (120_000, 60_000, 0)]
         assert re.findall(r'class="badge (\w+)">(\w+)<', listed) == [
             ("warn", "proven"),

@@ -89,7 +89,7 @@ def test_a_day_has_the_best_state_of_its_runs_and_days_without_a_run_are_seen() 
         ("2026-12-02: no run", "none"),
     ]
     assert [(day.column, day.row) for day in shown.days] == [(0, 5), (0, 6), (1, 0), (1, 1), (1, 2)]
-    assert shown.sentence == "1 of 5 days with a complete run"
+    assert shown.sentence == "complete on 1 of 5 days"
 
 
 def test_the_calendar_has_at_most_13_weeks_and_what_is_not_over_is_not_complete() -> None:
@@ -97,9 +97,9 @@ def test_the_calendar_has_at_most_13_weeks_and_what_is_not_over_is_not_complete(
     assert {day.column for day in shown.days} == set(range(13))
     assert shown.days[-1] == ("2026-12-02: 1 running", "wait", 12, 2)
     assert not [day for day in shown.days if day.tone == "work"]
-    assert calendar([], TODAY).sentence == "0 of 1 day with a complete run"
+    assert calendar([], TODAY).sentence == "complete on 0 of 1 day"
 
 
 def test_the_first_page_draws_the_days(site: Site) -> None:
     page = ask(site, "/")[2]
-    assert re.search(r'<svg class="days" height="112" role="img" aria-label="Days: \d+ of \d+ days? with', page)
+    assert re.search(r'<svg class="days" height="112" role="img" aria-label="Days: complete on \d+ of \d+ days?"', page)

@@ -44,7 +44,7 @@ def calendar(lines: Sequence[RunLine], today: date) -> Calendar:
     found = [begin + timedelta(number) for number in range((today - begin).days + 1)]
     drawn = [_day(day, states[day], (day - monday).days) for day in found]
     complete = sum(day.tone == "work" for day in drawn)
-    return Calendar(f"{complete:,} of {counted(len(drawn), 'day')} with a complete run", drawn)
+    return Calendar(f"complete on {complete:,} of {counted(len(drawn), 'day')}", drawn)
 
 
 def _day(day: date, states: Counter[str], number: int) -> Day:
