@@ -15,7 +15,7 @@ from msgspec.structs import replace
 from bqdump import verbs
 from bqdump.adapters.memory import MemoryStore
 from bqdump.core.documents.run import Owner
-from bqdump.core.errors import BqdumpError, NotFoundError, UsageError
+from bqdump.core.errors import BqdumpError, DocumentError, NotFoundError, UsageError
 from bqdump.core.settings.settings import Settings
 from bqdump.core.settings.target import Target
 from bqdump.export.act import TaskResult
@@ -25,6 +25,7 @@ from bqdump.ports.store import Abilities
 from bqdump.repository import prefix_owner
 from bqdump_memory import MemoryWarehouse
 from opened import Given, everywhere
+from sets.world import SetWorld
 
 SETTINGS = Settings(project="p", dataset="sales", target=Target("gs", "memory", "x/"))
 OWNER = SETTINGS.layout.owner.name
@@ -114,6 +115,45 @@ def test_what_is_published_shows_the_owner_of_a_prefix_whose_document_is_gone(sc
     assert scene.refused("second", dataset="stock").cause == "it belongs to p.sales"
     scene.run("third")
     assert scene.store.peek(OWNER)
+
+
+def test_a_published_set_shows_the_owner_of_a_prefix_whose_document_is_gone() -> None:
+    world = SetWorld("ops", "shop")
+    world.run("n1")
+    owner = world.settings().layout.owner.name
+    found = world.store.peek(owner)
+    assert found
+    asyncio.run(world.store.delete([(owner, found[1].generation)]))
+    single = Task(world.store, world.warehouse, world.settings(dataset="shop"), "other", Owner("other", 0), 1)
+    with pytest.raises(UsageError, match=r"it belongs to a set of datasets of p\."):
+        asyncio.run(run(single))
+    assert world.store.peek(owner) is None
+    world.store.put_now(world.settings().layout.set_manifest.name, b"{}")
+    with pytest.raises(DocumentError, match=r"project\.json"):
+        asyncio.run(run(single))
+    world.run("n2")
+    assert world.store.peek(owner)
+    assert world.set_manifest().run == "n2"
+
+
+def test_looking_for_a_published_set_costs_a_request_only_where_the_document_is_missing(
+    scene: Scene, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked = list[str]()
+    read = scene.store.read
+
+    async def counted(name: str, *args: Any) -> Any:
+        asked.append(name)
+        return await read(name, *args)
+
+    monkeypatch.setattr(scene.store, "read", counted)
+    scene.run("first")
+    project = SETTINGS.layout.set_manifest.name
+    # While planning: before dataset.json is there.
+    first = asked.count(project)
+    asked.clear()
+    scene.run("second")
+    assert (first, asked.count(project)) == (1, 0)
 
 
 @pytest.mark.parametrize(

@@ -72,7 +72,7 @@ async def check_prefix(store: ObjectStore, settings: Settings) -> Found:
         info = await store.stat(settings.layout.owner.name)
         generation, damaged = info.generation if info else 0, True
     if owner is None:
-        owner = await _published_owner(store, settings, sets=False)
+        owner = await _published_owner(store, settings)
     if owner is None or owner.source == (settings.project, settings.dataset):
         return Found(owner, generation, damaged)
     if owner.released and not await _has_plan(store, settings, owner):
@@ -94,11 +94,17 @@ async def check_prefix(store: ObjectStore, settings: Settings) -> Found:
     )
 
 
-async def _published_owner(store: ObjectStore, settings: Settings, *, sets: bool = True) -> PrefixOwner | None:
-    """Whose export is published there. sets: of several datasets, too."""
+async def _published_owner(store: ObjectStore, settings: Settings) -> PrefixOwner | None:
+    """Whose export is published there."""
     if latest := await read_latest(store, settings):
         return PrefixOwner(latest.project, latest.dataset, latest.run, latest.snapshot)
-    manifest = await value_of(store, settings.layout.set_manifest) if sets else None
+    try:
+        manifest = await value_of(store, settings.layout.set_manifest)
+    except DocumentError:
+        if settings.dataset != SET:
+            raise
+        # The next run of the set writes it again.
+        return None
     return PrefixOwner(manifest.project, SET, manifest.run, manifest.snapshot) if manifest else None
 
 
