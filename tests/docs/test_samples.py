@@ -15,7 +15,7 @@ from docs.walk import ROOT
 
 PAGES = sorted(ROOT.glob("docs/**/*.md"))
 # Below a block of commands: tests/docs/test_recipes.py and those that call walk.follow.
-FOLLOWED = {"quickstart", "recipes", "copy", "sets", "coming-from", "disaster"}
+FOLLOWED = {"quickstart", "recipes", "copy", "sets", "coming-from", "disaster", "local", "console"}
 
 
 @pytest.fixture(scope="module")

@@ -12,7 +12,8 @@ from bqdump.core.documents.changes import SAME
 from bqdump_local import state
 from bqdump_local.seed import drop
 from bqdump_local.stack import running
-from docs.walk import blocks, follow, seed_few, shell
+from docs.samples import below, differs
+from docs.walk import ROOT, blocks, follow, seed_few, shell
 from s3_server import environment, s3_server
 
 
@@ -32,6 +33,24 @@ def test_the_quick_start_works_as_it_is_printed(tmp_path: Path) -> None:
     assert (bucket / "monday/flights/flights_000000000000.parquet").exists()
     assert (bucket / "tuesday/flights/flights_000000000000.parquet").exists()
     assert state.find(tmp_path / ".bqdump-local") is None
+
+
+def test_the_page_about_the_local_stack_works_as_it_is_printed(tmp_path: Path) -> None:
+    try:
+        output = follow("docs/local.md", tmp_path)
+    finally:
+        if state.find(tmp_path / ".bqdump-local"):
+            state.down(tmp_path / ".bqdump-local")
+    assert '"taskCount":10' in output
+    assert state.find(tmp_path / ".bqdump-local") is None
+
+
+def test_the_console_begins_as_its_page_shows(tmp_path: Path) -> None:
+    sample = below((ROOT / "docs/console.md").read_text())[0]
+    with running(root=tmp_path / "buckets") as stack:
+        seed_few(stack)
+        served = f"{sample.commands.strip()} --port 0 >said & until test -s said; do sleep 0.1; done; kill $!; cat said"
+        assert differs(sample.shown, shell(served, tmp_path, stack.variables())) == ""
 
 
 def test_the_page_for_users_of_other_tools_works_as_it_is_printed(tmp_path: Path) -> None:
