@@ -93,7 +93,7 @@ def identify(environ: Mapping[str, str]) -> Identity:
         count = number(count_name, 1)
         if index >= count:
             cause = f"{index} is not less than {count_name}={count}"
-            raise UsageError("read the task variables", engine.task, cause)
+            raise UsageError("read the task variables", engine.task, cause, "Tasks are numbered from 0.")
         attempt = max(0, number(engine.attempt, 0) - engine.first_attempt) if environ.get(engine.attempt) else 0
         name = next((name for name in engine.executions if environ.get(name)), "")
         # AWS names a child of an array <job>:<index>.
