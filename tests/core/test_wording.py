@@ -6,9 +6,11 @@ import ast
 import re
 from pathlib import Path
 
+import click
 import pytest
 
 import bqdump
+from bqdump.cli import command
 from bqdump.cli.errors import Flags
 from bqdump.core.errors import BqdumpError, UsageError
 from bqdump.core.wording import Commands, fill
@@ -81,6 +83,8 @@ def test_a_command_has_the_flags_of_this_invocation_except_for_secrets() -> None
 
 # Of other programs, and of commands that Python has not.
 OTHERS = re.compile(r"gcloud |bqdump render ")
+CALLS = re.compile(r"\{call:([a-z]+(?:\.[a-z]+)?)((?: [a-z_]+(?:=[^ {}]*)?)*)")
+MAKES_A_JOB = ("render.job", "render.kubernetes")
 BELOW = ["adapters", "check", "copying", "core", "export", "observe", "repository", "restoration", "retain", "sets"]
 
 
@@ -99,3 +103,21 @@ def test_no_message_below_the_front_ends_has_a_flag() -> None:
     modules = [module for package in BELOW for module in (source / package).rglob("*.py")]
     found = [text for module in modules for text, line in messages(module) if " " in text and not OTHERS.search(line)]
     assert [text for text in found if re.search(r"(?<![\w-])--[a-z]{2}", text)] == []
+
+
+def test_a_command_that_a_message_prints_has_every_option_that_it_requires() -> None:
+    """Those of settings are added as they were given."""
+    source = Path(bqdump.__file__).parent
+    texts = [text for path in source.rglob("*.py") for text, _ in messages(path)]
+    calls = [call for text in texts for call in CALLS.findall(text)]
+    assert {verb for verb, _ in calls} > {"render.iam", "render.job"}
+    lacking = []
+    for verb, given in calls:
+        group, _, name = verb.partition(".")
+        found = command(group)
+        if isinstance(found, click.Group):
+            found = found.commands[name]
+        required = {option.name for option in found.params if isinstance(option, click.Option) and option.required}
+        required |= {"image"} if verb in MAKES_A_JOB else set()
+        lacking += [(verb, option) for option in required.difference(re.findall(r" ([a-z_]+)", given))]
+    assert lacking == []

@@ -195,7 +195,9 @@ def test_the_command_refuses_what_is_no_channel_and_no_schedule() -> None:
     assert "only valid with --command run" in refused("--notification-channel", CHANNEL, "--command", "drill",
                                                       "--billed", "1TB")  # fmt: skip
     assert "only valid with --workflow" in refused("--notification-channel", CHANNEL, "--exports", __file__)
-    assert "not an input" in refused("--notification-channel", CHANNEL, "--workflow", "--exports", __file__)
+    no_input = refused("--notification-channel", CHANNEL, "--workflow", "--exports", __file__)
+    assert "not an input" in no_input
+    assert "`bqdump render workflow --region europe-west1 --part input` prints one." in no_input
     assert "invalid value '1XB'" in refused("--notification-channel", CHANNEL, "--billed", "1XB")
 
 

@@ -213,6 +213,11 @@ def test_the_doctor_refuses_a_run_that_prunes_without_the_permission_to_delete(a
     (found,) = [check for check in json.loads(called.out)["checks"] if check["outcome"] == "denied"]
     assert (called.code, found["name"]) == (5, "prune")
     assert "set --prune to false, and prune with a job and an account of its own" in found["detail"]
+    printed = found["detail"].partition("of its own: bqdump ")[2]
+    pasted = printed.replace("REGION", "europe-west1").replace("IMAGE", "registry/bqdump@sha256:12")
+    job = appending.command(*shlex.split(pasted)).out
+    assert re.search(r"args:\n *- prune\n", job)
+    assert "bqdump-pruner@" in job
     # The way out: without pruning, a run can start.
     assert appending.command("doctor", *KEEP).code == 0
 

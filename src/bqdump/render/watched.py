@@ -18,6 +18,7 @@ from bqdump.core.settings.settings import Settings
 from bqdump.core.settings.target import Target
 from bqdump.core.sizes import counted
 from bqdump.core.times import days_text
+from bqdump.core.wording import placeholder
 from bqdump.render.commands import COPY, OF_THE_OBJECTIVE, RUN
 from bqdump.render.deployment import Deployment, environment, longest_pause
 
@@ -87,7 +88,7 @@ def watched_by(
         raise UsageError("render", "", cause, hint, setting="rpo")
     exports: tuple[Exported, ...] = (exported(deployment.settings),)
     if items:
-        exports = exported_by_workflow(deployment, workflow_items(items), items)
+        exports = exported_by_workflow(deployment, workflow_items(deployment, items), items)
     if copies:
         exports = (exports[0]._replace(target=str(copies)),)
     try:
@@ -109,16 +110,19 @@ def exported_by_workflow(deployment: Deployment, items: Sequence[Mapping[str, An
         own = {key: value for key, value in item.items() if key not in JOB_SETTINGS}
         exports.append(exported(resolve(file(own, name), from_environment(job))))
     if not exports:
-        raise UsageError("render", name, "it has no exports", "{call:render.workflow part=input} prints one.")
+        raise UsageError("render", name, "it has no exports", _prints_one(deployment))
     return tuple(dict.fromkeys(exports))
 
 
-def workflow_items(path: str) -> list[dict[str, Any]]:
+def workflow_items(deployment: Deployment, path: str) -> list[dict[str, Any]]:
     """The exports of the workflow's input. Raises UsageError."""
     try:
         items = msgspec.json.decode(Path(path).read_bytes(), type=dict[str, Any])["exports"]
         return msgspec.convert(items, list[dict[str, Any]])
     except (OSError, KeyError, msgspec.MsgspecError) as error:
         cause = f"it is not an input of the workflow: {error}"
-        hint = "{call:render.workflow part=input} prints one."
-        raise UsageError("render", f"--exports {path}", cause, hint) from None
+        raise UsageError("render", f"--exports {path}", cause, _prints_one(deployment)) from None
+
+
+def _prints_one(deployment: Deployment) -> str:
+    return f"{placeholder('render.workflow', {'region': deployment.region, 'part': 'input'})} prints one."

@@ -136,7 +136,7 @@ def note_reach(
         checks.note("replace notes of a run", url, CheckOutcome.WARNING, detail)
     if settings.prune:
         detail = "a run that prunes deletes earlier runs; set {setting:prune} to false, and prune with a job and an "
-        detail += "account of its own: {call:render.job region=REGION command=prune}"
+        detail += "account of its own: {call:render.job region=REGION image=IMAGE command=prune}"
         checks.note("prune", url, CheckOutcome.DENIED, detail)
     pointer = f"; it can replace {settings.layout.latest.name}, so that readers find another run or none"
     detail = (

@@ -44,7 +44,7 @@ GUARDS: dict[Risk, Guard] = {
     ),
     Risk.UNSEEN_ROW_POLICIES: Guard(
         "missing permission to list row access policies, so rows may be hidden from this account",
-        "Grant a role with bigquery.rowAccessPolicies.list ({call:render.iam} prints the commands).",
+        "Grant a role with bigquery.rowAccessPolicies.list ({call:render.iam region=REGION} prints the commands).",
     ),
     Risk.MASKED_COLUMNS: Guard(
         "columns with policy tags or data masking may hold masked values, and lose their protection in the files",
