@@ -14,7 +14,7 @@ from bqdump.core.documents.codec import decode, encode
 from bqdump.core.documents.manifest import Carried, Erased, Manifest, TableFiles
 from bqdump.core.documents.retention import Erasure
 from bqdump.core.documents.target import Erasing, Latest, LogEntry
-from bqdump.core.errors import DeniedError, NotFoundError, UnavailableError, UsageError
+from bqdump.core.errors import DeniedError, DocumentError, NotFoundError, UnavailableError, UsageError
 from bqdump.core.listing import listing_of
 from bqdump.core.retention.erased import ErasedFrom, repeats, requested_erasure, without_table
 from bqdump.core.times import rfc3339, time_of
@@ -195,6 +195,37 @@ def test_a_run_that_has_not_ended_refuses_it_and_nothing_is_changed() -> None:
     with pytest.raises(UsageError, match="run r2 has not ended, and may name files of it"):
         erased(scene)
     assert state(scene) == before
+
+
+@pytest.mark.parametrize("run", ["r1", "r2"])
+def test_a_run_whose_manifest_is_lost_refuses_it_and_nothing_is_changed(run: str) -> None:
+    scene = Scene()
+    scene.run("r1", "r2", "r3")
+    scene.delete_now(LAYOUT.run(run).manifest.name)
+    before = state(scene)
+    for delete in (False, True):
+        with pytest.raises(DocumentError, match=rf"runs/{run}/manifest\.json: it does not exist.* Nothing was changed"):
+            erased(scene, delete=delete)
+    assert state(scene) == before
+    # What the error says lets it go on. Files are left to whoever forgets the run.
+    for name in (LAYOUT.run(run).root, entries(scene.store, LAYOUT)[run], f"x/{run}/"):
+        scene.delete_now(name)
+    assert run not in erased(scene).runs
+    check(scene, *{"r1", "r2", "r3"} - {run})
+
+
+def test_a_run_that_is_missing_in_the_log_is_named_with_the_command_that_enters_it() -> None:
+    scene = Scene()
+    scene.run("r1", "r2")
+    scene.delete_now(entries(scene.store, LAYOUT)["r2"])
+    before = state(scene)
+    with pytest.raises(UsageError, match="run r2 is complete, and not in the log yet") as refused:
+        erased(scene)
+    assert "bqdump run --run-id r2" in fill(refused.value.hint, COMMANDS)
+    assert state(scene) == before
+    scene.run("r2")
+    assert erased(scene).runs == ("r1", "r2")
+    check(scene, "r1", "r2")
 
 
 def test_a_run_that_is_planned_after_the_look_is_found_under_the_mark(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -412,6 +443,57 @@ def test_of_two_starts_of_an_erasure_the_first_that_decides_decides_for_both(mon
         asyncio.run(erase(whole))
     assert scene.store.peek(LAYOUT.erasing.name) is None
     assert len(manifest(scene, "r1").tables) == 2
+
+
+def test_a_damaged_mark_of_an_erasure_that_has_changed_nothing_stands_against_nothing() -> None:
+    scene = Scene()
+    scene.run("r1")
+    begun(scene)
+    scene.store.put_now(LAYOUT.erasing.name, b"{}")
+    scene.run("r2")
+    assert erased(scene, delete=False).runs == ("r1", "r2")
+    assert erased(scene).runs == ("r1", "r2")
+    check(scene, "r1", "r2")
+
+
+def test_an_erasure_whose_mark_is_damaged_is_known_by_its_record() -> None:
+    scene = Scene()
+    scene.run("r1")
+    whole, number = task(scene), 0
+    while not manifest(scene, "r1").erased:
+        number += 1
+        with pytest.raises(Killed):
+            asyncio.run(erase(whole._replace(store=Mortal(scene.store, Counting(number)))))
+    scene.store.put_now(LAYOUT.erasing.name, b"")
+    with pytest.raises(UnavailableError, match="table sales is being erased"):
+        scene.run("r2")
+    with pytest.raises(UsageError, match="the erasure of table sales has begun"):
+        erased(scene, "items")
+    assert asyncio.run(erase(whole)).runs == ("r1",)
+    check(scene, "r1")
+
+
+def test_an_erasure_whose_mark_is_damaged_while_it_looks_changes_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+    scene = Scene()
+    scene.run("r1")
+    look = module._plan
+
+    async def damaged(own: Task) -> Any:
+        found = await look(own)
+        if scene.store.peek(LAYOUT.erasing.name):
+            # A run that is planned now finds neither mark nor record.
+            scene.store.put_now(LAYOUT.erasing.name, b"")
+        return found
+
+    monkeypatch.setattr(module, "_plan", damaged)
+    with pytest.raises(UsageError, match="was changed meanwhile"):
+        erased(scene)
+    assert len(manifest(scene, "r1").tables) == 2
+    monkeypatch.undo()
+    scene.run("r2")
+    later = task(scene)
+    assert asyncio.run(erase(later)).runs == ("r1", "r2")
+    check(scene, "r1", "r2")
 
 
 def test_a_mark_that_a_refusal_could_not_take_away_is_taken_away_by_the_next_start() -> None:

@@ -36,6 +36,7 @@ from bqdump.ports.store import ObjectStore
 from bqdump.repository.objects import differs, present
 from bqdump.repository.published import read_base
 from bqdump.repository.repository import read, value_of
+from bqdump.repository.storage import read_erasing
 
 log = logging.getLogger(__name__)
 NAMED = 10
@@ -59,7 +60,7 @@ async def read_over(store: ObjectStore, settings: Settings) -> tuple[Published |
     Raises UnavailableError while a table is erased: either the erasure finds that note, or the run finds the erasure.
     """
     latest = await read_base(store, settings)
-    if latest and (erasing := await value_of(store, settings.layout.erasing)):
+    if latest and (erasing := await read_erasing(store, settings.layout)):
         from bqdump.core.retention.erased import finishing, underway
 
         hint = f"Finish it: {finishing(erasing, latest.dataset)}"

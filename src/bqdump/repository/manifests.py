@@ -182,9 +182,9 @@ async def problem_of(trusting: ObjectStore, manifest: str) -> str:
     return ""
 
 
-def lost(layout: Layout, run: str, why: str, entry: str) -> DocumentError:
+def lost(layout: Layout, run: str, why: str, entry: str, so: str = NOTHING_DELETED) -> DocumentError:
     """The error about a manifest that must be there. entry: the name of the run's entry in the log."""
     names = layout.run(run)
     forgotten = f"delete the folder {names.root} and {entry}"
-    hint = f"{NOTHING_DELETED} {RESTORE}. If the run may be forgotten, {forgotten}."
+    hint = f"{so} {RESTORE}. If the run may be forgotten, {forgotten}."
     return DocumentError("read", names.manifest.name, f"it does not exist, but {why}", hint)

@@ -8,12 +8,15 @@ from contextlib import suppress
 from typing import TYPE_CHECKING
 
 from bqdump.concurrency import gathered
+from bqdump.core.documents.codec import RELEASE
 from bqdump.core.documents.document import Document
 from bqdump.core.documents.layout import Layout
 from bqdump.core.documents.retention import Erasure, RetainedFiles
+from bqdump.core.documents.target import Erasing
 from bqdump.core.errors import DocumentError
 from bqdump.core.settings.settings import Settings
 from bqdump.ports.store import ObjectStore
+from bqdump.repository.log import log_refused
 from bqdump.repository.repository import Loaded, load, value_of
 
 if TYPE_CHECKING:
@@ -31,6 +34,23 @@ async def erasure_records(store: ObjectStore, layout: Layout, table: str = "") -
             if record and table in ("", record.value.erasing.table):
                 records.append(record)
     return records
+
+
+async def read_erasing(store: ObjectStore, layout: Layout) -> Erasing | None:
+    """The erasure that has begun and not ended, None without one.
+
+    Where its mark is damaged, the record shows which it is. Without a record, nothing is changed yet: whoever stores
+    one looks at the mark once more.
+    """
+    try:
+        return await value_of(store, layout.erasing)
+    except DocumentError as error:
+        # One of another release is no damage.
+        if error.hint == RELEASE:
+            raise
+        records = [record.value for record in await erasure_records(store, layout)]
+        log_refused(error.subject, error)
+        return next((record.erasing for record in records if not (record.done or record.refused)), None)
 
 
 class PresentFiles:

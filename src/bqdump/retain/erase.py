@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Collection, Iterable
+from contextlib import suppress
 from typing import NamedTuple
 
 from msgspec.structs import replace
@@ -19,7 +20,7 @@ from bqdump.core.documents.copying import Expected
 from bqdump.core.documents.manifest import Erased
 from bqdump.core.documents.retention import Erasure, ObjectVersion
 from bqdump.core.documents.target import Latest
-from bqdump.core.errors import BqdumpError, NotFoundError, UsageError
+from bqdump.core.errors import BqdumpError, DocumentError, NotFoundError, UsageError
 from bqdump.core.progress.log_events import LogEvent
 from bqdump.core.retention.erased import (
     ErasedFrom,
@@ -36,9 +37,10 @@ from bqdump.core.retention.policy import Policy
 from bqdump.core.sizes import counted
 from bqdump.core.times import rfc3339, time_of
 from bqdump.core.wording import close_name
-from bqdump.repository.published import read_latest
+from bqdump.repository.manifests import lost
+from bqdump.repository.published import enter_again, read_latest
 from bqdump.repository.repository import Loaded, create, exists, load, overwrite, read, value_of
-from bqdump.repository.storage import READS_AT_ONCE
+from bqdump.repository.storage import READS_AT_ONCE, read_erasing
 from bqdump.retain.rewrite import (
     Task,
     altered_error,
@@ -54,6 +56,7 @@ from bqdump.retain.survey import Task as Surveying
 
 log = logging.getLogger(__name__)
 ERASE = "erase"
+NOTHING_CHANGED = "Nothing was changed, because it may name files of the table: without it, no command deletes them."
 
 
 class ErasurePlan(NamedTuple):
@@ -87,7 +90,7 @@ class ErasurePlan(NamedTuple):
 
 async def has_begun(task: Task) -> bool:
     """Whether an earlier start of this erasure was interrupted."""
-    begun = await value_of(task.store, task.settings.layout.erasing)
+    begun = await read_erasing(task.store, task.settings.layout)
     return bool(begun and repeats(task.erasing, begun))
 
 
@@ -98,7 +101,7 @@ async def erase(task: Task) -> ErasedFrom:
     signed manifests would be without a signature. Then nothing is changed.
     """
     latest = await _latest(task)
-    begun = await value_of(task.store, task.settings.layout.erasing)
+    begun = await read_erasing(task.store, task.settings.layout)
     if begun and not repeats(task.erasing, begun):
         hint = f"Finish that one first: {finishing(begun, latest.dataset)}"
         raise _refused(task, f"the erasure of table {begun.table} has begun and not ended", hint)
@@ -109,7 +112,7 @@ async def erase(task: Task) -> ErasedFrom:
             raise _refused(task, "its erasure has begun and was interrupted", "Finish it with {setting:yes=True}.")
     elif not task.delete:
         plan = await _plan(task)
-        _refuse(task, plan)
+        await _refuse(task, plan)
         return _result(task, plan.runs, plan.files, ())
     record = await load(task.store, task.settings.layout.erasure(task.erasing)) if begun else None
     if record and record.value.refused:
@@ -137,13 +140,13 @@ async def _begin(task: Task, *, marked: bool) -> Loaded[Erasure]:
     first that stores the record decides for all.
     """
     if not marked:
-        _refuse(task, await _plan(task))
+        await _refuse(task, await _plan(task))
         await mark(task)
     document = task.settings.layout.erasure(task.erasing)
     try:
         # What has come meanwhile is found now, and what comes later finds the mark.
         plan = await _plan(task)
-        _refuse(task, plan)
+        await _refuse(task, plan)
         erasure = Erasure(erasing=task.erasing, runs=plan.runs, files=plan.files, copied=plan.again)
         record = await create(task.store, document, erasure)
     except BqdumpError:
@@ -156,10 +159,21 @@ async def _begin(task: Task, *, marked: bool) -> Loaded[Erasure]:
     if record.value.refused:
         await unmark(task)
         raise _refused(task, "another start of its erasure was refused, as a run had come between", "Repeat this.")
+    if not await _is_marked(task):
+        # A run that was planned before there was a record may have found neither.
+        await overwrite(task.store, document, replace(record.value, refused=True))
+        await unmark(task)
+        raise _refused(task, f"{task.settings.layout.erasing.name} was changed meanwhile", "Repeat this.")
     for earlier in plan.held if record.mine else ():
         # This one has their files now.
         await overwrite(task.store, task.settings.layout.erasure(earlier.erasing), replace(earlier, files=()))
     return record
+
+
+async def _is_marked(task: Task) -> bool:
+    with suppress(DocumentError):
+        return await value_of(task.store, task.settings.layout.erasing) == task.erasing
+    return False
 
 
 async def _latest(task: Task) -> Latest:
@@ -195,6 +209,11 @@ async def _plan(task: Task) -> ErasurePlan:
     documents = [layout.run(run).manifest for run in runs]
     stored = await gathered(lambda document: value_of(task.store, document), documents, READS_AT_ONCE)
     manifests = [manifest for manifest in stored if manifest]
+    for complete, manifest in zip(known.complete, stored, strict=False):
+        # Of one that is pruned meanwhile, the mark is there.
+        if manifest is None and not await exists(task.store, layout.mark(complete.run)):
+            entry = layout.entry(complete.run, complete.snapshot).name
+            raise lost(layout, complete.run, f"{entry} shows that the run was complete", entry, NOTHING_CHANGED)
     having = [manifest for manifest in manifests if concerns(manifest, task.erasing)]
     files = [file for manifest in having for file in versions_in(manifest, task.erasing)]
     if any(manifest.settings.get("iceberg") for manifest in having):
@@ -241,7 +260,7 @@ async def _is_altered(task: Task, run: str) -> bool:
     return stored is not None and await is_altered(task, run, stored.data)
 
 
-def _refuse(task: Task, plan: ErasurePlan) -> None:
+async def _refuse(task: Task, plan: ErasurePlan) -> None:
     """Raise for whatever stands against an erasure."""
     known = plan.survey
     if not plan.runs and not plan.held:
@@ -259,8 +278,13 @@ def _refuse(task: Task, plan: ErasurePlan) -> None:
         raise _refused(task, f"run {run} has not ended, and may name files of it", hint)
     later = [run.run for run in known.complete if known.latest and run.age > known.latest.age]
     if unpublished := sorted({*later, *(known.named - {known.latest.run if known.latest else ""})}):
-        hint = "Repeat the copy, then this." if unpublished[0] in plan.copied else "Repeat this once it is."
-        raise _refused(task, f"run {unpublished[0]} is being published", hint)
+        run = unpublished[0]
+        if run in plan.copied or run in known.named:
+            hint = "Repeat the copy, then this." if run in plan.copied else "Repeat this once it is."
+            raise _refused(task, f"run {run} is being published", hint)
+        enter = await enter_again(task.store, task.settings, run)
+        hint = f"Repeat this once it is. If its tasks have ended, {enter[0].lower()}{enter[1:]}"
+        raise _refused(task, f"run {run} is complete, and not in the log yet", hint)
     if plan.signed and task.signer is None:
         raise _unsigned(task, plan.signed[0])
     if plan.altered:

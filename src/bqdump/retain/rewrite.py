@@ -5,6 +5,7 @@ The mark of an erasure in latest.json, and the files that no manifest names afte
 
 from __future__ import annotations
 
+from collections.abc import Container
 from contextlib import suppress
 from datetime import timedelta
 from typing import NamedTuple
@@ -121,6 +122,7 @@ async def _sign_ahead(task: Task, run: str, manifest: Manifest, signer: Signer) 
 
 async def mark(task: Task) -> None:
     """Note that the erasure has begun: from now on, no run is planned. Raises UsageError if another one has begun."""
+    await _delete_mark(task, (None,))
     begun = await create(task.store, task.settings.layout.erasing, task.erasing)
     if not begun.mine:
         raise UsageError("erase", f"table {task.erasing.table}", "another erasure has begun", "Repeat this.")
@@ -128,9 +130,18 @@ async def mark(task: Task) -> None:
 
 async def unmark(task: Task) -> None:
     """Take the mark of the erasure away."""
-    begun = await load(task.store, task.settings.layout.erasing)
-    if begun and begun.value == task.erasing:
-        await delete(task.store, [(task.settings.layout.erasing.name, begun.generation)])
+    await _delete_mark(task, (None, task.erasing))
+
+
+async def _delete_mark(task: Task, of: Container[Erasing | None]) -> None:
+    """Delete the mark if it is of one of these; None: if it is damaged."""
+    document = task.settings.layout.erasing
+    if stored := await read(task.store, document):
+        begun = None
+        with suppress(DocumentError):
+            begun = decode(stored.data, document.type, document.name)
+        if begun in of:
+            await delete(task.store, [(document.name, stored.generation)])
 
 
 async def _update_derived(task: Task, run: str, manifest: Manifest) -> None:

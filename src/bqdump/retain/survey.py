@@ -33,7 +33,7 @@ from bqdump.repository.notes import read_tags
 from bqdump.repository.pruned_runs import time_by_store
 from bqdump.repository.published import read_latest
 from bqdump.repository.repository import value_of
-from bqdump.repository.storage import READS_AT_ONCE
+from bqdump.repository.storage import READS_AT_ONCE, read_erasing
 
 log = logging.getLogger(__name__)
 
@@ -309,7 +309,7 @@ async def _latest_of_original(task: Task) -> Latest | None:
         raise _copy(task)
     cause = f"{latest.manifest} was written again since it was published: by hand, or as part of a copy"
     hint = "Prune after the next run."
-    if erasing := await value_of(store, settings.layout.erasing):
+    if erasing := await read_erasing(store, settings.layout):
         cause, hint = underway(erasing), f"Finish it: {finishing(erasing, latest.dataset)}"
     raise UsageError("prune", str(settings.target), cause, f"Nothing was deleted. {hint}")
 
