@@ -301,6 +301,12 @@ PARSED = [
 ]
 
 
+@pytest.mark.parametrize("name", ["v", "q"])
+def test_a_table_may_have_the_name_of_a_short_option(name: str, capsys: pytest.CaptureFixture[str]) -> None:
+    assert start(["run", *COMPLETE, "--exclude", name, "--format", "none"]) == 2
+    assert "--format" in capsys.readouterr().err
+
+
 def test_an_option_without_its_value_is_named_once(capsys: pytest.CaptureFixture[str]) -> None:
     assert start(["plan", "--tasks"]) == 2
     assert capsys.readouterr().err == "bqdump: --tasks: requires an argument.\n"

@@ -73,7 +73,7 @@ class Command(click.Command):
 
     def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
         """See click.Command. Refuses a dataset or a place that is named twice, and a long option after one hyphen."""
-        flags = [word.partition("=")[0] for word in args]
+        flags = [word.partition("=")[0] for word in args if word.startswith("-")]
         if typed := next((flag for flag in flags if any(f"-{flag}" in option.opts for option in self.params)), None):
             raise click.NoSuchOption(typed, ctx=ctx)
         _, _, parameters = self.make_parser(ctx).parse_args(args=list(args))
