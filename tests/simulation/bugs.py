@@ -35,8 +35,7 @@ SIMULATIONS = {
 RARE = frozenset(
     {
         "a pointer to a run of one dataset counts in the place of a set",
-        "each attempt has load jobs of its own for the table itself",
-        "files of an earlier export are deleted by name, of whatever generation",
+        "a run is published although a run whose files it reuses was pruned 21 hours ago",
         "project.json is written before every dataset has ended",
         "what was published while planning counts as what is published",
     }
