@@ -24,7 +24,8 @@ Value = TypeVar("Value")
 class SetLaws:
     """Judges every write. `broken`: the first finding; `stop` is called with it.
 
-    failing: datasets of which a table cannot be exported. published: which run of which dataset was ever published.
+    failing: datasets of which a table cannot be exported. waiting: datasets that had to wait for an earlier run, which
+    was replacing files that a later one carries over. published: which run of which dataset was ever published.
     """
 
     def __init__(
@@ -33,6 +34,7 @@ class SetLaws:
         self.store, self.settings, self.histories, self.stop = store, settings, histories, stop
         self.views = {name: View(store, one_dataset(settings, name).layout) for name in histories}
         self.failing: set[str] = set()
+        self.waiting: set[str] = set()
         self.published: set[tuple[str, str]] = set()
         self.broken: Broken | None = None
         self._named: SetManifest | None = None
@@ -77,13 +79,24 @@ class SetLaws:
             elif name.startswith(view.layout.runs) and name.endswith("/manifest.json"):
                 self._is_true(dataset, view.manifest(name.split("/")[-2]))
 
+    def _is_replaced(self, dataset: str, run: str) -> bool:
+        """Whether an earlier run is replacing the files that this one may have to carry over."""
+        view = self.views[dataset]
+        plan, publishing, latest = view.plan(run), view.publishing(), view.latest()
+        if plan is None or publishing is None or publishing.age >= plan.age:
+            return False
+        return latest is None or publishing.run != latest.run
+
     def _was_noted(self, process: str, run: str, *rest: str) -> None:
         if rest == ("plan.json",):
             self.hold(run not in self._planned, f"{process} writes the plan of {run} again")
             self._planned.add(run)
         elif rest[0] == "failures" and (plan := self.plan(run)):
             dataset = plan.datasets[int(rest[1])].dataset
-            self.hold(dataset in self.failing, f"{process} lets {dataset} of {run} fail, which can be exported")
+            if self._is_replaced(dataset, run):
+                self.waiting.add(dataset)
+            fails = dataset in self.failing | self.waiting
+            self.hold(fails, f"{process} lets {dataset} of {run} fail, which can be exported")
 
     def _was_published(self, process: str, dataset: str, view: View) -> None:
         latest = view.latest()

@@ -156,7 +156,8 @@ class SimulatedSet:
         except BqdumpError as error:
             self.trace.add(process.name, "failed", "", str(error))
             stormy = self.dice.weather is not CALM and isinstance(error, (UnavailableError, OutageError, QuotaError))
-            if not stormy and not (self.laws.failing and isinstance(error, DatasetsFailedError)):
+            failing = self.laws.failing | self.laws.waiting
+            if not stormy and not (failing and isinstance(error, DatasetsFailedError)):
                 self.laws.blame(f"{process.name} fails: {error!r}")
             return error
         except Exception as error:
