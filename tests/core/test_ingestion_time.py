@@ -100,8 +100,10 @@ def test_the_last_section_with_a_value_decides() -> None:
 
 
 def test_sections_are_written_as_they_are_read() -> None:
-    read = parse_tables({"a": {"partition_times": True}, "b": {"partition_times": False}, "c": {}})
+    own = {"partition_times": False, "partitions_min_bytes": "1GB"}
+    read = parse_tables({"a": {"partition_times": True, "partitions_min_bytes": 0}, "b": own, "c": {}})
     assert [section.partition_times for section in read] == [True, False, None]
+    assert [section.partitions_min_bytes for section in read] == [0, 10**9, None]
     assert parse_tables(tables_text(read)) == read
     with pytest.raises(ValueError, match=r"tables.a.partition_times: expected true or false"):
         parse_tables({"a": {"partition_times": "yes"}})

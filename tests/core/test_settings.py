@@ -127,6 +127,7 @@ VALUES: dict[str, tuple[str, Any, list[str]]] = {
         ["[1]", "{", '{"a": 1}', '{"a": {"colums": []}}', '{"a": {"where": "x) OR (y"}}', '{"a": {"format": "xml"}}'],
     ),
 }
+DAILY = {"partitions_min_bytes": 0}
 # What some settings need besides.
 NEEDED: dict[str, dict[str, Any]] = {
     "row_group_rows": {"format": "parquet"},
@@ -405,6 +406,9 @@ def test_what_stands_for_null_holds_no_delimiter(marker: str, delimiter: str) ->
         ({"path": "*/{table}.{ext}"}, ["path", "last part"]),
         ({"path": "all/part_*.{ext}"}, ["path", "{table}"]),
         ({"path": "{date}/{table}_*.{ext}"}, ["path", "{run}"]),
+        ({"tables": {"label:pii": DAILY}}, ["path", "[tables.label:pii] has partitions_min_bytes", "no {partition}"]),
+        ({"tables": {"a": {"partitions_min_bytes": "soon"}}}, ["tables.a.partitions_min_bytes: 'soon'", "10GB"]),
+        ({"tables": {"a": {"partitions_min_bytes": True}}}, ["tables.a.partitions_min_bytes: True", "10GB"]),
     ],
     ids=lambda value: " ".join(value) if isinstance(value, dict) else "",
 )

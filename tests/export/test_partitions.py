@@ -17,6 +17,7 @@ from bqdump.core.documents.units import Changed, GivenUp
 from bqdump.core.errors import TablesFailedError, UsageError
 from bqdump.core.risks import Risk
 from bqdump.core.settings.settings import Settings
+from bqdump.core.settings.table_settings import parse_tables
 from bqdump.core.settings.target import Target
 from bqdump.core.times import rfc3339
 from bqdump.core.units.tables import FIRST_QUERY
@@ -47,6 +48,12 @@ class Changing(MemoryWarehouse):
         found = self.datasets[project, dataset][table]
         definition = msgspec.json.decode(found.definition)
         definition["timePartitioning"]["expirationMs"] = str(after)
+        self.datasets[project, dataset][table] = found._replace(definition=msgspec.Raw(msgspec.json.encode(definition)))
+
+    def label(self, project: str, dataset: str, table: str, labels: dict[str, str]) -> None:
+        """Give a table these labels and no others."""
+        found = self.datasets[project, dataset][table]
+        definition = {**msgspec.json.decode(found.definition), "labels": labels}
         self.datasets[project, dataset][table] = found._replace(definition=msgspec.Raw(msgspec.json.encode(definition)))
 
     async def extract(self, request: ExtractRequest) -> Job:
@@ -291,6 +298,43 @@ def test_a_small_table_is_one_and_leaves_the_folder_of_partitions_out(settings: 
     entry = world.export()
     assert entry.partitions == ()
     assert [file.name.removeprefix("r1/") for file in entry.files] == ["events/events_000000000000.csv"]
+
+
+@MODES
+def test_the_last_section_that_matches_a_table_by_name_or_label_decides_how_large_it_must_be(
+    settings: Settings,
+) -> None:
+    def partitions(sections: dict[str, Any], least: int) -> int:
+        world = PartitionedExport(msgspec.structs.replace(settings, partitions_min_bytes=least))
+        world.warehouse.label("p", "d", "events", {"by": "day"})
+        return len(world.export(tables=parse_tables(sections)).partitions)
+
+    day, whole = {"partitions_min_bytes": "0"}, {"partitions_min_bytes": "100TB"}
+    assert partitions({"label:by=day": day}, 1000) == 3
+    assert partitions({"label:by!=day": day, "small": day}, 1000) == 0
+    assert partitions({"label:by": whole}, 1) == 0
+    assert partitions({"label:by": day, "e*": whole}, 1) == 0
+    assert partitions({"e*": whole, "events": day, "*": {"route": "extract"}}, 1000) == 3
+
+
+@pytest.mark.parametrize("incremental", [False, True], ids=["", "incremental"])
+@MODES
+def test_a_table_whose_label_is_removed_is_exported_as_one_again(settings: Settings, incremental: bool) -> None:
+    sections = parse_tables({"label:by=day": {"partitions_min_bytes": 0}})
+    world = PartitionedExport(
+        msgspec.structs.replace(settings, partitions_min_bytes=1000, tables=sections, incremental=incremental)
+    )
+    for table in ("small", "events"):
+        world.warehouse.label("p", "d", table, {"by": "day"})
+    assert world.lines(world.export()) == by_day(ROWS)
+    world.warehouse.label("p", "d", "events", {})
+    world.put([*ROWS, "20260103:e"])
+    whole = world.export("r2")
+    stored = world.store.peek(whole.files[0].name)
+    assert (whole.partitions, len(whole.files), stored and len(stored[0].splitlines())) == ((), 1, 5)
+    world.warehouse.label("p", "d", "events", {"by": "day"})
+    world.put(ROWS)
+    assert world.lines(world.export("r3")) == by_day(ROWS)
 
 
 def test_the_files_of_partitions_that_are_gone_are_deleted_in_replace_mode() -> None:

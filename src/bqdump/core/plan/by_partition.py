@@ -18,11 +18,12 @@ from bqdump.core.formats.formats import unfit
 from bqdump.core.formats.types import columns
 from bqdump.core.plan.routes import Routed, RoutedPartition, obstacle, requirements_of
 from bqdump.core.settings.settings import Settings
+from bqdump.core.settings.table_settings import sections_of
 from bqdump.core.sizes import size_text
 from bqdump.core.tables.catalog import Listed, Partition, Table, labels_of, state_of
 from bqdump.core.tables.columns import as_they_are
 from bqdump.core.tables.partitioning import Partitioning, partitioning_of
-from bqdump.core.tables.patterns import select
+from bqdump.core.tables.patterns import labels_in, select
 
 # The least that a query bills. https://cloud.google.com/bigquery/pricing#on_demand_pricing
 LEAST_BILLED = 10 << 20
@@ -82,8 +83,10 @@ def candidates(settings: Settings, listing: Sequence[Listed]) -> list[Listed]:
 
 
 def is_large(settings: Settings, table: Table) -> bool:
-    """Whether a table is large enough to be exported by partition."""
-    return table.rows > 0 and table.bytes >= settings.partitions_min_bytes
+    """Whether a table is large enough to be exported by partition; the last section that says so decides."""
+    sections = sections_of(settings.tables, table.name, labels_in(table.definition)) if settings.tables else []
+    own = [section.partitions_min_bytes for section in sections if section.partitions_min_bytes is not None]
+    return table.rows > 0 and table.bytes >= (settings.partitions_min_bytes, *own)[-1]
 
 
 def is_conclusive(definition: msgspec.Raw) -> bool:

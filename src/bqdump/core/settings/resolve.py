@@ -221,7 +221,12 @@ def check(settings: Settings) -> Settings:
     if settings.compression not in codecs:
         cause, hint = f"{settings.compression!r} is not a codec of {settings.format}", f"Expected {listed(codecs)}."
         raise UsageError(READ, "", cause, hint, setting="compression")
-    if parse_template(settings.path).by_partition and settings.names_several:
+    by_partition = parse_template(settings.path).by_partition
+    sections = [section.name for section in settings.tables if section.partitions_min_bytes is not None]
+    if sections and not by_partition:
+        cause = f"[tables.{sections[0]}] has partitions_min_bytes, and {settings.path} has no {{partition}}"
+        raise UsageError(READ, "", cause, "Add {partition} to the path, or remove it.", setting="path")
+    if by_partition and settings.names_several:
         cause = (
             "{partition} and several datasets exclude each other: their snapshot time is taken before anything is "
             "known about their partitions, so each partition would take a billed query"

@@ -1,7 +1,7 @@
 """Settings of single tables: `[tables.NAME]` in bqdump.toml, where NAME may be a pattern, or label:KEY=VALUE.
 
 If several sections match a table, their restrictions add up (excluded columns, masks, filters); the last section
-determines format, compression, route and partition_times.
+determines format, compression, route, partition_times and partitions_min_bytes.
 
 A filter is one expression and cannot leave the parentheses around it: checked by its tokens.
 
@@ -13,12 +13,13 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any, cast
+from typing import Any, TypeVar, cast
 
 import msgspec
 
 from bqdump.core.errors import PLAN, UsageError
 from bqdump.core.formats.types import Column
+from bqdump.core.settings import amounts
 from bqdump.core.settings import values as parse
 from bqdump.core.sizes import counted, listed, named
 from bqdump.core.tables.catalog import WHOLE, Constant, Mask, Shape
@@ -65,6 +66,7 @@ def filter_problem(text: str) -> str:
 # Tables that are listed, of those that a section could be for.
 NAMED = 5
 VARIABLE = r"[A-Za-z_][A-Za-z0-9_]*"
+Value = TypeVar("Value")
 MASKS = '"null", {sha256 = "VARIABLE"} or {constant = VALUE}'
 
 
@@ -80,6 +82,7 @@ class TableSettings(msgspec.Struct, frozen=True, omit_defaults=True):
     compression: str = ""
     route: str = ""
     partition_times: bool | None = None
+    partitions_min_bytes: int | None = None
 
     @property
     def exact(self) -> bool:
@@ -138,6 +141,9 @@ def _section(name: str, section: Any) -> TableSettings:
     times = section.get("partition_times")
     if times is not None and not isinstance(times, bool):
         raise ValueError(f"tables.{name}.partition_times: expected true or false")
+    least = section.get("partitions_min_bytes")
+    if least is not None:
+        least = _parsed(f"tables.{name}.partitions_min_bytes", amounts.size, least)
     masks = section.get("masks", {})
     if not isinstance(masks, Mapping):
         raise ValueError(f"tables.{name}.masks: expected COLUMN = MASK, where MASK is {MASKS}")
@@ -148,11 +154,12 @@ def _section(name: str, section: Any) -> TableSettings:
         where=where.strip(),
         masks={str(column): _mask(f"tables.{name}.masks.{column}", mask) for column, mask in masks.items()},
         partition_times=times,
+        partitions_min_bytes=least,
         **words,
     )
 
 
-def _parsed(place: str, parser: Callable[[Any], str], value: str) -> str:
+def _parsed(place: str, parser: Callable[[Any], Value], value: Any) -> Value:
     try:
         return parser(value)
     except ValueError as error:
