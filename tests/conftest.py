@@ -14,6 +14,7 @@ import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 from types import ModuleType
+from typing import Any
 
 import pytest
 from _pytest.assertion import rewrite
@@ -42,6 +43,17 @@ parsing.guard()
 sys.modules["rfc3987_syntax"] = ModuleType("rfc3987_syntax")
 # Commands that tests call leave this process's imports alone: servers in its threads import what an export does not.
 lean_imports.import_lean = lambda: None
+
+
+class _Filled(logging.LogRecord):
+    """A line of the log: whoever reads it sees no placeholder."""
+
+    def __init__(self, name: str, *args: Any, **kwargs: Any) -> None:
+        super().__init__(name, *args, **kwargs)
+        assert not (name.startswith("bqdump") and re.search(r"\{(setting|call):", self.getMessage())), self.getMessage()
+
+
+logging.setLogRecordFactory(_Filled)
 
 
 @pytest.fixture(scope="session", autouse=True)

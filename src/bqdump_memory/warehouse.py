@@ -104,6 +104,12 @@ class MemoryWarehouse(MemoryDefinitions):
         """Drop a table now."""
         self.datasets[project, dataset][table].versions.append(Version(self.clock(), None))
 
+    def label(self, project: str, dataset: str, table: str, labels: dict[str, str]) -> None:
+        """Give a table these labels and no others."""
+        found = self.datasets[project, dataset][table]
+        definition = {**msgspec.json.decode(found.definition), "labels": labels}
+        self.datasets[project, dataset][table] = found._replace(definition=msgspec.Raw(msgspec.json.encode(definition)))
+
     async def list_datasets(self, project: str) -> list[ListedDataset]:
         """See Warehouse."""
         names = sorted(name for owner, name in self.datasets if owner == project and not name.startswith("_"))

@@ -50,12 +50,6 @@ class Changing(MemoryWarehouse):
         definition["timePartitioning"]["expirationMs"] = str(after)
         self.datasets[project, dataset][table] = found._replace(definition=msgspec.Raw(msgspec.json.encode(definition)))
 
-    def label(self, project: str, dataset: str, table: str, labels: dict[str, str]) -> None:
-        """Give a table these labels and no others."""
-        found = self.datasets[project, dataset][table]
-        definition = {**msgspec.json.decode(found.definition), "labels": labels}
-        self.datasets[project, dataset][table] = found._replace(definition=msgspec.Raw(msgspec.json.encode(definition)))
-
     async def extract(self, request: ExtractRequest) -> Job:
         self.before(request)
         job = await super().extract(request)

@@ -74,7 +74,7 @@ def test_a_dataset_whose_label_is_removed_does_not_leave_the_set_unasked(labelle
     requests.patch(other, json={"labels": {"backup": None}}, timeout=10).raise_for_status()
     refused = labelled.run(*nightly, "--run-id", "second")
     assert refused.code == 2
-    assert "other (not chosen by --dataset any more)" in refused.text
+    assert "other (no longer chosen)" in refused.text
     project = decode(labelled.read("all/_bqdump/project.json"), SetManifest, "project.json")
     assert project.run == "first"
 

@@ -12,6 +12,7 @@ from bqdump.cli.plan_parts import print_set
 from bqdump.core.errors import UsageError
 from bqdump.core.progress.log_events import LogEvent
 from bqdump.core.risks import Risk
+from bqdump.core.settings.table_settings import parse_tables
 from bqdump.sets.plan import plan_set
 from logged import logged
 from sets.world import SetWorld, names
@@ -28,7 +29,7 @@ def world() -> SetWorld:
 
 
 def test_a_dataset_that_is_not_named_any_more_is_refused_unless_allowed(world: SetWorld) -> None:
-    with pytest.raises(UsageError, match=r"1 dataset of the last set would be missing: b .*not chosen by dataset"):
+    with pytest.raises(UsageError, match=r"1 dataset of the last set would be missing: b .*no longer chosen"):
         world.run("second", exclude_datasets=("b",))
     assert world.set_manifest().run == "first"
     world.run("second", exclude_datasets=("b",), allow=ALLOWED)
@@ -88,6 +89,15 @@ def test_a_refused_set_gives_its_prefix_back() -> None:
     with pytest.raises(UsageError, match=r"matches no table of any dataset\. Did you mean 'orders'\?"):
         world.run("first", include=("ordres",))
     assert not [name for name in world.store.names_now() if name.endswith("dataset.json")]
+
+
+def test_a_section_by_a_label_that_nothing_has_is_refused_with_the_labels_of_every_dataset() -> None:
+    world = SetWorld()
+    world.warehouse.label("p", "ops_us", "orders", {"pii": "true"})
+    with pytest.raises(
+        UsageError, match=r"\[tables.label:pi=true\]: .* any dataset\. Did you mean 'label:pii=true'"
+    ):
+        world.run("first", tables=parse_tables({"label:pi=true": {"route": "extract"}}))
 
 
 def test_an_include_need_not_match_in_every_dataset() -> None:

@@ -177,7 +177,7 @@ def print_set(settings: Settings, shown: Planned) -> None:
     print_section("Not exported as the settings are:", ("dataset", "why"), problems)
     skipped = [(dataset.dataset, dataset.reason) for dataset in shown.skipped_datasets]
     print_section("Not exported:", ("dataset", "why"), skipped)
-    left = [(d.dataset, fill(WHY_DATASET[d.reason], words()), d.run) for d in shown.removed_datasets]
+    left = [(d.dataset, WHY_DATASET[d.reason], d.run) for d in shown.removed_datasets]
     print_section("Not in the set any more (their exports stay):", ("dataset", "why", "last run"), left)
     print_parts(shown)
 

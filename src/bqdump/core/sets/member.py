@@ -7,7 +7,6 @@ Each task begins with datasets that no other task begins with, and helps with th
 
 from __future__ import annotations
 
-from collections import ChainMap
 from collections.abc import Sequence
 
 import msgspec
@@ -71,13 +70,16 @@ def chosen_tables(settings: Settings, listing: Sequence[Listed]) -> int:
 def refuse_unmatched(settings: Settings, listings: Sequence[Sequence[Listed]]) -> None:
     """Raise UsageError for a pattern of --include, or a section of a table, that matches no table of any dataset."""
     every = [labels_of(listing) for listing in listings]
+    # Two datasets may have a table of one name, with other labels.
+    own = {f"{number}.{name}": of for number, labels in enumerate(every) for name, of in labels.items()}
     for pattern in settings.include:
         if not any(matching(pattern, labels, labels) for labels in every):
-            hint = near_hint(pattern, {name for labels in every for name in labels}, ChainMap(*map(dict, every)))
+            hint = near_hint(pattern, {name for labels in every for name in labels}, own)
             raise UsageError(PLAN, repr(pattern), "matches no table of any dataset", hint, setting="include")
     for section in settings.tables:
         if not any(matching(section.name, labels, labels) for labels in every):
-            raise UsageError(PLAN, f"[tables.{section.name}]", "matches no table of any dataset")
+            hint = near_hint(section.name, {name for labels in every for name in labels}, own)
+            raise UsageError(PLAN, f"[tables.{section.name}]", "matches no table of any dataset", hint)
 
 
 MOST_AT_ONCE, LEAST_AT_ONCE = 8, 2

@@ -130,7 +130,7 @@ def locations_of(datasets: Sequence[ListedDataset]) -> Mapping[str, str]:
 
 
 WHY: dict[LeavingReason, str] = {
-    "excluded": "not chosen by {setting:dataset} any more",
+    "excluded": "no longer chosen",
     "dropped": "not in the project any more, or not visible to this account",
     "skipped": "not exported any more",
 }
