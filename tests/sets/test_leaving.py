@@ -94,9 +94,7 @@ def test_a_refused_set_gives_its_prefix_back() -> None:
 def test_a_section_by_a_label_that_nothing_has_is_refused_with_the_labels_of_every_dataset() -> None:
     world = SetWorld()
     world.warehouse.label("p", "ops_us", "orders", {"pii": "true"})
-    with pytest.raises(
-        UsageError, match=r"\[tables.label:pi=true\]: .* any dataset\. Did you mean 'label:pii=true'"
-    ):
+    with pytest.raises(UsageError, match=r"\[tables.label:pi=true\]: .* any dataset\. Did you mean 'label:pii=true'"):
         world.run("first", tables=parse_tables({"label:pi=true": {"route": "extract"}}))
 
 
