@@ -234,6 +234,8 @@ def test_an_execution_that_failed_is_resumed_by_the_retry(airflow: Airflow, stag
     airflow.command("dags", "trigger", "cloud_run", "--run-id", NIGHT)
     airflow.defers("cloud_run.export", 1)
     stage.stack.jobs(run_seconds=0.0)
+    # A job that the execution has yet to create would run for 600 s.
+    until(lambda: stage.extracted() - before == Counter(TABLES), "jobs are created", 300)
     until(lambda: stage.faults_left() == 0 and {job.state for job in stage.extracts()} == {"DONE"}, "jobs end", 300)
     stage.stack.jobs(run_seconds=600.0)
     airflow.defers("cloud_run.export", 2)

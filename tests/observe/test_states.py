@@ -45,7 +45,7 @@ def planning(scene: Scene) -> None:
 
 def test_the_newest_run_is_one_that_was_stopped_while_planning_where_no_run_has_a_plan() -> None:
     scene = shop()
-    with pytest.raises(NotFoundError, match="none has been planned"):
+    with pytest.raises(NotFoundError, match="no run has been planned"):
         asyncio.run(newest_run(scene.store, scene.settings))
     planning(scene)
     assert asyncio.run(newest_run(scene.store, scene.settings)) == "r"

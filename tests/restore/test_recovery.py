@@ -13,7 +13,6 @@ from typing import Any
 
 import pytest
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
-from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 from msgspec.structs import replace
 
 from bqdump.adapters.memory import MemoryStore
@@ -40,8 +39,11 @@ from bqdump.restoration.recovery import recoveries, restores_took
 from bqdump.restoration.restore import restore_one
 from bqdump.restoration.task import Request, Task
 from bqdump_memory import MemoryDestination
+from observe.test_trust import public, sign
 from opened import everywhere, open_given
 from restore.world import SETTINGS
+from retain.scene import SETTINGS as SCENE
+from retain.scene import Scene
 from sets.restores import RestoreWorld
 
 HOUR, DAY = 3600, 86_400
@@ -436,12 +438,26 @@ def test_each_dataset_of_a_set_is_named_and_what_must_be_signed_says_so(
     ]
     assert "bqdump: ops_us: no run is proven, so --rpo 3650d is broken" in err
     assert "Prove it: bqdump drill --project p --bucket memory --prefix x" in err
-    key = tmp_path / "k.pub"
-    key.write_bytes(
-        Ed25519PrivateKey.generate().public_key().public_bytes(Encoding.PEM, PublicFormat.SubjectPublicKeyInfo)
-    )
-    assert start([*flags, "--trust", str(key)]) == 4
+    assert start([*flags, "--trust", public(tmp_path)]) == 4
     assert "Export it again with --sign: bqdump run --project p --dataset" in capsys.readouterr().err
+
+
+def test_a_run_that_another_key_has_signed_is_fixed_by_trusting_that_key(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    made = Scene()
+    made.run("one")
+    sign(made.store, SCENE.target, SCENE.layout, "one")
+    open_given(monkeypatch, lambda _: made.store)
+    flags = ["status", "--bucket", "memory", "--prefix", "x", "--rpo", "26h", "--rto", "4h"]
+    assert start([*flags, "--trust", public(tmp_path, Ed25519PrivateKey.generate())]) == 4
+    out, err = capsys.readouterr()
+    assert "objectives broken: no proven run; no run to restore" in out
+    for limit in ("--rpo 26h", "--rto 4h"):
+        assert (
+            f"bqdump: no published run is trusted, so {limit} is broken. If you know that key, add it to --trust."
+            in err
+        )
 
 
 def test_a_copied_set_is_fixed_by_a_copy_of_the_complete_set(

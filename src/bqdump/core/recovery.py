@@ -88,7 +88,7 @@ class Recovery(Result, frozen=True, kw_only=True):
     def time_text(self) -> str:
         """The expected time of a restore in words, with its basis."""
         if not self.published:
-            return NOTHING
+            return "no run to restore"
         if self.restore_seconds is None:
             return "restore time unknown before the first drill"
         return f"a restore is expected to take {duration_text(self.restore_seconds)} ({self.basis})"
@@ -164,14 +164,13 @@ class Fixes(NamedTuple):
     publish: a sentence.
     drill: the command, as a placeholder.
     signing: what it needs in addition, in words.
+    nothing: why there is no run to restore.
     """
 
     publish: str
     drill: str
     signing: str = ""
-
-
-NOTHING = "nothing that is published can be read"
+    nothing: str = "nothing that is published can be read"
 
 
 def broken(found: Recovery, rpo: int | None, rto: int | None, fixes: Fixes) -> Iterator[tuple[str, str]]:
@@ -182,7 +181,7 @@ def broken(found: Recovery, rpo: int | None, rto: int | None, fixes: Fixes) -> I
         return
     limit = f"{{setting:rto={days_text(rto)}}}"
     if not found.published:
-        yield "rto", f"{NOTHING}, so {limit} is broken. {fixes.publish}"
+        yield "rto", f"{fixes.nothing}, so {limit} is broken. {fixes.publish}"
     elif found.restore_seconds is None:
         why = f"how long a restore takes is unknown, so {limit} cannot be shown: no drill or restore was measured here"
         yield "rto", f"{why}. Measure it{fixes.signing}: {fixes.drill}"
@@ -197,7 +196,7 @@ def broken(found: Recovery, rpo: int | None, rto: int | None, fixes: Fixes) -> I
 def _why_rpo(found: Recovery, limit: str, rpo: int, fixes: Fixes) -> str:
     objective = f"{{setting:rpo={limit}}}"
     if found.published_age is None:
-        return f"{NOTHING}, so {objective} is broken. {fixes.publish}"
+        return f"{fixes.nothing}, so {objective} is broken. {fixes.publish}"
     if found.published_age > rpo:
         old = f"the published run {found.published} is {duration_text(found.published_age)} old"
         return f"{old}, more than {objective}. {fixes.publish}"

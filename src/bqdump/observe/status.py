@@ -158,7 +158,7 @@ async def newest_run(store: ObjectStore, settings: Settings) -> str:
     for run in reversed(runs):
         if await exists(store, settings.layout.run(run).planner):
             return run
-    cause = f"none has been planned in {settings.target}"
+    cause = f"no run has been planned in {settings.target}"
     raise NotFoundError("find", "a run", cause, "Start one: {call:run}")
 
 

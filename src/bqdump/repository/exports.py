@@ -103,7 +103,7 @@ async def read_set_plan(at: SetAt, run: str) -> SetPlan:
             log_refused(error.subject, error)
             newest = Newest(manifest.run)
         if newest is None:
-            cause = f"none has been planned in {settings.target}"
+            cause = f"no run has been planned in {settings.target}"
             raise NotFoundError("find", "a run", cause, "Start one: {call:run}")
         run = newest.run
     try:

@@ -32,6 +32,9 @@ MANIFEST = re.compile(
 )
 SIGNATURES_AT_ONCE = 16
 FIND_OUT = "Find out by whom, and use another run or a copy."
+ADD_KEY = (
+    "If you know the key, add it to {setting:trust}. Otherwise, find out who signed it, and use another run or a copy."
+)
 # Any name that a document could give as that of a manifest.
 LIKE_MANIFEST = re.compile(rf"(?:.*/)?{STATE}/.*manifest\.json", re.DOTALL)
 
@@ -223,7 +226,7 @@ class _TrustingStore:
         except DocumentError as error:
             raise _refused(run, f"{signature} is not a signature ({error.cause})") from None
         if not any(keys.has_signed(signature.sig, envelope.signed) for signature in envelope.signatures):
-            raise _refused(run, _unsigned(keys, envelope))
+            raise _unsigned(keys, envelope, run)
         statement = statement_of(envelope)
         if statement is None:
             raise _refused(run, "what a trusted key has signed there is not about a manifest")
@@ -293,8 +296,9 @@ def _refused(run: str, cause: str, hint: str = FIND_OUT) -> UntrustedError:
     return UntrustedError("trust", f"run {run}", cause, hint)
 
 
-def _unsigned(keys: TrustedKeys, envelope: Envelope) -> str:
+def _unsigned(keys: TrustedKeys, envelope: Envelope, run: str) -> UntrustedError:
     ids = [signature.keyid for signature in envelope.signatures]
     if any(named in keys.key_ids for named in ids):
-        return "its signature is wrong: the signature or what it covers was changed"
-    return f"it is signed by another key than those that are trusted ({', '.join(ids) or 'none'})"
+        return _refused(run, "its signature is wrong: the signature or what it covers was changed")
+    cause = f"it is signed by another key than those that are trusted ({', '.join(ids) or 'none'})"
+    return UntrustedError("trust", f"run {run}", cause, ADD_KEY, setting="trust")

@@ -16,7 +16,7 @@ from bqdump.core.documents.manifest import Manifest
 from bqdump.core.documents.manifest_index import Contents
 from bqdump.core.documents.sets import SetPlan
 from bqdump.core.documents.target import Drill
-from bqdump.core.errors import BqdumpError, DocumentError, NotFoundError, VerificationError
+from bqdump.core.errors import BqdumpError, DocumentError, NotFoundError, UntrustedError, VerificationError
 from bqdump.core.progress.log_events import about
 from bqdump.core.recovery import NEWEST, Fixes, Recovery, RecoveryTable, Took, basis_of, broken, expected_seconds
 from bqdump.core.restore.drill import Proof
@@ -75,11 +75,15 @@ async def recoveries(exports: Exports, now: int, words: Words) -> list[Recovery]
 
 
 class _Origin(NamedTuple):
-    """Where the newest run whose manifest can be read came from: its settings and project, and what it is a copy of."""
+    """Where the newest run whose manifest can be read came from: its settings and project, and what it is a copy of.
+
+    untrusted: why the newest run that was passed over is not trusted.
+    """
 
     settings: Mapping[str, Any] | None = None
     project: str = ""
     source: str = ""
+    untrusted: UntrustedError | None = None
 
 
 class _Run(NamedTuple):
@@ -135,11 +139,14 @@ async def _readable_runs(
             if not runs or run.whole:
                 manifest = await read_manifest(store, settings, contents.run)
                 source = manifest.copy_of.source if manifest.copy_of else ""
-                origin = origin if origin.project else _Origin(contents.settings, contents.project, source)
+                if not origin.project:
+                    origin = _Origin(contents.settings, contents.project, source, origin.untrusted)
                 if await _lacks_files(store, settings, manifest):
                     continue
-        except (DocumentError, VerificationError, NotFoundError):
+        except (DocumentError, VerificationError, NotFoundError) as error:
             # The status has logged it.
+            if not origin.untrusted and isinstance(error, UntrustedError):
+                origin = origin._replace(untrusted=error)
             continue
         runs.append(run)
         if run.whole:
@@ -239,6 +246,9 @@ def _fixes(origin: _Origin, settings: Settings) -> Fixes:
     drill = placeholder("drill", options)
     # What no trusted key has signed counts no more than what is not there.
     signing = " with {setting:sign}" if settings.trust and not settings.sign else ""
+    if (why := origin.untrusted) and why.setting and not origin.project:
+        # Whether this is a copy, only what nobody vouches for says.
+        return Fixes(why.hint, drill, signing, "no published run is trusted")
     if origin.source:
         copy = placeholder("copy", {"dest": str(settings.target), "to": origin.source})
         return Fixes(f"Copy a newer run here{signing}: {copy}", drill, signing)
