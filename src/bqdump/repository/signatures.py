@@ -33,7 +33,7 @@ MANIFEST = re.compile(
 SIGNATURES_AT_ONCE = 16
 FIND_OUT = "Find out by whom, and use another run or a copy."
 ADD_KEY = (
-    "If you know the key, add it to {setting:trust}. Otherwise, find out who signed it, and use another run or a copy."
+    "If you know that key, add it to {setting:trust}. Otherwise, find out whose it is, and use another run or a copy."
 )
 # Any name that a document could give as that of a manifest.
 LIKE_MANIFEST = re.compile(rf"(?:.*/)?{STATE}/.*manifest\.json", re.DOTALL)
