@@ -423,6 +423,24 @@ def test_the_status_exits_with_4_for_a_broken_objective_and_says_how_safe_each_d
     assert status(monkeypatch, place, now=late) == 0
 
 
+def test_an_objective_is_not_met_by_a_clock_that_is_behind(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    place = Place()
+
+    async def prepared() -> int:
+        await exported(place, "r1")
+        await place.drill("d1")
+        return place.now()
+
+    now = asyncio.run(prepared())
+    assert status(monkeypatch, place, "--rpo", "26h", now=now - 30_000) == 0
+    capsys.readouterr()
+    assert status(monkeypatch, place, "--rpo", "26h", now=now - 2 * DAY * 1000) == 4
+    why = r"bqdump: the published run r1 is 4\d h \d+ min ahead of this clock, so --rpo 26h cannot be shown\. Set "
+    assert re.search(why, capsys.readouterr().err)
+
+
 def test_each_dataset_of_a_set_is_named_and_what_must_be_signed_says_so(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path
 ) -> None:

@@ -16,7 +16,7 @@ import msgspec
 
 from bqdump.core.results import Result, public
 from bqdump.core.sizes import counted, size_text
-from bqdump.core.times import days_text, duration_text, time_of, time_text
+from bqdump.core.times import CLOCKS_APART_SECONDS, days_text, duration_text, time_of, time_text
 
 
 @public
@@ -82,7 +82,7 @@ class Recovery(Result, frozen=True, kw_only=True):
         """The recovery point in words."""
         if self.age is None:
             return "no proven run"
-        return f"proven run {self.run}, {duration_text(self.age)} old"
+        return f"proven run {self.run}, {duration_text(max(self.age, 0.0))} old"
 
     @property
     def time_text(self) -> str:
@@ -175,7 +175,8 @@ class Fixes(NamedTuple):
 
 def broken(found: Recovery, rpo: int | None, rto: int | None, fixes: Fixes) -> Iterator[tuple[str, str]]:
     """Each objective that is not met, and the sentence that says why and what to do. rpo, rto: in seconds."""
-    if rpo is not None and (found.age is None or found.age > rpo):
+    ahead = -(found.published_age or 0.0)
+    if rpo is not None and (found.age is None or found.age > rpo or ahead > CLOCKS_APART_SECONDS):
         yield "rpo", _why_rpo(found, days_text(rpo), rpo, fixes)
     if rto is None:
         return
@@ -197,6 +198,9 @@ def _why_rpo(found: Recovery, limit: str, rpo: int, fixes: Fixes) -> str:
     objective = f"{{setting:rpo={limit}}}"
     if found.published_age is None:
         return f"{fixes.nothing}, so {objective} is broken. {fixes.publish}"
+    if found.published_age < -CLOCKS_APART_SECONDS:
+        ahead = f"the published run {found.published} is {duration_text(-found.published_age)} ahead of this clock"
+        return f"{ahead}, so {objective} cannot be shown. Set the clock of this machine, and repeat the command."
     if found.published_age > rpo:
         old = f"the published run {found.published} is {duration_text(found.published_age)} old"
         return f"{old}, more than {objective}. {fixes.publish}"

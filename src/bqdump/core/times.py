@@ -16,6 +16,8 @@ from bqdump.core.errors import UsageError
 from bqdump.core.sizes import counted
 
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+# A machine's clock and BigQuery's. A larger difference makes log lines and run ids confusing, and ages wrong.
+CLOCKS_APART_SECONDS = 60
 
 
 def parse_time(text: str) -> int:

@@ -29,7 +29,7 @@ from bqdump.core.settings.settings import Settings
 from bqdump.core.sizes import counted
 from bqdump.core.sql import statements as sql
 from bqdump.core.tables.catalog import WHOLE, Dataset, Listed
-from bqdump.core.times import period_text
+from bqdump.core.times import CLOCKS_APART_SECONDS, period_text
 from bqdump.export.planning.definitions import POLICIES_VIEW, by_query
 from bqdump.export.planning.target import find_dataset, refuse_bucket, refuse_key
 from bqdump.ports.store import BucketInfo, Copy, ObjectStore
@@ -39,8 +39,6 @@ from bqdump.repository.repository import refuse_place
 
 CONTENT = b'{"what":"bqdump doctor looks whether it may write here"}'
 LEFT_OUT = "a run leaves these definitions out, and names them"
-# A larger difference makes log lines and run ids confusing. No decision depends on it.
-CLOCKS_APART_SECONDS = 60
 
 
 async def check_dataset(
