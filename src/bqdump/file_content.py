@@ -58,14 +58,17 @@ class Pace:
     """Lets bytes pass at a rate, however many streams they are of. per_second: how many."""
 
     def __init__(self, per_second: float) -> None:
-        self._per_second, self._free = per_second, float("-inf")
+        self._per_second = per_second
+        self._paid: float | None = None
 
     async def take(self, size: int) -> None:
-        """Wait until these bytes may be read: once those before them have had their time."""
-        now = asyncio.get_running_loop().time()
-        start = max(self._free, now)
-        self._free = start + size / self._per_second
-        await asyncio.sleep(start - now)
+        """Wait until these bytes may be read: once they and those before them have had their time.
+
+        The time that reading the bytes before took counts as well.
+        """
+        now, time = asyncio.get_running_loop().time(), size / self._per_second
+        self._paid = (now if self._paid is None else max(self._paid, now - time)) + time
+        await asyncio.sleep(self._paid - now)
 
 
 class FileContent(AsyncIterator[bytes]):

@@ -72,10 +72,10 @@ def test_streams_together_read_as_much_as_the_limit_and_no_more(monkeypatch: pyt
     assert total == sum(map(len, contents.values()))
     for seconds in (1, 2, 10, 60):
         assert most_in(source.reads, seconds) <= RATE * seconds + PIECE
-    assert last + 2 >= (total - PIECE) / RATE
+    assert last >= (total - PIECE) / RATE
     if streams > 1:
-        # Nothing of the limit is lost where several read at once.
-        assert last <= total / RATE
+        # Hardly anything of the limit is lost where several read at once.
+        assert last <= 1.02 * total / RATE
 
 
 def test_a_checksum_that_is_read_from_a_copy_counts_as_well(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -89,7 +89,7 @@ def test_a_checksum_that_is_read_from_a_copy_counts_as_well(monkeypatch: pytest.
         await StreamMover(MemoryStore("first"), store, Pace(RATE / 10)).digest(info)
 
     loop.complete(digest())
-    assert [at for at, _ in store.reads] == [0, 20, 40, 60, 80]
+    assert [at for at, _ in store.reads] == [20, 40, 60, 80, 100]
 
 
 def test_a_copy_with_a_limit_is_the_same_copy() -> None:
