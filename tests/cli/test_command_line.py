@@ -256,7 +256,7 @@ FLAG = " A setting is given with its flag, such as --dataset sales, and a value 
         ("plan —include flights", "got unexpected extra arguments (—include flights). Did you mean --include?"),
         ("plan include=flights", "got unexpected extra argument (include=flights). Did you mean --include?"),
         ("plan --max-bytes-billed 10 GB", "got unexpected extra argument (GB)." + FLAG),
-        ("drill --tables flights", "--tables: 'flights' is not a whole number."),
+        ("drill --tables flights", "--tables: 'flights' is not a whole number. Tables are chosen with --include."),
         ("plan --project=", "--project: empty value. Leave it out, or give it a value. Perhaps a variable is not set."),
         ("runs --bucket Exports", "--bucket: 'Exports' is not a bucket name: expected 3 to 222 lowercase letters, …"),
         (
@@ -295,6 +295,7 @@ PARSED = [
     (["plan", "--tasks", "0"], "--tasks: 0 is not a whole number from 1 to 10000."),
     (["render", "job"], "--region: missing: region of the job, e.g. europe-west1."),
     (["status", "a", "b"], "got unexpected extra argument (b)."),
+    (["restore", "r1", "flights"], "got unexpected extra argument (flights). Tables are chosen with --include."),
     (["status", "../x"], f"RUN: '../x' is not the name of a run: {NAME}. A place is named with --to ../x."),
     (["diff", "a\nb"], f"BEFORE: 'a\\nb' is not the name of a run: {NAME}."),
     (["completion", "tcsh"], "SHELL: 'tcsh' is not one of 'bash', 'zsh', 'fish'."),

@@ -129,4 +129,4 @@ def test_a_run_into_a_copied_bucket_is_refused_with_the_reason(outside: Stage, t
     assert called.code == 2
     (error,) = called.errors
     assert "contains no export" not in error
-    assert "it is a copy of an export" in error
+    assert "there is an export in it, or in a folder below it" in error

@@ -153,6 +153,7 @@ MEANT = {flag: known for known, flags in SAME.items() for flag in flags.split()}
 # Arguments that were a comment in a pasted line.
 COMMENT = r"^'#|\((?:[^ ]+ )*#"
 NO_COMMENT = "zsh takes no '#' at its prompt as a comment: leave it out, or run first: setopt interactive_comments"
+BY_PATTERN = "Tables are chosen with --include."
 UNKNOWN = r"No such command '(.*?)'"
 # How click says that a number is too small or too large.
 RANGE = r"(\S+) is not in the range ([0-9]+)<=x<=([0-9]+)\.?"
@@ -198,11 +199,8 @@ def _of_the_parser(error: click.ClickException) -> str:
         if meaning := getattr(error.param, "help", ""):
             cause = f"missing: {meaning[:1].lower()}{meaning[1:]}"
     elif isinstance(error, click.BadParameter):
-        what, cause = _name(error.param), re.sub("a valid integer( range)?", "a whole number", error.message)
-        if isinstance(error.param, click.Argument) and re.search(COMMENT, cause):
-            fix = NO_COMMENT
-        if outside := re.fullmatch(RANGE, cause):
-            cause = f"{outside[1]} is not a whole number from {outside[2]} to {outside[3]}"
+        what, (cause, meant) = _name(error.param), _of_a_value(error, context)
+        fix = meant or fix
     elif isinstance(error, click.BadOptionUsage):
         what, cause = error.option_name, error.message.replace(f"Option {error.option_name!r} ", "")
         if "given twice" in cause:
@@ -225,13 +223,25 @@ def _of_the_parser(error: click.ClickException) -> str:
     return f"{what and f'{what}: '}{cause}. {fix}".rstrip()
 
 
+def _of_a_value(error: click.BadParameter, context: click.Context | None) -> tuple[str, str]:
+    """What is wrong with a value, and what was probably meant, "" where that is not known."""
+    cause = re.sub("a valid integer( range)?", "a whole number", error.message)
+    if isinstance(error.param, click.Argument) and re.search(COMMENT, cause):
+        return cause, NO_COMMENT
+    if outside := re.fullmatch(RANGE, cause):
+        return f"{outside[1]} is not a whole number from {outside[2]} to {outside[3]}", ""
+    by_name = _name(error.param) == "--tables" and context and _takes(context.command, "--include")
+    return cause, BY_PATTERN if by_name else ""
+
+
 def _instead_of_argument(word: str, context: click.Context) -> str:
     """What was probably meant by an argument too many: a flag without its hyphens, or with dashes in their place."""
     flag = f"--{word.lstrip('-–—').partition('=')[0].rstrip(')')}"
     if _takes(context.command, flag):
         return f"Did you mean {flag}? "
-    quotes = "A setting is given with its flag, such as --dataset sales, and a value with a space in quotes. "
-    return quotes if "dataset" in context.params else ""
+    if "dataset" in context.params:
+        return "A setting is given with its flag, such as --dataset sales, and a value with a space in quotes. "
+    return f"{BY_PATTERN} " if _takes(context.command, "--include") else ""
 
 
 def _instead_of(error: click.NoSuchOption, context: click.Context | None) -> str:

@@ -33,7 +33,7 @@ def refuse_other_content(root: Path) -> None:
     """Raise UsageError for anything but a new folder, an empty one, or one that runs have exported to."""
     if root.is_dir() and not (root / INDEX).exists() and any(not path.name.startswith(OWN) for path in root.iterdir()):
         if contains(root, STATE):
-            cause = "it is a copy of an export, and runs can replace files only where they were written"
+            cause = "there is an export in it, or in a folder below it, that was not written to this folder"
             raise UsageError("use", str(root), cause, "Use a new or empty folder.")
         cause = "the folder is not empty and contains no export"
         raise UsageError("use", str(root), cause, "Use a new or empty folder, or one that has an export.")
