@@ -17,7 +17,7 @@ from bqdump.core.documents.copying import Copying, Expected, Renewed
 from bqdump.core.documents.run import Owner
 from bqdump.core.documents.target import Erasing
 from bqdump.core.documents.units import Claim
-from bqdump.core.errors import ConflictError, UnavailableError, UsageError
+from bqdump.core.errors import ConflictError, DocumentError, UnavailableError, UsageError
 from bqdump.core.retention.erased import finishing, underway
 from bqdump.core.retention.policy import Policy
 from bqdump.core.wording import placeholder
@@ -25,7 +25,7 @@ from bqdump.pool.pool import Held, Ledger, Pool, Room
 from bqdump.pool.turn import Turn, at_work, take_or_await, takes_turn
 from bqdump.repository.pruned_runs import files_being_deleted
 from bqdump.repository.pruned_runs import is_pruned as has_mark
-from bqdump.repository.repository import create, delete, exists, load, overwrite, replace, value_of
+from bqdump.repository.repository import Loaded, create, delete, exists, load, overwrite, replace, value_of
 from bqdump.retain.survey import Task as Pruning
 
 # The claim of a task that was not read.
@@ -59,7 +59,8 @@ async def begin(task: Task, surveyed: Surveyed) -> Begun | None:
     place, names = task.target, task.target.layout.run(surveyed.run)
     # Before the note: a prune or an erasure that an error names would find the copy in progress.
     await _refuse_erased(place, surveyed.run)
-    mine, before = _announced(task, surveyed), await load(place.store, names.copying)
+    mine = _announced(task, surveyed)
+    before = await _before(place, mine)
     if before and before.value.content != surveyed.content:
         if not await _erased_since(place, surveyed):
             raise _unfinished_before(place, surveyed.run)
@@ -123,6 +124,23 @@ async def name_again(task: Task, surveyed: Surveyed) -> None:
     place, names, mine = task.target, task.target.layout.run(surveyed.run), _announced(task, surveyed)
     await overwrite(place.store, names.planner, task.owner)
     await create(place.store, names.copying, mine)
+
+
+async def _before(place: Place, mine: Copying) -> Loaded[Copying] | None:
+    """What an earlier copy has declared. Where that is damaged, the manifest shows whose it was, and it is replaced.
+
+    Raises DocumentError where the run has no manifest.
+    """
+    names = place.layout.run(mine.run)
+    while True:
+        try:
+            return await load(place.store, names.copying)
+        except DocumentError:
+            damaged = await place.store.stat(names.copying.name)
+            if not await exists(place.store, names.manifest):
+                raise
+            if damaged:
+                await replace(place.store, names.copying, mine, damaged.generation)
 
 
 async def _erased_since(place: Place, surveyed: Surveyed) -> bool:

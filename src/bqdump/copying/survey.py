@@ -208,9 +208,11 @@ async def survey(task: Task, run: str) -> Surveyed:
     if not copied and not task.lock and await exists(place.store, names.plan):
         raise UsageError(COPY, f"run {run}", f"a run of this id was begun in {place.target}", "Copy to another place.")
     if copied and not task.lock:
-        copying = await value_of(place.store, names.copying)
+        copying = None
+        with suppress(DocumentError):
+            copying = await value_of(place.store, names.copying)
         if copying is None or copying.files:
-            # Its copy was stopped.
+            # Its copy was stopped, or what says that it was not is damaged, and made again.
             copied = None
     return Surveyed(run, manifest, content, items, copied)
 
