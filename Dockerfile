@@ -19,6 +19,7 @@ RUN for extra in ${REQUIREMENTS}; do set -- "$@" -r "requirements/$extra.txt"; d
 COPY pyproject.toml README.md LICENSE ./
 COPY src/ src/
 COPY deploy/terraform/ deploy/terraform/
+COPY docs/ docs/
 # The commit, which `bqdump --version` prints: docker build --build-arg REVISION="$(git rev-parse HEAD)" .
 ARG REVISION=
 RUN if [ -n "${REVISION}" ]; then printf '%s\n' "${REVISION}" > src/bqdump/REVISION; fi && \

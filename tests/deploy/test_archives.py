@@ -93,5 +93,7 @@ def test_the_wheel_has_every_file_of_the_packages(dist: Path) -> None:
     files |= {
         f"bqdump/render/module/{name}" for name in ("main.tf", "workflow.yaml", "jobs/rows.json", "vault/main.tf")
     }
+    files |= {f"bqdump/docs/{page.name}" for page in (ROOT / "docs").glob("*.md")}
     assert len(files) > 500
     assert files - wheel == set()
+    assert [name for name in wheel if name.startswith("bqdump/docs/") and not name.endswith(".md")] == []

@@ -64,7 +64,7 @@ GROUPS = {
     },
     "Other": {
         "completion": "Print the completion script of a shell.",
-        "help": "Show the help of a command, or a topic: settings, formats, retention, exit-codes.",
+        "help": "Show the help of a command, a topic (settings, formats, retention, exit-codes), or a page of docs.",
     },
 }
 # Commands of similar tools, by the one that does the same here.

@@ -1,4 +1,4 @@
-"""bqdump help: the help of a command, or a topic: formats, retention, settings, exit codes.
+"""bqdump help: the help of a command, a topic (formats, retention, settings, exit codes), or a page of docs.
 
 bqdump completion: the shell script that completes commands, flags and values of settings.
 """
@@ -12,8 +12,9 @@ import click
 from click.shell_completion import BashComplete, FishComplete, ShellComplete, ZshComplete
 
 from bqdump.cli.exit_codes import MEANINGS
-from bqdump.cli.main import bqdump
+from bqdump.cli.main import COMMANDS, bqdump
 from bqdump.cli.options import setting_record
+from bqdump.cli.setup.doc_pages import find_page, page_names
 from bqdump.cli.setup.man import manual
 from bqdump.core.errors import UsageError
 from bqdump.core.formats.fidelity import CELLS
@@ -40,17 +41,24 @@ OTHERS = [
 def help(command: tuple[str, ...], man: bool) -> None:  # noqa: A001 (the name of the command)
     """Show the help of COMMAND, or a topic: settings, formats, retention, exit-codes.
 
+    Also a page of the documentation, or one section of it.
+
     \b
     Examples:
       bqdump help run
       bqdump help local up
       bqdump help settings
       bqdump help retention
+      bqdump help disaster
+      bqdump help docs/operate.md#a-drill-failed
       bqdump help --man run | man -l -
     """
-    topic = None if man else TOPICS.get(" ".join(command))
+    words = " ".join(command)
+    topic = None if man else TOPICS.get(words)
     if topic:
         sys.stdout.write(topic())
+    elif not man and words not in COMMANDS and (page := find_page(words)):
+        click.echo_via_pager(page.rstrip())
     else:
         context = _context(command)
         sys.stdout.write(manual(context) if man else context.get_help() + "\n")
@@ -134,6 +142,7 @@ def _context(words: tuple[str, ...]) -> click.Context:
         subcommand = group.get_command(context, word) if isinstance(group, click.Group) else None
         if subcommand is None:
             known = [*group.list_commands(context), *TOPICS] if isinstance(group, click.Group) else []
+            known += page_names() if context.parent is None else []
             close = close_name(word, known)
             hint = (
                 f"Did you mean `{' '.join(('bqdump help', *words[: words.index(word)], close))}`?"
