@@ -23,8 +23,8 @@ def ask(settings: Settings = IN_BUCKET, **given: Any) -> Any:
     ("into", "project", "dataset"),
     [
         ("copy", "mine", "copy"),
-        ("other.copy", "other", "copy"),
-        ("other:copy", "other", "copy"),
+        ("other-project.copy", "other-project", "copy"),
+        ("other-project:copy", "other-project", "copy"),
         ("example.com:other.copy", "example.com:other", "copy"),
     ],
 )
@@ -47,11 +47,17 @@ def test_the_only_placeholder_is_the_name_of_the_dataset(into: str) -> None:
 
 
 def test_the_name_of_the_dataset_takes_the_place_of_the_placeholder() -> None:
-    options = ask(into="other.{dataset}_copy").options
-    assert (options.project, filled(options, "sales").dataset) == ("other", "sales_copy")
+    options = ask(into="other-project.{dataset}_copy").options
+    assert (options.project, filled(options, "sales").dataset) == ("other-project", "sales_copy")
     assert filled(ask().options, "sales").dataset == "copy"
     with pytest.raises(UsageError, match=r"^into: the name for dataset x+ would have 1,025 characters, of 1,024"):
         filled(options, "x" * 1020)
+
+
+def test_a_dataset_with_a_table_is_not_taken_for_a_project_with_a_dataset() -> None:
+    with pytest.raises(UsageError, match=r"'sales' is no project, .* 6 characters\. .* choose tables with include\."):
+        parse_into("sales.flights", "mine")
+    assert parse_into("mine.flights", "mine") == ("mine", "flights")
 
 
 def test_a_dataset_without_a_project_anywhere_is_refused() -> None:

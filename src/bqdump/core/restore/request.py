@@ -22,6 +22,8 @@ RESTORE = "restore"
 # Stands for the name of the exported dataset, in that of the dataset to restore into.
 PLACEHOLDER = "{dataset}"
 SHOWN = 60
+# https://cloud.google.com/resource-manager/docs/creating-managing-projects
+SHORTEST_PROJECT = 6
 USE_ONE = "Use one of them."
 GRANTING = ("with_policies", "with_access")
 # What else chooses what is restored.
@@ -177,6 +179,10 @@ def parse_into(value: str, project: str) -> tuple[str, str]:
                 cause = f"invalid value {value!r}"
                 hint = "Write [PROJECT.]DATASET, and choose tables with {setting:include}."
             raise UsageError(RESTORE, "", cause, hint, setting="into") from None
+    if before and project not in ("", before) and len(before) < SHORTEST_PROJECT:
+        cause = f"{before!r} is no project, whose id has at least {SHORTEST_PROJECT} characters"
+        hint = "Write [PROJECT.]DATASET, and choose tables with {setting:include}."
+        raise UsageError(RESTORE, "", f"invalid value {value!r}: {cause}", hint, setting="into")
     return before or project, dataset
 
 
