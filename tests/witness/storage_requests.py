@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import uuid
 from collections.abc import Iterator, Mapping
+from http import HTTPStatus
 from types import MappingProxyType
 from typing import Any, NamedTuple
 
@@ -215,7 +216,11 @@ class Server:
         return made
 
     def _call(self, method: str, path: str, params: Mapping[str, str], **options: Any) -> requests.Response:
-        return self._session.request(method, self._address + path, params=params, timeout=30, **options)
+        response = self._session.request(method, self._address + path, params=params, timeout=30, **options)
+        if response.status_code == HTTPStatus.REQUESTED_RANGE_NOT_SATISFIABLE:
+            # fake-gcs-server then closes the connection without saying so, perhaps while the next request is sent.
+            self._session.close()
+        return response
 
 
 def _multipart(resource: dict[str, Any]) -> bytes:
