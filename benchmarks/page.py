@@ -60,7 +60,7 @@ FIGURES = {
     ),
     "restore_makespan": (
         Figure("an export with a folder for each run", 1, rf"^bqdump restore, a folder for each run +\S+ +{N} "),
-        Figure("an export with files under stable names", 1, rf"^bqdump restore, .*stable names +\S+ +{N} "),
+        Figure("an export with files under stable names", 1, rf"^bqdump restore, .*stable names +\S+ +{N}$"),
         Figure("one job after another", 1, rf"^one job after another +\S+ +{N}$"),
     ),
     "history": tuple(

@@ -13,6 +13,8 @@ from pathlib import Path
 
 import pytest
 
+from benchmarks import page
+
 ROOT = Path(__file__).parent.parent.parent
 # The output of each script, and its arguments.
 SCRIPTS = {
@@ -92,3 +94,11 @@ def test_a_script_that_measures_no_process_runs_to_completion(
     runpy.run_module(f"benchmarks.{script}", run_name="__main__", alter_sys=True)
     shown = capsys.readouterr().out
     assert re.search(table, shown, re.MULTILINE), shown
+    assert [figure.row for figure in page.FIGURES.get(script, ()) if not printed(figure, shown)] == []
+
+
+def printed(figure: page.Figure, shown: str) -> bool:
+    """Whether a script of any size prints a figure of the page where it is looked for."""
+    before, after = figure.printed.split(page.N)
+    sized = page.N.join(re.sub(r"\d[\d,]*", r"[\\d,]+", part) for part in (before, after))
+    return re.search(sized, shown, re.MULTILINE) is not None
