@@ -94,6 +94,8 @@ class Export:
     settings = SETTINGS
     into = "copy"
     datasets: tuple[str, ...] = ("data",)
+    # The folder of a dataset, for what takes one.
+    one = ""
 
     def __init__(self) -> None:
         self.now = 1_790_000_000_000
@@ -164,12 +166,12 @@ class Export:
         elif found := self.copies.peek(name):
             asyncio.run(self.copies.delete([(name, found[1].generation)]))
 
-    def command(self, command: str) -> Said:
-        """A command on the place."""
+    def command(self, command: str, folder: str = "") -> Said:
+        """A command on the place, or on a folder of it."""
         out = io.StringIO()
         bucket = self.copies.url.removeprefix("gs://")
         with redirect_stdout(out), redirect_stderr(out):
-            code = start([*command.split(), "--bucket", bucket, "--prefix", "x"])
+            code = start([*command.split(), "--bucket", bucket, "--prefix", f"x{folder}"])
         return Said(code, out.getvalue())
 
     @property
@@ -240,6 +242,7 @@ class SetOfExports(Export):
     settings = msgspec.structs.replace(SETTINGS, dataset="ops,shop")
     into = "{dataset}_copy"
     datasets = ("ops", "shop")
+    one = "/ops"
 
     def export(self, name: str) -> int | Said:
         """Run an export of the set, a day later."""
@@ -296,6 +299,7 @@ VERBS: dict[str, Callable[[Export], Said]] = {
     "diff": lambda place: place.command("diff a b"),
     "verify": lambda place: place.command("verify"),
     "verify-b": lambda place: place.command("verify b"),
+    "sql": lambda place: place.command("sql --command=SELECT(1)", place.one),
     "report": lambda place: place.command(f"report --quiet --output {os.devnull}"),
     "restore": lambda place: done(lambda: place.restore(_into(place))),
     "again": lambda place: done(lambda: place.restore(place.into)),
