@@ -77,6 +77,8 @@ def check(scene: Scene, *runs: str, table: str = "sales") -> None:
         assert document(scene, names.contents.name, names.contents.type) == contents_of(stored[0], "m")
         summary = document(scene, entries(scene.store, LAYOUT)[run], LogEntry)
         assert (summary.totals, found.totals.tables) == (found.totals, 1)
+        # They have columns and row access policies.
+        assert [name for name in scene.names(f"/runs/{run}/") if "/units-" in name or "/definitions-" in name] == []
         for entry in found.tables:
             for file in entry.files:
                 there = scene.store.peek(file.name)

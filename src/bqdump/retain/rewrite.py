@@ -18,6 +18,7 @@ from bqdump.core.documents.codec import decode, encode
 from bqdump.core.documents.document import Document
 from bqdump.core.documents.manifest import Erased, Manifest
 from bqdump.core.documents.retention import Erasure, ObjectVersion
+from bqdump.core.documents.run_layout import RunLayout
 from bqdump.core.documents.sets import DatasetEntry, SetManifest
 from bqdump.core.documents.signature import Envelope
 from bqdump.core.documents.target import Erasing, IcebergTables, entry_of
@@ -160,6 +161,7 @@ async def _update_derived(task: Task, run: str, manifest: Manifest) -> None:
         await overwrite(store, document, entry_of(contents, stored.data, stored.generation, iceberg=iceberg))
     if page := await store.stat(names.report):
         await write_object(store, names.report, render_report(manifest, None), page.generation)
+    await _delete_planned(store, names)
     if task.signer and await exists(store, names.signature):
         from bqdump.repository.signatures import sign_manifest
 
@@ -176,6 +178,14 @@ async def _update_derived(task: Task, run: str, manifest: Manifest) -> None:
             return None if changed == now else changed
 
         await swap(store, names.iceberg, step)
+
+
+async def _delete_planned(store: ObjectStore, names: RunLayout) -> None:
+    """Delete what was planned of columns and row access policies, which a complete run does not need."""
+    with suppress(DocumentError):
+        if plan := await value_of(store, names.plan):
+            for name in filter(None, (plan.units, plan.definitions)):
+                await _delete(store, name)
 
 
 async def _delete(store: ObjectStore, name: str) -> None:
