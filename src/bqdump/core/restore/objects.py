@@ -7,6 +7,7 @@ https://cloud.google.com/bigquery/docs/reference/rest/v2/rowAccessPolicies#RowAc
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from itertools import pairwise
 from typing import Any
 
@@ -100,13 +101,18 @@ def routine_step(routine: RoutineDefinition, action: Action, references: Referen
     body = {key: value for key, value in resource.items() if key not in OF_A_ROUTINE}
     stays: tuple[str, ...] = ()
     text, notes = body.get("definitionBody") or "", ""
-    if text and (body.get("language") or "SQL") in ("SQL", "LANGUAGE_UNSPECIFIED"):
+    if text and is_sql(body):
         body["definitionBody"], stays = references(text)
         words = [token.keyword for token in tokens(text) if token.kind != "space"]
         notes = DYNAMIC if ("EXECUTE", "IMMEDIATE") in pairwise(words) else ""
     return ObjectStep(
         name=routine.name, kind=ROUTINE, action=action, definition=_raw(body), as_what=notes, stays=stays
     )  # fmt: skip
+
+
+def is_sql(routine: Mapping[str, Any]) -> bool:
+    """Whether the body of a routine, as the API describes it, is SQL."""
+    return (routine.get("language") or "SQL") in ("SQL", "LANGUAGE_UNSPECIFIED")
 
 
 def index_step(index: Index, table: str, references: References) -> ObjectStep:

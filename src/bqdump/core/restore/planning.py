@@ -13,6 +13,7 @@ from bqdump.core.errors import UsageError
 from bqdump.core.restore.access import access_entries
 from bqdump.core.restore.actions import Actions, NamedObject, decide_actions, lost_policies, refuse_other_layouts
 from bqdump.core.restore.chosen import Chosen, choose, names_there, not_restored, refuse_nothing
+from bqdump.core.restore.erased_sources import without_readers
 from bqdump.core.restore.names import Moves
 from bqdump.core.restore.objects import References, index_step, object_step, policy_step, routine_step
 from bqdump.core.restore.plan import (
@@ -66,6 +67,8 @@ def plan_of(
     source = Dataset(manifest.project, manifest.dataset, manifest.location)
     into = Dataset(options.project, options.dataset, target.location if target else manifest.location)
     chosen = choose(manifest, options)
+    if not options.keep_references:
+        chosen = without_readers(chosen, manifest, target)
     refuse_nothing(manifest, options, chosen)
     names = names_there([entry.table for entry in chosen.tables], options, target)
     called = {
