@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
+from itertools import pairwise
 from typing import Any
 
 import msgspec
 
 from bqdump.cli.main import COMMANDS
+from bqdump.core.settings.settings import BY_NAME
 from docs.shell import in_script, objection
 
 PRINTED = re.compile(
@@ -23,7 +25,19 @@ def printed(text: str) -> list[list[str]]:
 
 def refused(text: str) -> list[tuple[list[str], str]]:
     """The commands that their tool would not take, and why."""
-    return [(words, why) for words in printed(text) if (why := objection(words))]
+    return [(words, why) for words in printed(text) if (why := objection(words) or _of_values(words))]
+
+
+def _of_values(words: list[str]) -> str:
+    """Which setting does not take its value; "" if all do. What is in capitals is for the reader to fill in."""
+    for flag, value in pairwise(words if words[0] == "bqdump" else ()):
+        setting = BY_NAME.get(flag.removeprefix("--").replace("-", "_")) if flag.startswith("--") else None
+        if setting and not setting.switch and not re.search(r"[A-Z]{2}", value):
+            try:
+                setting.parse(value)
+            except ValueError as error:
+                return f"{flag} {value}: {error}"
+    return ""
 
 
 def _words(found: re.Match[str]) -> Iterator[list[str]]:

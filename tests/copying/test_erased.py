@@ -192,9 +192,11 @@ def test_an_unfinished_copy_of_a_run_that_was_erased_since_says_how_to_delete_it
     with pytest.raises(UsageError, match="has an unfinished copy of an earlier version of this run") as refused:
         copies.copy("r1")
     assert fill(refused.value.hint, COMMANDS) == (
-        "Delete that one first: bqdump prune r1 --bucket second --prefix copies --abandoned-after 1m --yes"
+        "Delete that one first, an hour after it was stopped: "
+        "bqdump prune r1 --bucket second --prefix copies --abandoned-after 1h --yes"
     )
-    assert copies.prune(days=0, abandoned_after=60, named=("r1",)) == ["r1"]
+    copies.source.now += 3_600_000
+    assert copies.prune(days=0, abandoned_after=3600, named=("r1",)) == ["r1"]
     assert not copies.data()
     copies.copy("r1")
     complete(copies)
@@ -225,7 +227,8 @@ def test_an_erasure_at_the_copy_waits_for_an_unfinished_copy_and_says_how_it_end
     data = copies.data()
     with pytest.raises(UsageError, match="run r2 has not ended, and may name files of it") as refused:
         erased(copies, copies.target, copies.there)
-    hint = "Let it end or repeat the copy, or delete it: `bqdump prune r2 --yes`."
+    delete = "`bqdump prune r2 --abandoned-after 1h --yes`"
+    hint = f"Let it end or repeat the copy, or delete it an hour after it was stopped: {delete}."
     assert (fill(refused.value.hint, COMMANDS), copies.data()) == (hint, data)
     copies.copy("r2")
     assert erased(copies, copies.target, copies.there) == ("r1", "r2")

@@ -29,6 +29,7 @@ from bqdump.retain.rewrite import Task
 from entries import entries, renew
 from restore.killed import Counting, Killed, Mortal
 from retain.scene import DAY, LAYOUT, SETTINGS, Scene
+from retain.test_named_runs import pruned
 from tiers import points
 
 REASON = "request 4711"
@@ -194,9 +195,14 @@ def test_a_run_that_has_not_ended_refuses_it_and_nothing_is_changed() -> None:
     scene.run("r1")
     scene.abandon("r2")
     before = state(scene)
-    with pytest.raises(UsageError, match="run r2 has not ended, and may name files of it"):
+    with pytest.raises(UsageError, match="run r2 has not ended, and may name files of it") as refused:
         erased(scene)
     assert state(scene) == before
+    delete = "bqdump prune r2 --abandoned-after 1h --yes"
+    assert fill(refused.value.hint, COMMANDS).endswith(f"or delete it an hour after it was stopped: `{delete}`.")
+    scene.now += 3_600_001
+    pruned(scene, "r2", abandoned_after=3600)
+    assert erased(scene).runs == ("r1",)
 
 
 @pytest.mark.parametrize("run", ["r1", "r2"])

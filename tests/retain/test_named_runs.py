@@ -42,7 +42,10 @@ def test_only_named_runs_go_whatever_the_rules_say(scene: Scene) -> None:
         ("d", "run d: it is kept: published"),
         ("b", "run b: it is kept: tag keep. Nothing was deleted. Remove the tag first"),
         ("c", "run c: it is kept: run half relies on its files"),
-        ("half", "run half: it is kept: unfinished"),
+        (
+            "half",
+            "it is kept: unfinished. Nothing was deleted. An hour after it was stopped, this deletes it: ",
+        ),
         ("z", "run z: there is none"),
     ],
 )

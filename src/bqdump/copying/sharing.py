@@ -172,8 +172,9 @@ def _unfinished_before(place: Place, run: str) -> UsageError:
     Its files go with it: some may be of the table that was erased.
     """
     cause = f"{place.target} has an unfinished copy of an earlier version of this run"
-    prune: dict[str, str | bool] = {"run": run, **place.words, "abandoned_after": "1m", "yes": True}
-    return UsageError(COPY, f"run {run}", cause, f"Delete that one first: {placeholder('prune', prune)}")
+    prune: dict[str, str | bool] = {"run": run, **place.words, "abandoned_after": "1h", "yes": True}
+    hint = f"Delete that one first, an hour after it was stopped: {placeholder('prune', prune)}"
+    return UsageError(COPY, f"run {run}", cause, hint)
 
 
 def _erased_there(place: Place, run: str, erasing: Erasing) -> UnavailableError:

@@ -274,7 +274,8 @@ async def _refuse(task: Task, plan: ErasurePlan) -> None:
     if known.unfinished:
         run, copied = known.unfinished[0].run, known.unfinished[0].copied
         finish = "repeat the copy" if copied else f"finish it ({{call:run run_id={run}}})"
-        hint = f"Let it end or {finish}, or delete it: {{call:prune run={run} yes}}."
+        delete = f"{{call:prune run={run} abandoned_after=1h yes}}"
+        hint = f"Let it end or {finish}, or delete it an hour after it was stopped: {delete}."
         raise _refused(task, f"run {run} has not ended, and may name files of it", hint)
     later = [run.run for run in known.complete if known.latest and run.age > known.latest.age]
     if unpublished := sorted({*later, *(known.named - {known.latest.run if known.latest else ""})}):

@@ -219,4 +219,6 @@ def refuse_kept(runs: Collection[str], shown: Pruned) -> None:
 def _hint(kept: RetainedRun) -> str:
     if any(reason.startswith("tag ") for reason in kept.reasons):
         return "Nothing was deleted. Remove the tag first."
+    if kept.state not in ("complete", "partial"):
+        return "Nothing was deleted. An hour after it was stopped, this deletes it: {setting:abandoned_after=1h}"
     return "Nothing was deleted. Leave it out."
