@@ -107,6 +107,21 @@ def test_a_repeated_copy_leaves_the_hint_at_the_metadata_that_prune_has_written(
     assert hint.read_text() == pruned
 
 
+def test_a_run_that_is_copied_after_a_later_one_has_metadata_of_its_own(lake: dict[str, Any]) -> None:
+    copy = Path(f"{lake['to']}-copy")
+    for run in ("n1", "n2"):
+        bqdump.run(run_id=run, **lake)
+    bqdump.copy(str(copy), "n2", to=lake["to"])
+    hint = copy / "_bqdump/iceberg/one/metadata/version-hint.text"
+    before = hint.read_text()
+    bqdump.copy(str(copy), "n1", to=lake["to"])
+    assert hint.read_text() == before
+    for run in ("n1", "n2"):
+        text = place_of(copy, "one", run).read_text()
+        assert [name for name in ("n1", "n2") if f'"bqdump.run":"{name}"' in text.replace('": "', '":"')] == [run]
+    assert not bqdump.verify("n1", to=str(copy)).findings
+
+
 def test_a_copy_of_iceberg_tables_is_signed_afterwards_with_metadata_that_is_made_anew(
     stage: Stage, lake: dict[str, Any]
 ) -> None:
