@@ -20,7 +20,9 @@ def shown(capsys: pytest.CaptureFixture[str], address: str) -> str:
 
 
 def test_each_address_of_a_log_line_is_shown_from_its_heading(capsys: pytest.CaptureFixture[str]) -> None:
-    for address in {help_of(event) for event in LogEvent}:
+    addresses = {help_of(event) for event in LogEvent}
+    assert len(addresses) > 10
+    for address in addresses:
         page, _, section = address.partition("#")
         text = shown(capsys, address)
         assert text.rstrip() in (ROOT / page).read_text()
