@@ -170,6 +170,11 @@ def remember(places: Mapping[str, str], typed: Mapping[str, Any]) -> None:
     _typed.update(typed)
 
 
+def forget() -> None:
+    """Take no note of an earlier invocation in this process."""
+    remember({}, {})
+
+
 def words() -> Words:
     """The words of this invocation."""
     return Flags(_places, _typed)

@@ -13,7 +13,7 @@ from typing import Any
 import click
 
 from bqdump.cli import command
-from bqdump.cli.errors import sentence
+from bqdump.cli.errors import forget, sentence
 from bqdump.cli.exit_codes import INTERRUPTED
 from bqdump.cli.logs import Choice, choose, logs_json, set_up_errors
 from bqdump.cli.process import end_in_order, version_line
@@ -200,6 +200,7 @@ def start(arguments: Sequence[str]) -> int:
 def _run(arguments: Sequence[str]) -> int:
     choose(Choice())
     set_up_errors()
+    forget()
     try:
         result = bqdump.main(list(arguments), prog_name="bqdump", standalone_mode=False)
     except click.exceptions.NoArgsIsHelpError as error:

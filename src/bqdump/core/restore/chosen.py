@@ -1,12 +1,13 @@
 """Which objects of an export are restored, and which are left out, each with the reason.
 
-What the patterns exclude is counted, not named.
+What the patterns exclude is counted, not named. Views and routines that read a table which was erased from the run
+could not be created, and are left out.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import msgspec
 
@@ -20,8 +21,8 @@ from bqdump.core.restore.access import has_access_entries
 from bqdump.core.restore.chosen_partitions import chosen_partitions
 from bqdump.core.restore.columns import restored_columns
 from bqdump.core.restore.loads import unloadable
-from bqdump.core.restore.names import names_in_target
-from bqdump.core.restore.objects import RESTORABLE, has_definition
+from bqdump.core.restore.names import Moves, names_in_target
+from bqdump.core.restore.objects import QUERIES, RESTORABLE, has_definition, is_sql
 from bqdump.core.restore.partitions import LONGEST_MS
 from bqdump.core.restore.plan import (
     ACCESS,
@@ -35,7 +36,9 @@ from bqdump.core.restore.plan import (
     TableStep,
     TargetState,
 )
+from bqdump.core.restore.references import mapped
 from bqdump.core.sizes import named
+from bqdump.core.tables.catalog import Dataset
 from bqdump.core.tables.partitioning import partitioning_of
 from bqdump.core.tables.patterns import Labels, labels_in, select
 
@@ -268,3 +271,47 @@ def _of_tables(manifest: Manifest, options: Options, chosen: Chosen, restored: s
     for index in manifest.definitions.indexes:
         if index.table in lost and chosen.by_name.get(index.table):
             yield NotRestored(f"{index.table}.{index.name}", INDEX, "its table is not restored")
+
+
+def without_readers(chosen: Chosen, manifest: Manifest, target: TargetState | None) -> Chosen:
+    """What is chosen, apart from what reads a table that was erased and is not in the target, or reads such a view."""
+    there = set(target.tables) if target else set()
+    gone = {note.table: note.table for note in manifest.erased if note.table not in there}
+    if not gone:
+        return chosen
+    objects = {object_.name: (object_.kind, _reads(object_, manifest)) for object_ in chosen.objects}
+    objects |= {routine.name: (ROUTINE, _calls(routine, manifest)) for routine in chosen.routines}
+    lost: list[NotRestored] = []
+    while left := {name: found for name, found in objects.items() if found[1].intersection(gone)}:
+        for name, (kind, reads) in left.items():
+            table = gone[min(reads.intersection(gone))]
+            lost.append(NotRestored(name, kind, f"it reads table {table}, which was erased from the run"))
+            gone[name] = table
+            del objects[name]
+    return chosen._replace(
+        objects=tuple(object_ for object_ in chosen.objects if object_.name in objects),
+        routines=tuple(routine for routine in chosen.routines if routine.name in objects),
+        lost=(*chosen.lost, *lost),
+    )
+
+
+def _reads(object_: ObjectDefinition, manifest: Manifest) -> set[str]:
+    """What a view reads of the exported dataset. Of one in legacy SQL, nothing is known."""
+    body: dict[str, Any] = msgspec.json.decode(object_.definition) or {}
+    view = body.get(QUERIES.get(object_.kind, "")) or {}
+    return set() if view.get("useLegacySql") else _named(view.get("query") or "", manifest)
+
+
+def _calls(routine: RoutineDefinition, manifest: Manifest) -> set[str]:
+    """What a routine names of the exported dataset. A procedure is created although it names what does not exist."""
+    body: dict[str, Any] = msgspec.json.decode(routine.definition) or {}
+    if routine.kind == "PROCEDURE" or not is_sql(body):
+        return set()
+    return _named(body.get("definitionBody") or "", manifest)
+
+
+def _named(text: str, manifest: Manifest) -> set[str]:
+    source = Dataset(manifest.project, manifest.dataset, manifest.location)
+    own = (manifest.dataset, f"{manifest.project}.{manifest.dataset}")
+    paths = (path.rpartition(".") for path in mapped(text, Moves(source, source), keep=True).stays)
+    return {name for dataset, _, name in paths if dataset in own}

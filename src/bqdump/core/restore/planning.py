@@ -12,8 +12,7 @@ from bqdump.core.documents.manifest import Manifest
 from bqdump.core.errors import UsageError
 from bqdump.core.restore.access import access_entries
 from bqdump.core.restore.actions import Actions, NamedObject, decide_actions, lost_policies, refuse_other_layouts
-from bqdump.core.restore.chosen import Chosen, choose, names_there, not_restored, refuse_nothing
-from bqdump.core.restore.erased_sources import without_readers
+from bqdump.core.restore.chosen import Chosen, choose, names_there, not_restored, refuse_nothing, without_readers
 from bqdump.core.restore.names import Moves
 from bqdump.core.restore.objects import References, index_step, object_step, policy_step, routine_step
 from bqdump.core.restore.plan import (
