@@ -34,9 +34,10 @@ from bqdump.services.opening import open_store
 from bqdump_local.stack import running
 
 PROJECT, BUCKET, RUNS, TABLES = "local-project", "many-runs", *sized((1000, 10_000), (2, 20))
-# The number of runs with all documents: the measured pages read no other ones.
+# The number of runs whose documents have all tables: the measured pages read no other ones.
 WHOLE = 40
-START, NIGHT, TASKS = 1_790_000_000_000, 86_400_000, 20
+# The last night is in the past: an entry of the log that is older than its snapshot time counts for nothing.
+START, NIGHT, TASKS = 1_690_000_000_000, 86_400_000, 20
 SETTINGS = Settings(project=PROJECT, dataset="shop", target=Target("gs", BUCKET))
 RUN, TABLE = f"run-{RUNS - 1:04}", f"table_{TABLES // 20:05}"
 PAGES = {
@@ -133,7 +134,7 @@ async def put_run(store: ObjectStore, night: int, files: Sequence[File] = ()) ->
     data = encode(made)
     contents = contents_of(data, layout.manifest.name)
     totals = msgspec.structs.replace(made.totals, tables=TABLES, files=TABLES)
-    generation = await store.write(layout.manifest.name, data, 0) if whole else 0
+    generation = await store.write(layout.manifest.name, data, 0)
     entry = msgspec.structs.replace(entry_of(contents, data, generation), totals=totals)
     await store.write_note(SETTINGS.layout.entry(run, made.snapshot).name, encode(entry), 0)
     await store.write(layout.contents.name, encode(contents), 0)
