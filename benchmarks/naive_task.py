@@ -13,7 +13,8 @@ from typing import Any
 absent: dict[str, Any] = {
     name: None for name in ("pandas", "pyarrow", "geopandas", "IPython") if name not in sys.modules
 }
-sys.modules.update(absent)
+if __name__ == "__main__":
+    sys.modules.update(absent)
 
 from google.api_core.client_options import ClientOptions  # noqa: E402
 from google.auth.credentials import AnonymousCredentials  # noqa: E402
