@@ -247,7 +247,7 @@ def _fixes(origin: _Origin, settings: Settings) -> Fixes:
     # What no trusted key has signed counts no more than what is not there.
     signing = " with {setting:sign}" if settings.trust and not settings.sign else ""
     if (why := origin.untrusted) and why.setting and not origin.project:
-        # Whether this is a copy, only what nobody vouches for says.
+        # Only a manifest that is not trusted says whether this is a copy, and of what.
         return Fixes(why.hint, drill, signing, "no published run is trusted")
     if origin.source:
         copy = placeholder("copy", {"dest": str(settings.target), "to": origin.source})

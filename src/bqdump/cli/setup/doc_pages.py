@@ -10,7 +10,7 @@ from bqdump.core.errors import UsageError
 from bqdump.core.wording import close_name
 
 FOLDER = Path(__file__).parents[2] / "docs"
-ADDRESS = re.compile(r"(?:.*/)?(?P<page>[\w-]+?)(?P<ending>\.md)?(?:#(?P<section>[\w-]*))?")
+ADDRESS = re.compile(r"(?:.*/)?(?P<page>[\w-]+?)(?:\.md)?(?:#(?P<section>[\w-]*))?")
 HEADING = re.compile(r"(#+) (.+)")
 
 
